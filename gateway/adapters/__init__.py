@@ -1,0 +1,1 @@
+"""What talks: one thin file per outside thing."""

@@ -1,0 +1,422 @@
+"""The log and everything that follows from it, in one SQLite file: the truth of the box.
+
+One writer; every commit is one fsynced transaction (WAL, synchronous=FULL) holding the events and all their
+effects, so a power cut leaves both or neither. The log is kept in record batches (one row, many messages,
+one checksum), because a row each would cost five times the CPU.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import sqlite3
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from gateway.core.model import (
+    Alert,
+    Case,
+    Effect,
+    Entry,
+    Event,
+    Marked,
+    Message,
+    Messages,
+    Noted,
+    Notification,
+    NotificationState,
+    Refused,
+    Stage,
+)
+
+SCHEMA_VERSION = 1
+CHECKPOINTS_KEPT = 2  # the newest may be torn by the very crash it is needed after
+WAL_PAGES = 256  # a short WAL: one flipped bit silently truncates it (1 MB at most at stake)
+BUSY_MS = 10_000
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value ANY NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS log (
+    first INTEGER PRIMARY KEY, count INTEGER NOT NULL, at INTEGER NOT NULL, wall_ns INTEGER NOT NULL,
+    body BLOB NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS checkpoint (
+    id INTEGER PRIMARY KEY, position INTEGER NOT NULL, at INTEGER NOT NULL, wall_ns INTEGER NOT NULL,
+    body BLOB NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS alert (
+    id TEXT PRIMARY KEY, case_id TEXT NOT NULL, rule TEXT NOT NULL, device TEXT NOT NULL,
+    component TEXT NOT NULL, level INTEGER NOT NULL, state TEXT NOT NULL, raised_ns INTEGER NOT NULL,
+    changed_ns INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cases (
+    id TEXT PRIMARY KEY, device TEXT NOT NULL, component TEXT NOT NULL, place TEXT NOT NULL,
+    rule TEXT NOT NULL, level INTEGER NOT NULL, stage TEXT NOT NULL, person TEXT NOT NULL,
+    opened_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL, open INTEGER NOT NULL,
+    body BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS cases_open ON cases (open, id);
+CREATE TABLE IF NOT EXISTS entry (
+    seq INTEGER PRIMARY KEY, case_id TEXT NOT NULL, wall_ns INTEGER NOT NULL, what TEXT NOT NULL,
+    person TEXT NOT NULL, channel TEXT NOT NULL, note TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS entry_case ON entry (case_id, seq);
+CREATE TABLE IF NOT EXISTS notification (
+    id TEXT PRIMARY KEY, case_id TEXT NOT NULL, alert_id TEXT NOT NULL, person TEXT NOT NULL,
+    channel TEXT NOT NULL, state TEXT NOT NULL, due_at INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    created_ns INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS notification_state ON notification (state, due_at);
+CREATE INDEX IF NOT EXISTS notification_person ON notification (person, created_ns);
+CREATE TABLE IF NOT EXISTS quarantine (
+    id INTEGER PRIMARY KEY, position INTEGER NOT NULL, code TEXT NOT NULL, device TEXT NOT NULL,
+    topic TEXT NOT NULL, payload BLOB NOT NULL, field TEXT NOT NULL, reason TEXT NOT NULL,
+    wall_ns INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'kept');
+CREATE TABLE IF NOT EXISTS cursor (sink TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+class StoreBusy(Exception):
+    """Another Lilong runs on this directory."""
+
+
+class StoreDamaged(Exception):
+    """A row of the log does not match its checksum: name the range, never go on in silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One event and all that followed from it."""
+
+    event: Event
+    effects: Sequence[Effect]
+
+
+Change = Alert | Case | Notification
+
+
+class Logged(msgspec.Struct):
+    """One event of the log. Message i of a Messages event has position first + i."""
+
+    first: int
+    event: Event
+    marks: list[Marked]
+    changes: list[Change]
+
+
+class QuarantineRow(msgspec.Struct):
+    position: int
+    code: str
+    device: str
+    topic: str
+    payload: bytes
+    field: str
+    reason: str
+    wall_ns: int
+
+
+class Checkpoint(msgspec.Struct):
+    """A saved engine state: everything before `position` is in it."""
+
+    position: int
+    at: int
+    wall_ns: int
+    body: bytes
+
+
+class _Body(msgspec.Struct, array_like=True):
+    event: Event
+    marks: list[Marked]
+    changes: list[tuple[str, Any]]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_json = msgspec.json.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Body).decode
+_CHANGES: dict[str, type[Change]] = {"Alert": Alert, "Case": Case, "Notification": Notification}
+_INSERT_ENTRY = "INSERT INTO entry (case_id, wall_ns, what, person, channel, note) VALUES (?,?,?,?,?,?)"
+
+
+class Store:
+    """The state directory of one gateway. Safe from any thread: writes take turns, readers do not wait."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / "lilong.db"
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock_file = _lock(directory / "lock")
+        self._turn = threading.Lock()
+        self._readers = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._db = self._connect()
+        self._db.executescript(SCHEMA)
+        self._position = self._next_position()
+        self.identity = self._identity()
+
+    def close(self) -> None:
+        with self._turn:
+            for connection in (*self._opened, self._db):
+                connection.close()
+            self._opened.clear()
+            self._lock_file.close()
+
+    # ------------------------------------------------------------ writing
+
+    def commit(
+        self, records: Sequence[Record], checkpoint: Checkpoint | None = None, world: bytes | None = None
+    ) -> int:
+        """Events, effects, checkpoint (and the World that judges from here on) in one transaction.
+
+        On return they survive a power cut.
+
+        Returns the position of the first event. Raises sqlite3.Error with nothing written.
+        """
+        first = self._position
+        with self._transaction() as db:
+            position = first
+            for record in records:
+                position = self._append(db, position, record)
+            if checkpoint is not None:
+                self._save_checkpoint(db, checkpoint)
+            if world is not None:
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('world', ?)", (world,))
+        self._position = position
+        return first
+
+    def _append(self, db: sqlite3.Connection, position: int, record: Record) -> int:
+        event = record.event
+        marks: list[Marked] = []
+        changes: list[tuple[str, Change]] = []
+        for effect in record.effects:
+            if isinstance(effect, Marked):
+                marks.append(effect)
+            elif isinstance(effect, Refused):
+                self._quarantine(db, [_refused_row(position, event, effect)])
+            elif isinstance(effect, Entry):
+                row = (effect.case, effect.wall_ns, effect.what, effect.person, effect.channel, effect.note)
+                db.execute(_INSERT_ENTRY, row)
+            elif not isinstance(effect, Noted):
+                changes.append((type(effect).__name__, effect))
+                _UPSERTS[type(effect).__name__](db, effect)
+        count = len(event.items) if type(event) is Messages else 1
+        body = _encode(_Body(event, marks, changes))
+        values = (position, count, event.at, event.wall_ns, body, zlib.crc32(body))
+        db.execute("INSERT INTO log VALUES (?,?,?,?,?,?)", values)
+        return position + count
+
+    def save_cursor(self, sink: str, body: bytes, quarantined: Sequence[QuarantineRow] = ()) -> None:
+        """How far a sink has come; the points it refused for good go to quarantine in the same breath."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?)", (sink, body))
+            self._quarantine(db, quarantined)
+
+    def _quarantine(self, db: sqlite3.Connection, rows: Iterable[QuarantineRow]) -> None:
+        db.executemany(
+            "INSERT INTO quarantine (position, code, device, topic, payload, field, reason, wall_ns) "
+            "VALUES (?,?,?,?,?,?,?,?)",
+            [msgspec.structs.astuple(row) for row in rows],
+        )
+
+    def settle_quarantine(self, ids: Sequence[int], state: str) -> None:
+        """Marks kept rows as replayed (or dropped by a person)."""
+        with self._transaction() as db:
+            db.executemany("UPDATE quarantine SET state = ? WHERE id = ?", [(state, row) for row in ids])
+
+    def trim(self, before: int) -> int:
+        """Forgets log rows wholly before a position that every reader has passed; returns how many."""
+        with self._transaction() as db:
+            return db.execute("DELETE FROM log WHERE first + count <= ?", (before,)).rowcount
+
+    def tidy(self, before_ns: int) -> None:
+        """Forgets quarantined payloads older than an instant, and refreshes the planner's figures."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM quarantine WHERE wall_ns < ?", (before_ns,))
+        with self._turn:
+            self._db.execute("PRAGMA optimize")
+
+    def _save_checkpoint(self, db: sqlite3.Connection, saved: Checkpoint) -> None:
+        db.execute(
+            "INSERT INTO checkpoint (position, at, wall_ns, body, crc) VALUES (?,?,?,?,?)",
+            (saved.position, saved.at, saved.wall_ns, saved.body, zlib.crc32(saved.body)),
+        )
+        newest = "SELECT id FROM checkpoint ORDER BY id DESC LIMIT ?"
+        db.execute(f"DELETE FROM checkpoint WHERE id NOT IN ({newest})", (CHECKPOINTS_KEPT,))
+
+    # ------------------------------------------------------------ reading (any thread)
+
+    def position(self) -> int:
+        """The position the next event gets: how many there were."""
+        return self._position
+
+    def read_log(self, after: int, most: int) -> list[Logged]:
+        """Events from position `after` on, ascending, about `most` messages. Raises StoreDamaged."""
+        query = (
+            "SELECT first, count, body, crc FROM log WHERE first + count > ? AND first >= ? ORDER BY first"
+        )
+        found, taken = [], 0
+        start = self._row_holding(after)
+        for row in self.reader().execute(query, (after, start)):
+            found.append(_logged(row))
+            taken += row["count"]
+            if taken >= most:
+                break
+        return found
+
+    def _row_holding(self, position: int) -> int:
+        row = (
+            self.reader()
+            .execute("SELECT max(first) AS first FROM log WHERE first <= ?", (position,))
+            .fetchone()
+        )
+        return row["first"] if row["first"] is not None else position
+
+    def load_cursor(self, sink: str) -> bytes | None:
+        row = self.reader().execute("SELECT body FROM cursor WHERE sink = ?", (sink,)).fetchone()
+        return row["body"] if row else None
+
+    def load_checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole."""
+        for row in self.reader().execute("SELECT * FROM checkpoint ORDER BY id DESC"):
+            if zlib.crc32(row["body"]) == row["crc"]:
+                return Checkpoint(row["position"], row["at"], row["wall_ns"], row["body"])
+        return None
+
+    def load_world(self) -> bytes | None:
+        """The World that judged what is behind the checkpoint."""
+        row = self.reader().execute("SELECT value FROM meta WHERE key = 'world'").fetchone()
+        return row["value"] if row else None
+
+    def last_instant(self) -> tuple[int, int]:
+        """(at, wall_ns) of the newest thing we wrote; (0, 0) in a new store."""
+        query = "SELECT max(at) AS at, max(wall_ns) AS wall FROM (SELECT at, wall_ns FROM log WHERE first ="
+        query += " (SELECT max(first) FROM log) UNION ALL SELECT at, wall_ns FROM checkpoint)"
+        row = self.reader().execute(query).fetchone()
+        return (row["at"] or 0, row["wall"] or 0)
+
+    def due_notifications(self) -> list[Notification]:
+        """Every message that a person has not been told yet."""
+        rows = self.reader().execute(
+            "SELECT body FROM notification WHERE state = ? ORDER BY id", (NotificationState.DUE,)
+        )
+        return [msgspec.json.decode(row["body"], type=Notification) for row in rows]
+
+    def reader(self) -> sqlite3.Connection:
+        """This thread's read-only connection; rows come by name. Never leave a transaction open on it."""
+        connection = getattr(self._readers, "connection", None)
+        if connection is None:
+            connection = open_reader(self.path)
+            self._readers.connection = connection
+            with self._turn:
+                self._opened.append(connection)
+        return connection
+
+    # ------------------------------------------------------------ opening
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}"):
+            db.execute(f"PRAGMA {pragma}")
+        db.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+        os.chmod(self.path, 0o600)
+        return db
+
+    def _next_position(self) -> int:
+        row = self._db.execute(
+            "SELECT max(p) FROM (SELECT max(first + count) AS p FROM log"
+            " UNION ALL SELECT max(position) FROM checkpoint)"
+        ).fetchone()
+        return row[0] or 0
+
+    def _identity(self) -> str:
+        """Random bits of this store, part of every id made here: a new store never repeats an old one's."""
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('identity', ?)", (secrets.token_hex(4),))
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
+        return str(row[0])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._turn:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection to a store, also from another process. Raises sqlite3.OperationalError."""
+    connection = sqlite3.connect(
+        f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    return connection
+
+
+def _lock(path: Path) -> IO[str]:
+    handle = open(path, "a+")  # noqa: SIM115 held as long as the store lives
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise StoreBusy(f"{path.parent} is in use by another lilong; stop it first") from None
+    handle.truncate(0)
+    handle.write(f"{os.getpid()}\n")
+    handle.flush()
+    return handle
+
+
+def _refused_row(position: int, event: Event, refused: Refused) -> QuarantineRow:
+    message = event.items[refused.index] if type(event) is Messages else Message("", b"")
+    return QuarantineRow(
+        position + refused.index,
+        refused.code,
+        refused.device,
+        message.topic,
+        message.payload,
+        refused.field,
+        refused.reason,
+        event.wall_ns + refused.index,
+    )
+
+
+def _logged(row: sqlite3.Row) -> Logged:
+    if zlib.crc32(row["body"]) != row["crc"]:
+        last = row["first"] + row["count"] - 1
+        raise StoreDamaged(f"log positions {row['first']}..{last} do not match their checksum")
+    body = _decode(row["body"])
+    changes = [msgspec.convert(change, _CHANGES[kind]) for kind, change in body.changes]
+    return Logged(row["first"], body.event, body.marks, changes)
+
+
+def _upsert_alert(db: sqlite3.Connection, alert: Alert) -> None:
+    head = (alert.id, alert.case, alert.rule, alert.device, alert.component, int(alert.level), alert.state)
+    tail = (alert.raised_ns, alert.changed_ns, _json(alert))
+    db.execute("INSERT OR REPLACE INTO alert VALUES (?,?,?,?,?,?,?,?,?,?)", (*head, *tail))
+
+
+def _upsert_case(db: sqlite3.Connection, case: Case) -> None:
+    is_open = case.stage not in (Stage.CLOSED, Stage.FALSE)
+    head = (case.id, case.device, case.component, case.place, case.rule, int(case.level), case.stage)
+    tail = (case.responsible, case.opened_ns, case.changed_ns, is_open, _json(case))
+    db.execute("INSERT OR REPLACE INTO cases VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", (*head, *tail))
+
+
+def _upsert_notification(db: sqlite3.Connection, told: Notification) -> None:
+    head = (told.id, told.case, told.alert, told.person, told.channel, told.state, told.due_at, told.attempt)
+    db.execute(
+        "INSERT OR REPLACE INTO notification VALUES (?,?,?,?,?,?,?,?,?,?)",
+        (*head, told.created_ns, _json(told)),
+    )
+
+
+_UPSERTS: dict[str, Callable[[sqlite3.Connection, Any], None]] = {
+    "Alert": _upsert_alert,
+    "Case": _upsert_case,
+    "Notification": _upsert_notification,
+}

@@ -1,0 +1,280 @@
+"""Builds the parts, owns the threads, the signals and the order of starting and stopping.
+
+Start: store, pipeline (which rebuilds its state), the ways out, the ways in; stop: the other way round,
+with a checkpoint and without draining: what was not acknowledged, the broker keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from gateway import __version__, channels, telemetry
+from gateway.adapters import systemd
+from gateway.adapters.archive import ArchiveSink
+from gateway.adapters.clock import Anchor, Clock
+from gateway.adapters.influx import InfluxSink
+from gateway.adapters.mqtt import Subscriber
+from gateway.adapters.store import Store
+from gateway.chores import Chores
+from gateway.config import Config, load
+from gateway.control import SOCKET, Control
+from gateway.core.model import Link, Message, Messages, Notification, Refused, World
+from gateway.forwarder import Forwarder, Sink
+from gateway.links import Links, load_keys
+from gateway.notifier import Notifier, StoreLedger
+from gateway.pipeline import Pipeline
+from gateway.problems import ConfigError
+from gateway.web.app import create_app
+from gateway.web.deps import Deps, Health
+from gateway.web.history import recent_history
+from gateway.web.server import WebServer
+
+SWITCH_S = (
+    0.0005  # a thread waits this long for the interpreter: 5 ms (the default) would be an alert's delay
+)
+PROGRESS_S = 10.0  # a pipeline that has finished nothing for so long is stuck
+BEAT_S = 1.0  # how often the main thread looks whether all is well
+KEY_FILE = "link-key"
+
+
+class ConfigurationRefused(Exception):
+    """The files have mistakes; `problems` are all of them."""
+
+    def __init__(self, problems: list[ConfigError]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+def load_or_refuse(path: Path, locale: str) -> tuple[Config, World]:
+    """What the files say. Raises ConfigurationRefused."""
+    loaded = load(path, locale)
+    if loaded.config is None or loaded.world is None:
+        raise ConfigurationRefused(loaded.problems)
+    return loaded.config, loaded.world
+
+
+class App:
+    """One gateway. Raises ConfigurationRefused, StoreBusy, OSError while it is made."""
+
+    def __init__(self, path: Path, locale: str = "zh", anchor: Anchor | None = None) -> None:
+        self._path, self._locale = path, locale
+        self.config, self.world = load_or_refuse(path, locale)
+        self._config_ok = True
+        self.store = Store(self.config.state)
+        self.clock = _resumed(self.store, anchor)
+        self.pipeline = Pipeline(self.world, self.store, self.clock, self._offer, self._committed)
+        self.forwarder = Forwarder(
+            self.store, lambda: self.world, _sinks(self.config, self.clock), self.clock
+        )
+        self.links = _links(self.config)
+        self.notifier = Notifier(
+            {
+                c.name: channels.build(c.name, c.kind, c.settings, c.secrets)
+                for c in self.config.channels.values()
+            },
+            self.pipeline.submit,
+            self.clock,
+            StoreLedger(self.store.reader),
+            lambda told: self.links.show(told, self.clock.wall_ns()),
+        )
+        self.subscriber = Subscriber(self.config.broker, self.pipeline.deliver, self._link)
+        self.pipeline.listen_to(self.subscriber)
+        self.web = WebServer(create_app(self._deps()), self.config.web.host, self.config.web.port)
+        self.chores = Chores(self.config.timezone, self.store, self._trim, self.clock.wall_ns)
+        self.control = Control(
+            self.config.state / SOCKET, {"reload": self._asked_reload, "replay": self._replay}
+        )
+        self._stop = threading.Event()
+        self._reload_wanted = threading.Event()
+        self._reloading = threading.Lock()
+
+    # ------------------------------------------------------------ running
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT; SIGHUP loads the files again."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+        self.start()
+        try:
+            self._watch()
+        finally:
+            self.stop()
+
+    def start(self) -> None:
+        sys.setswitchinterval(SWITCH_S)
+        telemetry.log("started", version=__version__)
+        self.pipeline.submit(lambda at, wall_ns: Link(at, wall_ns, False))
+        self.pipeline.start()
+        self.notifier.start()
+        self.notifier.offer(self.store.due_notifications())
+        self.forwarder.start()
+        self.web.start()
+        self.subscriber.start()
+        self.chores.start()
+        self.control.start()
+        systemd.ready(f"{len(self.world.devices)} devices, {len(self.world.rules)} rules")
+        telemetry.log("ready", count=len(self.world.devices))
+
+    def stop(self) -> None:
+        """In the order in which nothing can be lost: first the ways in, last the store."""
+        systemd.stopping()
+        telemetry.log("stopping")
+        self.control.stop()
+        self.chores.stop()
+        self.subscriber.stop()
+        self.web.stop()
+        self.notifier.stop()
+        self.pipeline.stop()
+        self.forwarder.stop()
+        self.store.close()
+        telemetry.log("stopped")
+
+    def ask_to_stop(self) -> None:
+        self._stop.set()
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def _on_reload(self, number: int, frame: FrameType | None) -> None:
+        self._reload_wanted.set()
+
+    def _watch(self) -> None:
+        """Feeds systemd's watchdog as long as the pipeline gets on with its work; never otherwise."""
+        while not self._stop.wait(BEAT_S):
+            if self._reload_wanted.is_set():
+                self._reload_wanted.clear()
+                self.reload()
+            if self.progressing():
+                systemd.alive()
+
+    def progressing(self) -> bool:
+        return self.pipeline.alive and time.monotonic() - self.pipeline.progress_at < PROGRESS_S
+
+    # ------------------------------------------------------------ another configuration
+
+    def reload(self) -> list[ConfigError]:
+        """Takes the files as they are now, or keeps what it has and says why not."""
+        with self._reloading:
+            return self._take_files()
+
+    def _take_files(self) -> list[ConfigError]:
+        systemd.reloading()
+        try:
+            config, world = load_or_refuse(self._path, self._locale)
+        except ConfigurationRefused as refused:
+            self._config_ok = False
+            for problem in refused.problems:
+                telemetry.log("reload_refused", "error", error=str(problem), hint="lilong check shows it all")
+            systemd.ready("reload refused; the configuration before it stays in force")
+            return refused.problems
+        self.pipeline.reconfigure(world).result()
+        self.world, self._config_ok = world, True
+        self.subscriber.subscribe(config.broker.subscribe)
+        for part in changed_parts(self.config, config):
+            telemetry.log("restart_needed", "warning", field=part, hint="systemctl restart lilong")
+        telemetry.log("reloaded", count=len(world.devices))
+        systemd.ready(f"{len(world.devices)} devices, {len(world.rules)} rules")
+        return []
+
+    def _asked_reload(self, _: Mapping[str, Any]) -> list[str]:
+        return [str(problem) for problem in self.reload()]
+
+    def _replay(self, asked: Mapping[str, Any]) -> list[str]:
+        """Quarantined messages once more, as of when they came; returns a line for each still refused."""
+        query = "SELECT id, topic, payload, wall_ns FROM quarantine WHERE state = 'kept' AND id = ?"
+        still: list[str] = []
+        for number in asked["ids"]:
+            row = self.store.reader().execute(query, (int(number),)).fetchone()
+            if row is None:
+                still.append(f"{number}: not in quarantine")
+                continue
+            effects = self.pipeline.submit(partial(_out_of_quarantine, row)).result()
+            self.store.settle_quarantine([row["id"]], "replayed")
+            still += [f"{number}: {e.code}: {e.reason}" for e in effects if isinstance(e, Refused)]
+        return still
+
+    # ------------------------------------------------------------ between the parts
+
+    def _offer(self, due: Iterable[Notification]) -> None:
+        self.notifier.offer(due)
+
+    def _committed(self) -> None:
+        self.forwarder.notify()
+
+    def _link(self, up: bool, reason: str) -> None:
+        self.pipeline.submit(lambda at, wall_ns: Link(at, wall_ns, up))
+
+    def _trim(self) -> int:
+        """Forgets the log that state, database and archive have all passed."""
+        return self.store.trim(min(self.pipeline.checkpointed, self.forwarder.oldest()))
+
+    def _deps(self) -> Deps:
+        return Deps(
+            reader=self.store.reader,
+            world=lambda: self.world,
+            submit=self.pipeline.submit,
+            links=self.links,
+            health=self.health,
+            history=recent_history(self.config.archive.directory),
+            now_ns=self.clock.wall_ns,
+            public_url=self.config.web.public_url,
+            inboxes=frozenset(c.name for c in self.config.channels.values() if c.kind == "inbox"),
+        )
+
+    def health(self) -> Health:
+        standing = self.forwarder.standing()
+        influx = standing.get("influx")
+        return Health(
+            progressing=self.progressing(),
+            broker=self.subscriber.connected,
+            store_writable=os.access(self.store.path, os.W_OK),
+            config_ok=self._config_ok,
+            database=not influx.trouble if influx else None,
+            backlog=max((one.backlog for one in standing.values()), default=0),
+            last_message_ns=self.pipeline.received_ns or None,
+        )
+
+
+def _out_of_quarantine(row: sqlite3.Row, at: int, _: int) -> Messages:
+    return Messages(at, row["wall_ns"], [Message(row["topic"], row["payload"])], True)
+
+
+def changed_parts(before: Config, after: Config) -> list[str]:
+    """Top-level keys of lilong.yaml that only a restart puts in force."""
+    names = ("state", "timezone", "influx", "archive", "web", "channels")
+    found = [name for name in names if getattr(before, name) != getattr(after, name)]
+    same_filters = replace(before.broker, subscribe=after.broker.subscribe)
+    return found if same_filters == after.broker else [*found, "broker"]
+
+
+def _resumed(store: Store, anchor: Anchor | None) -> Clock:
+    """A clock that goes on from the store's last instant; the time we were away has passed for ladders."""
+    at, wall_ns = store.last_instant()
+    now_ns = Clock(anchor=anchor).wall_ns()
+    return Clock(at, now_ns - wall_ns if wall_ns else 0, anchor)
+
+
+def _sinks(config: Config, clock: Clock) -> list[Sink]:
+    sinks: list[Sink] = [ArchiveSink(config.archive, config.timezone, clock)]
+    if config.influx is not None:
+        sinks.append(InfluxSink(config.influx))
+    return sinks
+
+
+def _links(config: Config) -> Links:
+    web = config.web
+    key_file = web.link_key_file or config.state / KEY_FILE
+    public = web.public_url or f"http://{web.host}:{web.port}"
+    return Links(load_keys(key_file), public, int(web.link_valid_s))

@@ -1,0 +1,33 @@
+"""The ways to reach a person: one file each, found by its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from gateway.channels.base import Answer, Channel, Setup
+
+__all__ = ["Answer", "Channel", "Setup", "build", "find", "kinds"]
+
+_NOT_KINDS = frozenset({"__init__", "base"})
+
+
+def kinds() -> list[str]:
+    """Every kind that `channels` in lilong.yaml may name."""
+    return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem not in _NOT_KINDS)
+
+
+def find(kind: str) -> ModuleType:
+    """The module of a kind. Raises ValueError for a kind that we do not have."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", kind) or kind not in kinds():
+        raise ValueError(f"kind: found {kind}, expected one of {', '.join(kinds())}")
+    return import_module(f"{__name__}.{kind}")
+
+
+def build(name: str, kind: str, settings: Mapping[str, str], secrets: Mapping[str, Path]) -> Channel:
+    """The channel of one entry of lilong.yaml. Raises ValueError naming the setting that is wrong."""
+    channel: Channel = find(kind).build(Setup(name=name, settings=settings, secrets=secrets))
+    return channel

@@ -1,0 +1,100 @@
+"""What every way to reach a person has in common, and how answers are put into words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gateway.core.backoff import retry_after_s
+from gateway.core.model import Notification, Told
+
+RETRY_S_MOST = 300.0  # a provider may ask for an hour; a person in danger may not have it
+DETAIL_CHARACTERS_MOST = 200
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one attempt. `detail` is shown to people and logged: it never holds a secret."""
+
+    told: Told
+    detail: str
+    retry_after_s: float = 0.0  # of LATER; 0: as the ladder thinks best
+
+
+class Channel(Protocol):
+    """One way to reach a person. Found by its kind: `kind: webhook` is gateway/channels/webhook.py,
+
+    which has `build(setup: Setup) -> Channel`, and `SETTINGS` and `SECRETS`: the names it reads.
+    """
+
+    def send(self, notification: Notification, text: str, link: str) -> Answer:
+        """One attempt, at most 10 s. Never raises for the far side's faults.
+
+        `text` is what to say without the link, `link` opens the case on the person's phone.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """One entry of `channels` in lilong.yaml."""
+
+    name: str
+    settings: Mapping[str, str]
+    secrets: Mapping[str, Path]  # setting name -> file
+
+    def secret(self, name: str) -> Secret:
+        """The content of a secret file. Raises ValueError with what is wrong, never with the content."""
+        path = self.secrets[name]
+        try:
+            text = path.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = type(error).__name__
+            raise ValueError(f"channels.{self.name}: {path} cannot be read ({reason})") from None
+        if not text:
+            raise ValueError(f"channels.{self.name}: {path} is empty")
+        return Secret(text)
+
+
+class Secret:
+    """A text that is not printed by accident."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def hide(self, text: str) -> str:
+        """`text` without this secret in it."""
+        return text.replace(self._text, "***")
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+def detail(text: str, *secrets: Secret) -> str:
+    """The far side's words, fit to be shown: one line, short, without our secrets."""
+    for secret in secrets:
+        text = secret.hide(text)
+    return _UNPRINTABLE.sub(" ", text).strip()[:DETAIL_CHARACTERS_MOST]
+
+
+def pause_s(headers: Mapping[str, str]) -> float:
+    """What a Retry-After header asks for, 0 when there is none that makes sense."""
+    return min(retry_after_s(headers.get("retry-after"), headers.get("date")), RETRY_S_MOST)
+
+
+def cut(text: str, most: int) -> str:
+    """`text` in at most `most` bytes of UTF-8, ending in … and never inside a character."""
+    body = text.encode("utf-8", "replace")
+    if len(body) <= most:
+        return body.decode("utf-8")
+    mark = "…"
+    return body[: max(most - len(mark.encode()), 0)].decode("utf-8", "ignore") + (mark if most >= 3 else "")

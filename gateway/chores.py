@@ -1,0 +1,47 @@
+"""Calendar work, and only that: no timer that a person's safety hangs on depends on this scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from gateway import telemetry
+from gateway.adapters.store import Store
+
+TRIM_EVERY_S = 10  # the log is kept only until everybody has passed it
+QUARANTINE_KEPT_DAYS = 90
+
+
+class Chores:
+    """Trims the log, and tidies the store at night."""
+
+    def __init__(
+        self, timezone: str, store: Store, trim: Callable[[], int], now_ns: Callable[[], int]
+    ) -> None:
+        self._store, self._trim, self._now_ns = store, trim, now_ns
+        options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 3600}
+        self._scheduler = BackgroundScheduler(timezone=timezone, job_defaults=options)
+        self._scheduler.add_job(self._guard(self._trim), "interval", seconds=TRIM_EVERY_S, id="trim")
+        self._scheduler.add_job(self._guard(self._tidy), "cron", hour=3, minute=17, id="tidy")
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+
+    def _tidy(self) -> None:
+        self._store.tidy(self._now_ns() - QUARANTINE_KEPT_DAYS * 86_400 * 10**9)
+
+    def _guard(self, chore: Callable[[], object]) -> Callable[[], None]:
+        """A chore that fails says so and is tried again at its next hour."""
+
+        def run() -> None:
+            try:
+                chore()
+            except Exception as error:
+                telemetry.log("chore_failed", "error", error=error, hint="it is tried again")
+
+        return run

@@ -1,0 +1,343 @@
+"""lilong.yaml to Config, and all it names to a World. `load` never raises for what files say."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
+
+from gateway import packs, yamlfile
+from gateway.core.model import World
+from gateway.crosscheck import Surroundings
+from gateway.packs import SHIPPED, Directories
+from gateway.problems import ConfigError, Problems, one_of, say
+from gateway.typed import SECRET, Builder, Duration, Identifier, Kind, Size, SomeText, between
+
+T = TypeVar("T")
+
+# ---------------------------------------------------------------- single values
+
+
+def _protocol(value: Any) -> int:
+    """5, or 3.1.1 (4 on the wire)."""
+    if value not in (4, 5, "3.1.1") or isinstance(value, bool):
+        raise ValueError
+    return 5 if value == 5 else 4
+
+
+def parse_filter(value: Any) -> str:
+    """An MQTT filter; $share is refused: it deals messages round and tears a device's order apart."""
+    if not isinstance(value, str) or not value or len(value.encode("utf-8", "replace")) > 65535:
+        raise ValueError
+    levels = value.split("/")
+    wild = [level for level in levels if ("+" in level or "#" in level) and level not in ("+", "#")]
+    if wild or "#" in levels[:-1] or value.startswith("$share"):
+        raise ValueError
+    return value
+
+
+def _url(value: Any) -> str:
+    if not isinstance(value, str) or re.search(r"[\s\x00-\x1f]", value):
+        raise ValueError
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError
+    return value
+
+
+def _listen(value: Any) -> tuple[str, int]:
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})", value, re.ASCII)
+    if not match or int(match[2]) > 65535:
+        raise ValueError
+    return match[1].strip("[]"), int(match[2])
+
+
+def _zone(value: Any) -> str:
+    try:
+        return ZoneInfo(value).key
+    except Exception as error:  # zoneinfo raises four kinds, some of them OSError
+        raise ValueError from error
+
+
+Url = Annotated[str, Kind(say("url"), _url)]
+Port = Annotated[int, between(1, 65535)]
+
+# ---------------------------------------------------------------- what the parts are handed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerConfig:
+    """The MQTT broker. `protocol` is paho's number: 5, or 4 for 3.1.1."""
+
+    host: SomeText
+    port: Port = 1883
+    protocol: Annotated[int, Kind(one_of(["5", "3.1.1"]), _protocol)] = 5
+    client_id: Identifier = "lilong"
+    username: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    subscribe: tuple[Annotated[str, Kind(say("filter"), parse_filter)], ...] = ("site/#",)
+    receive_maximum: Annotated[int, between(1, 65535)] = 2000
+    keepalive_s: Annotated[int, between(5, 30)] = 20  # a dead link is noticed after twice this
+    rebuild_after_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfluxConfig:
+    """The time-series server's write API."""
+
+    url: Url
+    org: SomeText
+    bucket: SomeText
+    token_file: Path
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveConfig:
+    """Daily files of every reading on the box; a relative directory lies in the state directory."""
+
+    directory: Path = Path("archive")
+    keep_days: Annotated[int, between(1, 36500)] = 400
+    keep_bytes: Size = 20 * 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebConfig:
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str = ""
+    link_key_file: Path | None = None
+    link_valid_s: float = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelConfig:
+    """One way to reach a person. `secrets` maps the key in the file (`key_file`) to the file it names."""
+
+    name: str
+    kind: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    state: Path
+    timezone: str
+    broker: BrokerConfig
+    influx: InfluxConfig | None
+    archive: ArchiveConfig
+    web: WebConfig
+    channels: Mapping[str, ChannelConfig]
+    path: Path
+
+
+# ---------------------------------------------------------------- lilong.yaml as it is written
+
+
+STATE = Path("/var/lib/lilong")
+ONLY_INBOX = {"inbox": {"kind": "inbox"}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebKeys:
+    listen: Annotated[tuple[str, int], Kind(say("address"), _listen)] = ("127.0.0.1", 8080)
+    public_url: Url | None = None
+    link_key_file: Path | None = None
+    link_valid: Duration = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigKeys:
+    """The keys of lilong.yaml."""
+
+    broker: BrokerConfig
+    state: Path = STATE
+    timezone: Annotated[str, Kind(say("zone"), _zone)] = "Asia/Shanghai"
+    directories: Directories = SHIPPED
+    influx: InfluxConfig | None = None
+    archive: ArchiveConfig = ArchiveConfig()
+    web: WebKeys = WebKeys()
+    channels: Mapping[Identifier, Mapping[str, str]] = field(default_factory=lambda: dict(ONLY_INBOX))
+
+
+# ---------------------------------------------------------------- loading
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the files say; `config` and `world` only when there was no problem at all."""
+
+    config: Config | None
+    world: World | None
+    problems: list[ConfigError]
+
+
+def load(path: Path | str, locale: str = "zh", environ: Mapping[str, str] = os.environ) -> Loaded:
+    """Everything lilong.yaml names, or every mistake in it, in that language."""
+    path, problems = Path(path), Problems(locale)
+    builder = Builder(problems)
+    node, _ = yamlfile.read(path, problems)
+    if node is None:
+        return Loaded(None, None, problems.listed())
+    keys = builder.record(node, ConfigKeys)
+    config = _config(keys, path, builder, environ) if keys else None
+    surroundings = Surroundings(
+        timezone=keys.timezone if keys else "",
+        channels=tuple(keys.channels) if keys else None,
+        subscribe=keys.broker.subscribe if keys else None,
+    )
+    directories = keys.directories if keys else _directories(node)
+    world = packs.load_world(directories, path.parent, surroundings, builder, owner=node)
+    found = problems.listed()
+    return Loaded(None, None, found) if found else Loaded(config, world, [])
+
+
+def _directories(node: yamlfile.Node) -> Directories:
+    """Where the other files lie when lilong.yaml has mistakes: theirs are told in the same breath."""
+    _, inside = (
+        node.entries.get("directories", (node, None)) if isinstance(node, yamlfile.Map) else (node, None)
+    )
+    return Builder(Problems()).record(inside, Directories) or SHIPPED
+
+
+def state_directory(path: Path) -> Path:
+    """Where the store is, whatever else may be wrong in the files."""
+    builder = Builder(Problems("en"))
+    node, _ = yamlfile.read(path, builder.problems)
+    keys = builder.record(node, ConfigKeys)
+    return path.parent.absolute() / (keys.state if keys else STATE)
+
+
+def unreadable_files(config: Config) -> list[Path]:
+    """The secret and certificate files that are not there or not ours to read; `run` needs them all."""
+    parts: list[Any] = [config.broker, config.influx, config.web]
+    named = [getattr(part, name) for part in parts if part for name in _file_fields(part)]
+    named += [path for channel in config.channels.values() for path in channel.secrets.values()]
+    return [path for path in named if path and not os.access(path, os.R_OK)]
+
+
+def _config(keys: ConfigKeys, path: Path, builder: Builder, environ: Mapping[str, str]) -> Config:
+    folder = path.parent.absolute()
+    resolve = _resolver(folder, environ.get("CREDENTIALS_DIRECTORY", ""))
+    state = folder / keys.state
+    web = keys.web
+    _check_pairs(keys, builder)
+    _check_urls(keys, builder)
+    return Config(
+        state=state,
+        timezone=keys.timezone,
+        broker=_resolved(keys.broker, resolve),
+        influx=_resolved(keys.influx, resolve) if keys.influx else None,
+        archive=replace(keys.archive, directory=state / keys.archive.directory),
+        web=WebConfig(
+            host=web.listen[0],
+            port=web.listen[1],
+            public_url=(web.public_url or "").rstrip("/"),
+            link_key_file=web.link_key_file and resolve(web.link_key_file),
+            link_valid_s=web.link_valid,
+        ),
+        channels={name: _channel(name, keys, builder, resolve) for name in keys.channels},
+        path=path,
+    )
+
+
+def _resolver(folder: Path, credentials: str) -> Callable[[Path], Path]:
+    """systemd hands secrets over in a directory of its own; what is not there lies beside lilong.yaml."""
+
+    def resolve(named: Path) -> Path:
+        handed = Path(credentials) / named
+        return handed if credentials and handed.exists() else folder / named
+
+    return resolve
+
+
+def _file_fields(part: Any) -> list[str]:
+    return [each.name for each in fields(part) if each.name.endswith("_file")]
+
+
+def _resolved(part: T, resolve: Callable[[Path], Path]) -> T:
+    named = {name: getattr(part, name) for name in _file_fields(part)}
+    return replace(part, **{name: resolve(path) for name, path in named.items() if path})  # type: ignore[type-var]
+
+
+def _check_pairs(keys: ConfigKeys, builder: Builder) -> None:
+    broker = keys.broker
+    for first, second in (
+        ("cert_file", "key_file"),
+        ("key_file", "cert_file"),
+        ("password_file", "username"),
+    ):
+        if getattr(broker, first) and not getattr(broker, second):
+            found = say("without", first=first, second=second)
+            builder.mistake(keys, f"broker.{first}", found, say("together", words=f"{first}, {second}"))
+
+
+def _check_urls(keys: ConfigKeys, builder: Builder) -> None:
+    """A password or key inside an address is a secret written into the file."""
+    urls = {"influx.url": keys.influx.url if keys.influx else "", "web.public_url": keys.web.public_url or ""}
+    urls |= {f"channels.{name}.url": entry.get("url", "") for name, entry in keys.channels.items()}
+    for path, url in urls.items():
+        if _holds_secret(url):
+            builder.mistake(keys, path, say("secret_in_url"), say("secret_file", key="key"))
+
+
+def _holds_secret(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False  # said by whoever needs an address
+    named = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    return bool(parts.password) or any(SECRET.fullmatch(name) or name == "sign" for name in named)
+
+
+# ---------------------------------------------------------------- channels
+
+
+def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[Path], Path]) -> ChannelConfig:
+    entry, step = dict(keys.channels[name]), f"channels.{name}"
+    kind = entry.pop("kind", "")
+    known = _channel_keys(kind)
+    if known is None:
+        _refuse_kind(keys, step, kind, builder)
+        known = frozenset(entry)
+    for key in entry:
+        if SECRET.fullmatch(key):
+            found, expected = say("inline_secret", key=key), say("secret_file", key=key)
+            builder.mistake(keys, f"{step}.{key}", found, expected)
+        elif key not in known:
+            expected = one_of(["kind", *sorted(known)], builder.nearest(key, sorted(known)))
+            builder.mistake(keys, f"{step}.{key}", say("unknown_key", key=key), expected)
+    for key in sorted(known):
+        if key.endswith("_file") and not entry.get(key):
+            builder.mistake(keys, step, say("without", first=f"kind: {kind}", second=key), say("required"))
+    secrets = {key: resolve(Path(value)) for key, value in entry.items() if key.endswith("_file")}
+    settings = {key: value for key, value in entry.items() if key not in secrets}
+    return ChannelConfig(name=name, kind=kind, settings=settings, secrets=secrets)
+
+
+def _channel_keys(kind: str) -> frozenset[str] | None:
+    """What an entry of that kind may hold; None when we have no such kind."""
+    from gateway import channels  # its files are the list of kinds; imported only where it is needed
+
+    try:
+        module = channels.find(kind)
+    except ValueError:
+        return None
+    return frozenset(module.SETTINGS | module.SECRETS)
+
+
+def _refuse_kind(keys: ConfigKeys, step: str, kind: str, builder: Builder) -> None:
+    from gateway import channels
+
+    kinds = channels.kinds()
+    found = say("unknown", what=say("what_kind"), value=kind) if kind else say("missing")
+    builder.mistake(keys, f"{step}.kind", found, one_of(kinds, builder.nearest(kind, kinds)))

@@ -1,0 +1,1 @@
+"""What thinks: no files, no network, no threads, no clock, no randomness."""

@@ -1,0 +1,313 @@
+"""JSON objects whose fields a model maps to quantities.
+
+One way to readings, two parsers before it: msgspec (1 us) takes every payload without a flaw; whatever it
+cannot vouch for is parsed again slowly and strictly, so that each flaw gets its code. A flaw in one part
+becomes a fault and the sound parts are still used: a text in slot 3 must not hide the smoke.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from gateway.core.model import (
+    Components,
+    Device,
+    Fault,
+    Field,
+    Message,
+    Model,
+    PayloadError,
+    Reading,
+    Refusal,
+)
+from gateway.core.units import QUANTITIES, conversion
+
+BYTES_MAX = 262_144  # beyond this it is no sensor message
+DEPTH_MAX = 32  # no device nests deeper, and parsers recurse
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+TIME_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+NS_MAX = 2**63 - 1
+EXACT = 2**53  # integers up to here are exact as a double
+BEYOND = 10**400  # stands for NaN, Infinity and 1e999, so that only their own field is refused
+_quick = msgspec.json.Decoder().decode
+
+
+def decoder(model: Model) -> JsonDecoder:
+    return JsonDecoder(model)
+
+
+class JsonDecoder:
+    """The decoder of one model. `needs` names an object that must be there, with a hint when it is not."""
+
+    def __init__(self, model: Model, needs: str = "", needs_hint: str = "") -> None:
+        self.needs, self.needs_hint = needs, needs_hint
+        self.own = _Parts(field for field in model.fields if not field.of)
+        self.components = [
+            (part, _Parts(field for field in model.fields if field.of == part.kind))
+            for part in model.components
+        ]
+        self.identity, self.time_unit = keys(model.codec.identity), model.codec.time_unit
+        self.time, self.sequence = keys(model.codec.time), keys(model.codec.sequence)
+
+    def __call__(
+        self, device: Device, message: Message, received_ns: int, faults: list[Fault] | None = None
+    ) -> list[Reading]:
+        faults = [] if faults is None else faults
+        root = parse(message.payload)
+        if self.needs and not isinstance(root.get(self.needs), dict):
+            raise PayloadError(Refusal.MISSING, self.needs, self.needs_hint)
+        if self.identity:
+            check_identity(at_path(root, self.identity), device, message)
+        measured = instant_ns(at_path(root, self.time), self.time_unit) if self.time else None
+        sequence = _text(at_path(root, self.sequence)) if self.sequence else ""
+        readings = []
+        head = (measured or received_ns, received_ns, sequence, measured is not None)
+        if values := self.own.values(root, faults, ""):
+            readings.append(Reading(device.id, "", values, *head))
+        for components, parts in self.components:
+            for name, entry in entries(root, components, faults):
+                if values := parts.values(entry, faults, f"{name}."):
+                    readings.append(Reading(device.id, name, values, *head))
+        if not readings:
+            first = faults[0] if faults else Fault(Refusal.EMPTY, "", "nothing this model maps")
+            raise PayloadError(first.code, first.field, first.reason)
+        return readings
+
+
+# ---------------------------------------------------------------- bytes to an object
+
+
+def parse(payload: bytes) -> dict[str, Any]:
+    """A JSON object: UTF-8, no key twice, no NaN, bounded size and depth. Raises PayloadError."""
+    if len(payload) > BYTES_MAX:
+        raise PayloadError(Refusal.OVERSIZE, reason=f"{len(payload)} bytes, at most {BYTES_MAX}")
+    try:
+        root = _quick(payload)
+        sound = type(root) is dict and payload.count(b",") == _commas(payload, root)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        sound = False
+    return root if sound else _parse_strictly(payload)
+
+
+def _commas(payload: bytes, root: dict[str, Any]) -> int:
+    """How many commas the text holds if no key stands twice and no text holds a comma itself.
+
+    A key that stands twice brings a comma more than the object it ends up in can explain; counting is
+    twenty times cheaper than watching every key.
+    """
+    if b"[" not in payload and payload.count(b"{") == 1:
+        return max(len(root) - 1, 0)
+    return _commas_in(root)
+
+
+def _commas_in(value: Any) -> int:
+    inside = value.values() if type(value) is dict else value
+    nested = sum(_commas_in(item) for item in inside if type(item) is dict or type(item) is list)
+    return nested + max(len(value) - 1, 0)
+
+
+def _parse_strictly(payload: bytes) -> dict[str, Any]:
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError as error:
+        raise PayloadError(Refusal.ENCODING, reason=f"no UTF-8 at byte {error.start}") from None
+    if text[:1] == "\ufeff" or "\0" in text:
+        raise PayloadError(Refusal.ENCODING, reason="byte order mark or NUL")
+    _check_depth(text)
+    try:
+        root = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_real
+        )
+    except ValueError as error:
+        raise PayloadError(Refusal.SYNTAX, reason=str(error)) from None
+    if type(root) is not dict:
+        raise PayloadError(Refusal.SYNTAX, reason=f"found {_short(root)}, expected an object")
+    return root
+
+
+def _check_depth(text: str) -> None:
+    """Brackets inside texts count too: that can only refuse more."""
+    if text.count("[") + text.count("{") <= DEPTH_MAX:
+        return
+    depth = 0
+    for mark in text:
+        depth += (mark in "[{") - (mark in "]}")
+        if depth > DEPTH_MAX:
+            raise PayloadError(Refusal.DEPTH, reason=f"more than {DEPTH_MAX} levels")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    names = [name for name, _ in pairs]
+    twice = next(name for name in names if names.count(name) > 1)
+    raise PayloadError(Refusal.DUPLICATE_KEY, _short(twice), "the key stands twice")
+
+
+def _constant(word: str) -> int:
+    return BEYOND
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else BEYOND
+
+
+def _integer(digits: str) -> int:
+    """int() refuses 4,301 digits and is quadratic before that; a double ends at 309."""
+    return int(digits) if len(digits) <= 309 else BEYOND
+
+
+# ---------------------------------------------------------------- an object to values
+
+
+class _Part:
+    """One field, ready to turn a raw JSON value into a quantity's value."""
+
+    def __init__(self, field: Field) -> None:
+        self.field, self.name, self.keys = field, field.quantity, keys(field.path)
+        quantity = QUANTITIES[field.quantity]
+        scale, offset = conversion(field.unit, quantity)
+        self.scale, self.offset = field.scale * scale, field.offset * scale + offset
+        self.words = dict(field.values)
+        self.plain = self.scale == 1.0 and self.offset == 0.0 and not self.words
+        self.state = quantity.unit == "1"  # true and false are numbers only for states
+
+    def convert(self, raw: Any) -> float:
+        """The canonical value; PayloadError names what is wrong."""
+        if self.plain and type(raw) is int and -EXACT < raw < EXACT:
+            return float(raw)
+        if raw is None:
+            raise PayloadError(Refusal.MISSING, self.field.path, "required")
+        number = self._word(raw) if self.words else raw
+        if (isinstance(number, bool) and not self.state) or not isinstance(number, int | float):
+            raise PayloadError(Refusal.TYPE, self.field.path, f"found {_short(raw)}, expected a number")
+        try:
+            value = float(number) * self.scale + self.offset
+        except OverflowError:
+            value = math.inf
+        if not math.isfinite(value):
+            raise PayloadError(Refusal.NOT_FINITE, self.field.path, "no number a double can hold")
+        return value
+
+    def _word(self, raw: Any) -> Any:
+        word = str(raw).lower() if isinstance(raw, bool) else str(raw)
+        if word in self.words:
+            return self.words[word]
+        expected = f"expected one of {', '.join(self.words)}"
+        raise PayloadError(Refusal.TYPE, self.field.path, f"found {_short(raw)}, {expected}")
+
+
+class _Parts:
+    """The fields of a device or of one component kind. Numbers at the top of the object go the short way."""
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        parts = [_Part(field) for field in fields]
+        self.direct = [(part.name, part.keys[0], part) for part in parts if _is_direct(part)]
+        self.others = [part for part in parts if not _is_direct(part)]
+
+    def values(self, entry: dict[str, Any], faults: list[Fault], prefix: str) -> dict[str, float]:
+        values: dict[str, float] = {}
+        get = entry.get
+        for name, key, part in self.direct:
+            raw = get(key)
+            if type(raw) is float:  # both parsers give finite floats only
+                values[name] = raw
+            elif raw is not None or part.field.required:
+                _take(values, part, raw, faults, prefix)
+        for part in self.others:
+            raw = at_path(entry, part.keys)
+            if raw is not None or part.field.required:
+                _take(values, part, raw, faults, prefix)
+        return values
+
+
+def _is_direct(part: _Part) -> bool:
+    return part.plain and len(part.keys) == 1
+
+
+def _take(values: dict[str, float], part: _Part, raw: Any, faults: list[Fault], prefix: str) -> None:
+    try:
+        values[part.name] = part.convert(raw)
+    except PayloadError as error:
+        faults.append(Fault(error.code, prefix + error.field, error.reason))
+
+
+def entries(
+    root: dict[str, Any], components: Components, faults: list[Fault]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(component name, its JSON object) of each part; one that is none of ours becomes a fault."""
+    found = at_path(root, keys(components.path))
+    if found is None:
+        return
+    if type(found) is not list:
+        faults.append(Fault(Refusal.TYPE, components.path, f"found {_short(found)}, expected a list"))
+        return
+    seen = set()
+    for entry in found:
+        number = entry.get(components.number) if type(entry) is dict else None
+        if type(number) is not int or not 1 <= number <= components.count or number in seen:
+            reason = f"found {_short(number)}, expected each of 1..{components.count} once"
+            faults.append(Fault(Refusal.COMPONENT, f"{components.path}.{components.number}", reason))
+            continue
+        seen.add(number)
+        yield f"{components.kind}-{number}", entry
+
+
+def keys(path: str) -> tuple[str, ...]:
+    """A dotted path as keys; "" has none."""
+    return tuple(path.split(".")) if path else ()
+
+
+def at_path(root: Any, path: tuple[str, ...]) -> Any:
+    """What stands at a path, or None."""
+    for key in path:
+        if type(root) is not dict:
+            return None
+        root = root.get(key)
+    return root
+
+
+def check_identity(claimed: Any, device: Device, message: Message) -> None:
+    """A device speaks only for itself: what it calls itself must be its id or stand in its topic."""
+    if claimed is None or claimed == device.id:
+        return
+    if str(claimed) not in message.topic.split("/"):
+        raise PayloadError(Refusal.IDENTITY, reason=f"claims to be {_short(claimed)}")
+
+
+def instant_ns(raw: Any, unit: str) -> int | None:
+    """UTC nanoseconds of a device's instant; None when it sent none, or none that can be read.
+
+    A text without a zone is not read: it may be eight hours off, and arrival is the better guess.
+    """
+    scale = TIME_UNITS.get(unit)
+    if scale and type(raw) in (int, float):
+        return int(raw * scale) if 0 <= raw <= NS_MAX // scale else None
+    if scale or type(raw) is not str:
+        return None
+    try:
+        found = datetime.fromisoformat(raw)
+        return (found - EPOCH) // MICROSECOND * 1000 if found.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _text(raw: Any) -> str:
+    return "" if raw is None else str(raw)[:64]
+
+
+def _short(raw: Any) -> str:
+    """A found value as an error shows it: never long, never with control characters."""
+    try:
+        return ascii(raw)[:60]
+    except ValueError:  # an integer of thousands of digits
+        return "a very long integer"

@@ -1,0 +1,53 @@
+"""Messages to readings: whose topic it is, and what its model says the bytes mean."""
+
+from __future__ import annotations
+
+from gateway.core.codecs import CODECS, Decode
+from gateway.core.model import Device, Fault, Message, PayloadError, Reading, Refusal, World
+
+STRANGERS_MAX = 10_000  # topics of unknown devices remembered, so that a flood costs no search each time
+
+
+class Decoder:
+    """Which device speaks on a topic, and its codec. Made once for a World; safe in any thread."""
+
+    def __init__(self, world: World) -> None:
+        self._codecs = {model.id: CODECS[model.codec.kind](model) for model in world.models.values()}
+        self._exact = {
+            d.topic: d for d in world.devices.values() if "+" not in d.topic and "#" not in d.topic
+        }
+        self._filters = [d for d in world.devices.values() if d.topic not in self._exact]
+        self._found: dict[str, Device | None] = {}
+
+    def device_of(self, topic: str) -> Device | None:
+        """The device that speaks on this topic; None when none of ours does."""
+        device = self._exact.get(topic)
+        if device is not None or not self._filters:
+            return device
+        if topic not in self._found:
+            if len(self._found) >= STRANGERS_MAX:
+                self._found.clear()
+            self._found[topic] = next((d for d in self._filters if matches(d.topic, topic)), None)
+        return self._found[topic]
+
+    def decode(self, message: Message, received_ns: int, faults: list[Fault] | None = None) -> list[Reading]:
+        """What the message says. Raises PayloadError; see core.codecs.Decode for `faults`."""
+        device = self.device_of(message.topic)
+        if device is None:
+            raise PayloadError(Refusal.UNKNOWN_DEVICE, reason=f"no device speaks on {message.topic[:120]}")
+        return self._codecs[device.model](device, message, received_ns, faults)
+
+    def codec_of(self, device: Device) -> Decode:
+        """The codec of a device, for a caller that already knows whose message it is."""
+        return self._codecs[device.model]
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """Whether an MQTT topic filter (with + and a final #) takes this topic."""
+    wanted, found = pattern.split("/"), topic.split("/")
+    for index, part in enumerate(wanted):
+        if part == "#":
+            return True
+        if index >= len(found) or part not in ("+", found[index]):
+            return False
+    return len(wanted) == len(found)

@@ -1,0 +1,527 @@
+"""The one place where anything is decided: `step(event)` changes the state and returns what follows.
+
+Deterministic: no clock, no lots, no order of a set. The event carries its instant, every span is arithmetic
+on it, so that the same log gives the same effects live, after a crash and in replay.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from gateway.core.alerts import ACTIVE, Phase, Standing, due_at, expire, turn
+from gateway.core.calendars import minute_of_day
+from gateway.core.caseload import Caseload, Step
+from gateway.core.codecs import Decode
+from gateway.core.conditions import Judge, applies, judge_for
+from gateway.core.decoding import Decoder
+from gateway.core.model import (
+    SECOND,
+    Act,
+    Configured,
+    Device,
+    Effect,
+    Event,
+    Fault,
+    Link,
+    Marked,
+    Message,
+    Messages,
+    Outcome,
+    PayloadError,
+    Quality,
+    Reading,
+    Refusal,
+    Refused,
+    Rule,
+    Verdict,
+    World,
+)
+from gateway.core.quality import Heard, Worth, assess, name_of_skew, note_instant, ordinary
+from gateway.core.state import State, Track
+from gateway.core.units import QUANTITIES
+
+RECENT_MOST = 4096  # messages remembered to know a broker's second delivery; above any receive maximum
+SETTLE_NS = 2 * SECOND  # a late word may be followed by the one that takes it back
+LATE_NS = 10 * SECOND  # from here on a word counts as late
+REJUDGE_NS = 60 * SECOND  # how often a value waiting for its window's end is looked at again
+ALL = "*"
+
+
+class Subject:
+    """A device or one component of it, with its rules made ready."""
+
+    __slots__ = ("astir", "band", "judges")
+
+    def __init__(self, band: list[tuple[str, float, float]], judges: list[Judge]) -> None:
+        self.band, self.judges = band, judges
+        self.astir = 0  # tracks of this subject: while 0, lying in the band is all there is to ask
+
+    def calm(self, values: dict[str, float]) -> bool:
+        if self.astir:
+            return False
+        get = values.get
+        for quantity, low, high in self.band:
+            value = get(quantity)
+            if value is not None and not low <= value <= high:
+                return False
+        return True
+
+
+class Watch:
+    """One device of the World with its codec, its subjects, its rules of silence."""
+
+    __slots__ = ("decode", "device", "heard", "lateness_ns", "make", "quiet", "silence", "subjects")
+
+    def __init__(self, device: Device, decode: Decode, lateness_ns: int, heard: Heard) -> None:
+        self.device, self.decode, self.lateness_ns, self.heard = device, decode, lateness_ns, heard
+        self.subjects: dict[str, Subject] = {}
+        self.silence: list[Rule] = []
+        self.quiet = False  # a rule of silence is astir
+
+    def subject(self, component: str, make: Callable[[Device, str], Subject]) -> Subject:
+        found = self.subjects.get(component)
+        if found is None:
+            found = self.subjects[component] = make(self.device, component)
+        return found
+
+
+class Engine:
+    """Judges events of one World. `recent` are the last messages before the state's position."""
+
+    def __init__(self, world: World, state: State, recent: Iterable[Message] = ()) -> None:
+        self.state = state
+        self.recent: deque[Message] = deque(recent, maxlen=RECENT_MOST)
+        self._adopt(world)
+
+    # ------------------------------------------------------------ the one door
+
+    def step(self, event: Event) -> list[Effect]:
+        """What follows from an event, after what was due before it."""
+        step = Step(event.at, event.wall_ns)
+        self.state.at = event.at
+        self._let_go(step)
+        self._advance(step)
+        if isinstance(event, Messages):
+            self._messages(step, event)
+        elif isinstance(event, Outcome):
+            self.cases.outcome(step, event)
+        elif isinstance(event, Act):
+            self.cases.act(step, event)
+        elif isinstance(event, Link):
+            self._link(step, event)
+        self._arm(step)
+        return step.effects
+
+    def reconfigure(self, event: Configured, world: World) -> list[Effect]:
+        """From this event on another World judges; what stands, stands. Save a checkpoint right after."""
+        before = self.step(event)
+        self._adopt(world)
+        step = Step(event.at, event.wall_ns)
+        self._let_go(step)
+        return before + step.effects
+
+    def next_due(self) -> int | None:
+        """The steady instant at which time alone may change something; a Tick is wanted then."""
+        return self._timers[0][0] if self._timers else None
+
+    # ------------------------------------------------------------ the World
+
+    def _adopt(self, world: World) -> None:
+        self.world, self.state.digest = world, world.digest
+        self.decoder = Decoder(world)
+        self.cases = Caseload(world, self.state)
+        self._timers: list[tuple[int, str, str]] = []
+        self._armed: dict[tuple[str, str], int] = {}
+        self._judges: dict[str, Judge] = {}
+        self._by_topic: dict[str, Watch] = {}
+        self._watches = {device.id: self._watch(device) for device in world.devices.values()}
+        self._gone: list[Track] = []
+        self._sort_out_tracks()
+        for key, track in self.state.tracks.items():
+            self._attach(key, track)
+        for timer in self.cases.timers():
+            self._push(*timer)
+
+    def _watch(self, device: Device) -> Watch:
+        model = self.world.models[device.model]
+        heard = self.state.heard.setdefault(device.id, Heard(self.state.at))
+        watch = Watch(device, self.decoder.codec_of(device), int(model.lateness_s * SECOND), heard)
+        watch.silence = [
+            rule for rule in self.world.rules if is_silence(rule) and applies(rule, device, model.scene)
+        ]
+        if watch.silence:
+            self._push(heard.seen_at + _spans(watch.silence)[0], "silence", device.id)
+        return watch
+
+    def _make_subject(self, device: Device, component: str) -> Subject:
+        model = self.world.models[device.model]
+        kind = component.rpartition("-")[0]
+        judges = [
+            judge
+            for rule in self.world.rules
+            if rule.each == kind and not is_silence(rule)
+            if (judge := judge_for(rule, device, component, self.world)) is not None
+        ]
+        self._judges.update({judge.key: judge for judge in judges})
+        quantities = [field.quantity for field in model.fields if field.of == kind]
+        return Subject([_band(quantity, judges) for quantity in quantities], judges)
+
+    def _sort_out_tracks(self) -> None:
+        """Tracks of rules and devices that are gone end; a rule whose levels changed keeps what it can."""
+        for name in [name for name in self.state.heard if name not in self._watches]:
+            del self.state.heard[name]
+        for key, track in list(self.state.tracks.items()):
+            rule = self.cases.rules.get(track.rule)
+            if rule is None or track.device not in self._watches:
+                self._gone.append(self.state.tracks.pop(key))
+                continue
+            here = {one.level: one for one in track.standings}
+            track.standings = [here.get(limit.level, Standing(limit.level)) for limit in rule.limits]
+
+    def _attach(self, key: str, track: Track) -> None:
+        """Puts a loaded track back to work."""
+        watch, rule = self._watches[track.device], self.cases.rules[track.rule]
+        if is_silence(rule):
+            watch.quiet = True
+        else:
+            watch.subject(track.component, self._make_subject).astir += 1
+        self._push_track(key, track, rule)
+
+    def _let_go(self, step: Step) -> None:
+        """Ends the alerts whose rule or device is no longer configured; their cases stay with people."""
+        while self._gone:
+            self.cases.rule_gone(step, self._gone.pop())
+
+    # ------------------------------------------------------------ messages
+
+    def _messages(self, step: Step, event: Messages) -> None:
+        known = self._delivered_before(event)
+        by_topic, received = self._by_topic, event.wall_ns - 1
+        for index, message in enumerate(event.items):
+            received += 1
+            watch = by_topic.get(message.topic) or self._watch_of(message.topic)
+            if watch is None:
+                reason = f"no device speaks on {message.topic[:120]}"
+                self._refuse_whole(step, index, "", Fault(Refusal.UNKNOWN_DEVICE, "", reason))
+                continue
+            faults: list[Fault] = []
+            try:
+                readings = watch.decode(watch.device, message, received, faults)
+            except PayloadError as error:
+                fault = Fault(error.code, error.field, error.reason)
+                self._refuse_whole(step, index, watch.device.id, fault)
+                continue
+            if event.kept:
+                self._keep(step, index, watch, readings, faults)
+            elif faults or message.retained or watch.quiet or index in known:
+                self._unusual(step, index, watch, readings, message, faults, index in known)
+            else:
+                self._usual(step, index, watch, readings)
+        self.recent.extend(event.items)
+
+    def _watch_of(self, topic: str) -> Watch | None:
+        """The watch of the device that speaks on a topic, remembered for the next message."""
+        device = self.decoder.device_of(topic)
+        if device is None:
+            return None
+        watch = self._by_topic[topic] = self._watches[device.id]
+        return watch
+
+    def _usual(self, step: Step, index: int, watch: Watch, readings: list[Reading]) -> None:
+        """The hot path: a message without a flaw. Most readings are ordinary and calm, and that is all."""
+        heard, lateness_ns = watch.heard, watch.lateness_ns
+        heard.seen_at = step.at
+        for reading in readings:
+            component = reading.component
+            subject = watch.subjects.get(component) or watch.subject(component, self._make_subject)
+            if ordinary(heard, reading, lateness_ns) and subject.calm(reading.values):
+                heard.newest_ns[component] = reading.measured_ns
+            else:
+                self._heed(step, index, watch, reading, known=False)
+
+    def _unusual(
+        self,
+        step: Step,
+        index: int,
+        watch: Watch,
+        readings: list[Reading],
+        message: Message,
+        faults: list[Fault],
+        known: bool,
+    ) -> None:
+        for fault in faults:
+            self._refuse(step, index, watch.device.id, fault)
+        if message.retained:  # a state the broker remembers, not news: it proves no life and pages nobody
+            for reading in readings:
+                self._mark(step, index, reading, Worth(Quality.RETAINED, judge=False, store=reading.timed))
+            return
+        watch.heard.seen_at = step.at
+        for reading in readings:
+            self._heed(step, index, watch, reading, known)
+        if watch.quiet:
+            self._spoke(step, watch)
+
+    def _keep(
+        self, step: Step, index: int, watch: Watch, readings: list[Reading], faults: list[Fault]
+    ) -> None:
+        """A message out of quarantine: its points are written as of then, and it tells nobody anything."""
+        for fault in faults:
+            self._refuse(step, index, watch.device.id, fault)
+        for reading in readings:
+            left_out = self._impossible(step, index, reading)
+            self._mark(step, index, reading, Worth(Quality.LATE, judge=False), left_out)
+
+    def _delivered_before(self, event: Messages) -> set[int]:
+        """Which messages were delivered and committed before: asked only of those the broker flags itself."""
+        flagged = [index for index, message in enumerate(event.items) if message.again]
+        if not flagged:
+            return set()
+        seen = {(message.topic, message.payload) for message in self.recent}
+        return {i for i in flagged if (event.items[i].topic, event.items[i].payload) in seen}
+
+    def _heed(self, step: Step, index: int, watch: Watch, reading: Reading, known: bool) -> None:
+        """A reading that is not plainly good and calm: what is it worth, and what does it say?"""
+        heard, subject = watch.heard, watch.subject(reading.component, self._make_subject)
+        if reading.timed and not known and note_instant(heard, reading, watch.lateness_ns):
+            self._note_skew(step, watch, reading)
+        worth = assess(heard, reading, watch.lateness_ns, known)
+        left_out = self._impossible(step, index, reading)
+        if worth.quality is not Quality.GOOD or worth.shift_ns or left_out:
+            self._mark(step, index, reading, worth, left_out)
+        if not worth.judge:
+            return
+        if reading.timed and not worth.arrival:
+            heard.newest_ns[reading.component] = reading.measured_ns + worth.shift_ns
+        values = {name: value for name, value in reading.values.items() if name not in left_out}
+        self._judge(step, watch, subject, reading.component, values, worth.age_ns)
+
+    def _mark(
+        self, step: Step, index: int, reading: Reading, worth: Worth, left_out: tuple[str, ...] = ()
+    ) -> None:
+        step.effects.append(
+            Marked(
+                index, reading.component, worth.quality, worth.store, worth.shift_ns, left_out, worth.arrival
+            )
+        )
+
+    def _note_skew(self, step: Step, watch: Watch, reading: Reading) -> None:
+        shift = watch.heard.shift_ns
+        kind = name_of_skew(shift, reading.measured_ns) if shift else "set"
+        step.note("device_clock_skewed", device=watch.device.id, kind=kind, offset_s=round(shift / SECOND))
+
+    def _impossible(self, step: Step, index: int, reading: Reading) -> tuple[str, ...]:
+        """Quantities whose value cannot physically be: refused one by one, the others are used."""
+        refused = []
+        for name, value in reading.values.items():
+            quantity = QUANTITIES[name]
+            if not quantity.low <= value <= quantity.high:
+                reason = f"found {value:g}, expected {quantity.low:g}..{quantity.high:g} {quantity.unit}"
+                self._refuse(step, index, reading.device, Fault(Refusal.RANGE, name, reason))
+                refused.append(name)
+        return tuple(refused)
+
+    def _refuse(self, step: Step, index: int, device: str, fault: Fault) -> None:
+        step.effects.append(Refused(index, fault.code, device, fault.field, fault.reason))
+        step.note("payload_refused", code=fault.code, device=device, field=fault.field, reason=fault.reason)
+
+    def _refuse_whole(self, step: Step, index: int, device: str, fault: Fault) -> None:
+        self._refuse(step, index, device, fault)
+        step.effects.append(Marked(index, ALL, Quality.GOOD, store=False))
+
+    # ------------------------------------------------------------ judging
+
+    def _judge(
+        self,
+        step: Step,
+        watch: Watch,
+        subject: Subject,
+        component: str,
+        values: dict[str, float],
+        age_ns: int,
+    ) -> None:
+        for judge in subject.judges:
+            value = values.get(judge.quantity)
+            if value is None:
+                continue  # unknown moves nothing
+            track = self.state.tracks.get(judge.key)
+            if track is None:
+                if not judge.beyond(value):
+                    continue
+                track = self._new_track(judge.rule, judge.key, watch.device.id, component)
+                subject.astir += 1
+            self._apply(step, judge, track, value, age_ns)
+
+    def _new_track(self, rule: Rule, key: str, device: str, component: str) -> Track:
+        track = Track(rule.id, device, component, [Standing(limit.level) for limit in rule.limits])
+        self.state.tracks[key] = track
+        return track
+
+    def _apply(self, step: Step, judge: Judge, track: Track, value: float, age_ns: int) -> None:
+        """One value moves every level of one rule."""
+        rule, at, bad_again = judge.rule, step.at - age_ns, False
+        minute = minute_of_day(step.wall_ns - age_ns, self.world.timezone) if rule.outside else 0
+        not_before = step.at + SETTLE_NS if age_ns > LATE_NS else 0
+        track.value = value
+        for limit, one in zip(rule.limits, track.standings, strict=True):
+            was = one.phase
+            verdict = judge.verdict(limit, value, was in ACTIVE, minute)
+            turn(one, verdict, at, not_before)
+            if was is one.phase and verdict is Verdict.BAD:
+                one.not_before = 0  # said twice: no need to wait whether it is taken back
+            expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), at)
+            bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
+        track.count += judge.beyond(value)
+        self._moved(step, rule, judge.key, track, bad_again)
+
+    def _moved(self, step: Step, rule: Rule, key: str, track: Track, bad_again: bool = False) -> None:
+        """After standings have moved: alerts and cases follow, timers are set, a calm track goes."""
+        self.cases.level_moved(step, track, rule)
+        alert = self.state.alerts.get(track.alert)
+        if bad_again and alert is not None:
+            self.cases.bad_again(step, alert)
+        if self._astir(key, track):
+            self._push_track(key, track, rule)
+            if rule.outside:
+                self._push(step.at + REJUDGE_NS, "rejudge", key)
+            return
+        del self.state.tracks[key]
+        watch = self._watches[track.device]
+        if is_silence(rule):
+            watch.quiet = any(f"{other.id}|{track.device}|" in self.state.tracks for other in watch.silence)
+        else:
+            watch.subjects[track.component].astir -= 1
+
+    def _astir(self, key: str, track: Track) -> bool:
+        """A level is not calm, or a value is beyond its limit and only the hour makes it good."""
+        if any(one.phase is not Phase.CALM for one in track.standings):
+            return True
+        judge = self._judges.get(key)
+        return bool(judge and judge.rule.outside and track.value is not None and judge.beyond(track.value))
+
+    # ------------------------------------------------------------ silence
+
+    def _link(self, step: Step, link: Link) -> None:
+        if link.up and not self.state.link_up:
+            self.state.listening_since = step.at
+        self.state.link_up = link.up
+
+    def _silence_due(self, step: Step, device: str) -> None:
+        """Looks whether a device has been silent too long; while we cannot hear, silence proves nothing."""
+        watch = self._watches[device]
+        since = max(watch.heard.seen_at, self.state.listening_since)
+        if not self.state.link_up:
+            self._push(step.at + REJUDGE_NS, "silence", device)
+            return
+        for rule in watch.silence:
+            self._judge_silence(step, watch, rule, step.at - since)
+        later = [since + span for span in _spans(watch.silence) if since + span > step.at]
+        if later:
+            self._push(later[0], "silence", device)
+
+    def _judge_silence(self, step: Step, watch: Watch, rule: Rule, silent_ns: int) -> None:
+        late = [limit.absent_s is not None and silent_ns >= limit.absent_s * SECOND for limit in rule.limits]
+        key = f"{rule.id}|{watch.device.id}|"
+        track = self.state.tracks.get(key)
+        if not any(late):
+            return
+        if track is None:
+            track = self._new_track(rule, key, watch.device.id, "")
+            watch.quiet = True
+        for limit, one, bad in zip(rule.limits, track.standings, late, strict=True):
+            if bad:
+                turn(one, Verdict.BAD, step.at)
+                expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), step.at)
+        self._moved(step, rule, key, track)
+
+    def _spoke(self, step: Step, watch: Watch) -> None:
+        """A device that was silent has spoken: its rules of silence begin to clear."""
+        for rule in watch.silence:
+            key = f"{rule.id}|{watch.device.id}|"
+            track = self.state.tracks.get(key)
+            if track is not None:
+                for one in track.standings:
+                    turn(one, Verdict.GOOD, step.at)
+                    expire(one, 0, _clear_ns(rule), step.at)
+                self._moved(step, rule, key, track)
+        self._push(step.at + _spans(watch.silence)[0], "silence", watch.device.id)
+
+    # ------------------------------------------------------------ time
+
+    def _advance(self, step: Step) -> None:
+        """Everything that was due, in the order in which it was."""
+        while self._timers and self._timers[0][0] <= step.at:
+            due, kind, key = heapq.heappop(self._timers)
+            if self._armed.get((kind, key)) != due:
+                continue  # an earlier one took its place
+            del self._armed[kind, key]
+            self._due(step, kind, key)
+            self._arm(step)
+
+    def _due(self, step: Step, kind: str, key: str) -> None:
+        if kind == "climb":
+            self.cases.climb(step, key)
+        elif kind == "silence":
+            self._silence_due(step, key)
+        elif kind == "track":
+            self._track_due(step, key)
+        else:
+            self._rejudge(step, key)
+
+    def _track_due(self, step: Step, key: str) -> None:
+        track = self.state.tracks.get(key)
+        if track is None:
+            return
+        rule = self.cases.rules[track.rule]
+        for limit, one in zip(rule.limits, track.standings, strict=True):
+            expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), step.at)
+        self._moved(step, rule, key, track)
+
+    def _rejudge(self, step: Step, key: str) -> None:
+        """The last value again, at another hour: a window may have opened or closed since."""
+        track, judge = self.state.tracks.get(key), self._judges.get(key)
+        if track is not None and judge is not None and track.value is not None:
+            track.count -= judge.beyond(track.value)  # the same value is not counted twice
+            self._apply(step, judge, track, track.value, 0)
+
+    def _push_track(self, key: str, track: Track, rule: Rule) -> None:
+        for limit, one in zip(rule.limits, track.standings, strict=True):
+            due = due_at(one, int(limit.hold_s * SECOND), _clear_ns(rule))
+            if due is not None:
+                self._push(due, "track", key)
+
+    def _push(self, due: int, kind: str, key: str) -> None:
+        """At most one timer of a kind and key counts, the earliest; whoever handles it sets the next."""
+        armed = self._armed.get((kind, key))
+        if armed is None or due < armed:
+            self._armed[kind, key] = due
+            heapq.heappush(self._timers, (due, kind, key))
+
+    def _arm(self, step: Step) -> None:
+        for timer in step.timers:
+            self._push(*timer)
+        step.timers.clear()
+
+
+def is_silence(rule: Rule) -> bool:
+    return not rule.quantity
+
+
+def _spans(rules: Iterable[Rule]) -> list[int]:
+    """The silences at which some level of these rules begins, ascending, in nanoseconds."""
+    return sorted(
+        int(limit.absent_s * SECOND) for rule in rules for limit in rule.limits if limit.absent_s is not None
+    )
+
+
+def _clear_ns(rule: Rule) -> int:
+    return int(rule.clear_hold_s * SECOND)
+
+
+def _band(name: str, judges: list[Judge]) -> tuple[str, float, float]:
+    """A quantity with the interval in which it is possible and every rule calls it good."""
+    quantity = QUANTITIES[name]
+    bands = [judge.band() for judge in judges if judge.quantity == name]
+    low = max([quantity.low, *(low for low, _ in bands)])
+    return name, low, min([quantity.high, *(high for _, high in bands)])

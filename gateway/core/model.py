@@ -1,0 +1,547 @@
+"""The words of Lilong: one small value each (see README, "The words").
+
+Instants come in two kinds, both integers of nanoseconds:
+`at` is the box's steady time (never steps; every duration is arithmetic on it), names ending in
+`_ns` such as `wall_ns`, `measured_ns`, `received_ns` are UTC since 1970 (stored, plotted, shown).
+Spans are seconds and end in `_s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum, IntEnum, StrEnum
+from typing import Any
+
+import msgspec
+
+SECOND = 1_000_000_000  # nanoseconds
+
+
+# ---------------------------------------------------------------- where a value was written down
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """The file and line (from 1) of a configured thing; shown by `check` and `why`."""
+
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+# ---------------------------------------------------------------- levels, verdicts, refusals
+
+
+class Level(IntEnum):
+    """How bad it is; ordered, so that max() is the level of an alert."""
+
+    YELLOW = 1
+    ORANGE = 2
+    RED = 3
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+class Verdict(Enum):
+    """What one condition says of one reading. UNKNOWN moves nothing, arms nothing, clears nothing."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+class Refusal(StrEnum):
+    """Why a payload, or a part of it, was not believed: the closed list of quarantine codes."""
+
+    UNKNOWN_DEVICE = "unknown_device"  # no device of ours speaks on this topic
+    IDENTITY = "identity"  # the payload claims to be another device
+    OVERSIZE = "oversize"
+    ENCODING = "encoding"  # not UTF-8, BOM, NUL, lone surrogate
+    SYNTAX = "syntax"  # not JSON at all, or cut off
+    DEPTH = "depth"
+    DUPLICATE_KEY = "duplicate_key"
+    TYPE = "type"  # a text where a number belongs, true where 1.5 belongs
+    MISSING = "missing"  # a required field is not there
+    NOT_FINITE = "not_finite"
+    RANGE = "range"  # outside what the quantity can physically be
+    COMPONENT = "component"  # slot 9 of 8
+    EMPTY = "empty"  # decoded, but holds nothing we map
+    DATABASE = "database"  # the time-series server refused this one point
+    CRASHED = "crashed"  # our own code failed on it twice
+
+
+class Quality(StrEnum):
+    """What to think of a reading's instant and worth. Anything but GOOD is named on its point."""
+
+    GOOD = "good"
+    RETAINED = "retained"  # the broker's memory of a state, not news
+    DUPLICATE = "duplicate"
+    DISORDER = "disorder"  # older than what this device already said: stored, not judged
+    LATE = "late"  # older than the model's lateness: stored, not judged
+    AHEAD = "ahead"  # the device's clock is ahead; judged by arrival
+    SKEWED = "skewed"  # a constant clock error, named and corrected
+
+
+# ---------------------------------------------------------------- what devices say
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Bytes as they came from the broker."""
+
+    topic: str
+    payload: bytes
+    retained: bool = False
+    again: bool = False  # the broker's DUP flag: it may have been delivered before
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """What one message said of one device or component, in canonical units."""
+
+    device: str
+    component: str  # "" for the device itself, "slot-3" for a part of it
+    values: dict[str, float]  # the name carries the unit: tilt_x_deg, slot_temperature_c, smoke
+    measured_ns: int  # the device's own instant, or received_ns when it sends none
+    received_ns: int
+    sequence: str = ""  # what the device (or network server) numbers its messages by
+    timed: bool = True  # False when measured_ns is only our own received_ns
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A part of a payload that was not believed while the rest of it was."""
+
+    code: Refusal
+    field: str
+    reason: str
+
+
+class PayloadError(Exception):
+    """A device's payload cannot be believed: quarantine, count, acknowledge."""
+
+    def __init__(self, code: Refusal, field: str = "", reason: str = "") -> None:
+        super().__init__(f"{code}: {field}: {reason}" if field else f"{code}: {reason}")
+        self.code, self.field, self.reason = code, field, reason
+
+
+# ---------------------------------------------------------------- knowledge: models and rules (data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One quantity of a device model and where its payload holds it."""
+
+    quantity: str  # a name of core.units.QUANTITIES
+    path: str  # dotted path inside the (component's) JSON object
+    of: str = ""  # component kind this belongs to; "" for the device itself
+    scale: float = 1.0  # canonical = raw * scale + offset
+    offset: float = 0.0
+    unit: str = ""  # the device's unit when it is not ours: converted, a mismatch is a mistake
+    values: Mapping[str, float] = field(default_factory=dict)  # words to numbers: {open: 1, closed: 0}
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """The parts of a device: `slot` 1..8, found in a list of objects."""
+
+    kind: str  # "slot" gives components slot-1, slot-2, ...
+    path: str  # dotted path of the list
+    number: str  # key of the part's number inside an entry
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codec:
+    kind: str  # json | chirpstack
+    time: str = ""  # dotted path of the device's instant; "" when it sends none
+    time_unit: str = "iso"  # iso | s | ms | us | ns
+    sequence: str = ""  # dotted path of the device's own message number
+    identity: str = ""  # dotted path of the device id in the payload; must equal the device's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A payload and what it must decode to: the model's own test, and what the simulator speaks."""
+
+    payload: str
+    readings: tuple[Mapping[str, Any], ...] = ()  # {component?, measured_at?, quantity: value, ...}
+    error: str = ""  # the Refusal code it must end in
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What one make of device says: a file in devices/."""
+
+    id: str  # the file's name without .yaml
+    says: str
+    scene: str
+    source: str
+    codec: Codec
+    fields: tuple[Field, ...]
+    components: tuple[Components, ...] = ()
+    expect_every_s: float = 0.0
+    lateness_s: float = 600.0  # an older sample is stored, not judged
+    examples: tuple[Example, ...] = ()
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One level of a rule. Exactly one of above, below, absent_s is set."""
+
+    level: Level
+    above: float | None = None
+    below: float | None = None
+    absent_s: float | None = None
+    hold_s: float = 0.0
+    clear: float | None = None  # clear_below / clear_above; None: the limit itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """Where a limit comes from. confidence: V read, V2 second hand, M from memory, D our default."""
+
+    text: str
+    confidence: str
+    clause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One entry of rules/*.yaml."""
+
+    id: str
+    says: str
+    scene: str
+    quantity: str  # "" for a rule of silence
+    limits: tuple[Limit, ...]  # ascending by level
+    basis: Basis
+    action: str
+    each: str = ""  # component kind; "" judges the device itself
+    model: str = ""  # only this model
+    labels: Mapping[str, str] = field(default_factory=dict)  # only devices that carry these
+    relative_to: str = ""  # "baseline": judges |value - the device's baseline|
+    outside: str = ""  # name of the place's window; inside it the verdict is good
+    clear_hold_s: float = 300.0
+    respond_within_s: float = 0.0
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A rule's test in simulated time, beside the rule."""
+
+    name: str
+    rule: str
+    every_s: float
+    series: Mapping[str, tuple[float | None, ...]]  # quantity -> one value a step; None: says nothing
+    expect: tuple[tuple[str, float], ...]  # ("yellow" | "orange" | "red" | "clear", seconds after start)
+    start: str = "2026-11-02T12:00"  # local wall time of the first step
+    windows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    origin: Origin = Origin()
+
+
+# ---------------------------------------------------------------- the site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A node of the tree: city, district, street, area, committee, compound, grid, building, point."""
+
+    id: str
+    says: str
+    kind: str
+    within: str = ""  # id of the parent; "" for the root
+    windows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {"drop_off": ("06:30-08:30",)}
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    id: str
+    says: str
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    id: str
+    says: str
+    unit: str
+    reach: Mapping[str, str] = field(default_factory=dict)  # channel name -> address on it
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """A unit's role at a place, from/to (local dates; `to` is the first day it no longer holds)."""
+
+    role: str
+    at: str
+    unit: str
+    person: str
+    since: date
+    until: date | None = None
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One rung of a ladder: `after_s` from the level's start, tell `role` by these channels."""
+
+    role: str
+    by: tuple[str, ...]
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One installed thing."""
+
+    id: str
+    model: str
+    at: str  # place
+    topic: str  # what it speaks on; may hold + for parts we do not care about
+    says: str = ""
+    baseline: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything the core knows that is not state: swapped whole, atomically, on reload."""
+
+    models: Mapping[str, Model]
+    rules: tuple[Rule, ...]
+    places: Mapping[str, Place]
+    units: Mapping[str, Unit]
+    persons: Mapping[str, Person]
+    posts: tuple[Post, ...]
+    ladders: Mapping[Level, tuple[Step, ...]]
+    devices: Mapping[str, Device]
+    scenarios: tuple[Scenario, ...] = ()
+    timezone: str = "Asia/Shanghai"
+    digest: str = ""  # of every file it was read from: names this version
+
+
+# ---------------------------------------------------------------- what goes into the engine
+
+
+class Messages(msgspec.Struct, frozen=True, tag="messages", array_like=True):
+    """What the broker handed over in one go. Message i was received at wall_ns + i."""
+
+    at: int
+    wall_ns: int
+    items: list[Message]
+    kept: bool = False  # taken out of quarantine: stored as of then, never judged as news
+
+
+class Tick(msgspec.Struct, frozen=True, tag="tick", array_like=True):
+    at: int
+    wall_ns: int
+
+
+class Link(msgspec.Struct, frozen=True, tag="link", array_like=True):
+    """The broker's connection came up or went down. While down, silence proves nothing."""
+
+    at: int
+    wall_ns: int
+    up: bool
+
+
+class Verb(StrEnum):
+    ACKNOWLEDGE = "acknowledge"
+    DONE = "done"
+    FALSE = "false"
+
+
+class Act(msgspec.Struct, frozen=True, tag="act", array_like=True):
+    """What a person did on a case."""
+
+    at: int
+    wall_ns: int
+    case: str
+    person: str
+    verb: Verb
+    note: str = ""
+    channel: str = "link"
+
+
+class Told(StrEnum):
+    """What became of one attempt to send."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"  # for good: next rung
+    LATER = "later"  # for now: retry_after_s
+    UNKNOWN = "unknown"  # no answer; may have been sent
+
+
+class Outcome(msgspec.Struct, frozen=True, tag="outcome", array_like=True):
+    at: int
+    wall_ns: int
+    notification: str
+    told: Told
+    detail: str = ""
+    retry_after_s: float = 0.0
+
+
+class Configured(msgspec.Struct, frozen=True, tag="configured", array_like=True):
+    """From here on another World judges."""
+
+    at: int
+    wall_ns: int
+    digest: str
+
+
+Event = Messages | Tick | Link | Act | Outcome | Configured
+
+
+# ---------------------------------------------------------------- what comes out of it
+
+
+class AlertState(StrEnum):
+    FIRING = "firing"
+    CLEARED = "cleared"
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule on one subject, one episode, a level that can rise and fall."""
+
+    id: str
+    rule: str
+    device: str
+    component: str
+    case: str
+    level: Level  # now; when cleared, the last one
+    worst: Level
+    state: AlertState
+    raised_ns: int
+    changed_ns: int
+    quantity: str
+    value: float | None  # what moved it last; None for silence
+    limit: float | None
+    count: int = 1  # bad readings so far
+
+
+class Stage(StrEnum):
+    """Where a case stands (domain table 6.1)."""
+
+    FOUND = "found"
+    SENT = "sent"  # a provider took the message
+    ACKNOWLEDGED = "acknowledged"
+    HANDLING = "handling"
+    HANDLED = "handled"  # the doer says done
+    VERIFIED = "verified"  # and the sensor agrees
+    CLOSED = "closed"
+    FALSE = "false"
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """The human side of an alert. Open until its stage is CLOSED or FALSE."""
+
+    id: str
+    alerts: tuple[str, ...]
+    device: str
+    component: str
+    place: str
+    rule: str
+    level: Level
+    stage: Stage
+    opened_ns: int
+    changed_ns: int
+    responsible: str = ""  # person told last
+    acknowledged_by: str = ""
+    handled_by: str = ""
+    rung: int = 0  # steps of the ladder already taken for this level
+    climbing_at: int = 0  # steady instant the present ladder began
+
+
+class NotificationState(StrEnum):
+    DUE = "due"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+
+
+class Kind(StrEnum):
+    """Why a person is told."""
+
+    RAISED = "raised"
+    RISEN = "risen"
+    ESCALATED = "escalated"
+    BOUNCED = "bounced"  # "done" came while the sensor still says bad
+    CLEARED = "cleared"  # the sensor is normal again
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """One text to one person on one channel. `id` is the key that makes a second sending recognisable."""
+
+    id: str
+    case: str
+    alert: str
+    kind: Kind
+    level: Level
+    person: str
+    channel: str
+    address: str
+    title: str
+    text: str  # without the link; the sender appends it
+    created_ns: int
+    due_at: int  # steady
+    state: NotificationState = NotificationState.DUE
+    attempt: int = 0
+    detail: str = ""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Message `index` of the event, or a part of it, goes to quarantine."""
+
+    index: int
+    code: Refusal
+    device: str
+    field: str
+    reason: str
+
+
+class Marked(msgspec.Struct, frozen=True, array_like=True):
+    """What the forwarder must know of message `index` beyond its bytes. Unmarked means good.
+
+    `component` "*" means every reading of the message. `store` False: no point is written.
+    `values` names quantities left out. `shift_ns` is added to measured_ns.
+    """
+
+    index: int
+    component: str
+    quality: Quality
+    store: bool = True
+    shift_ns: int = 0
+    left_out: tuple[str, ...] = ()
+    arrival: bool = False  # measured_ns cannot be used at all: store at received_ns
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """Something worth a log line and a counter; `event` is a name of gateway.telemetry."""
+
+    event: str
+    fields: dict[str, Any]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a case's history (append-only): what happened, who did it."""
+
+    case: str
+    wall_ns: int
+    what: str  # a Stage, a Kind, a Told or a Level word
+    person: str = ""
+    channel: str = ""
+    note: str = ""
+
+
+Effect = Alert | Case | Notification | Refused | Marked | Noted | Entry

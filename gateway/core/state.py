@@ -1,0 +1,55 @@
+"""All that the engine remembers: what a checkpoint saves, and what the log behind it rebuilds."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.core.alerts import ACTIVE, Standing
+from gateway.core.model import Alert, Case, Level, Notification
+from gateway.core.quality import Heard
+
+VERSION = 1
+
+
+class Track(msgspec.Struct):
+    """One rule on one subject while it is astir: exists only as long as a level is not calm."""
+
+    rule: str
+    device: str
+    component: str
+    standings: list[Standing]
+    value: float | None = None  # the last one judged; None for silence
+    alert: str = ""  # the episode's alert while a level is active
+    count: int = 0  # bad readings of this episode
+
+    def level(self) -> Level | None:
+        """The alert's level: the highest that stands."""
+        return max((one.level for one in self.standings if one.phase in ACTIVE), default=None)
+
+
+class State(msgspec.Struct):
+    identity: str  # of the store: part of every id
+    version: int = VERSION
+    at: int = 0  # steady instant of the last event
+    counter: int = 0  # ids given so far
+    digest: str = ""  # of the World that judged last
+    link_up: bool = False
+    listening_since: int = 0  # silence before this proves nothing
+    heard: dict[str, Heard] = {}
+    tracks: dict[str, Track] = {}
+    alerts: dict[str, Alert] = {}  # those that stand
+    cases: dict[str, Case] = {}  # those that are open
+    notifications: dict[str, Notification] = {}  # those not told yet
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(State).decode
+
+
+def save(state: State) -> bytes:
+    return _encode(state)
+
+
+def load(body: bytes) -> State:
+    """Raises msgspec.MsgspecError when the bytes are of another version's making."""
+    return _decode(body)

@@ -1,0 +1,106 @@
+"""The quantities we know: canonical unit, what can physically be, resolution, and how people call them.
+
+The unit rides at the end of a quantity's name. The range is wide on purpose: it only tells a broken
+sensor from a bad situation (a burning slot reads high before it dies, and must not be "out of range").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """`low`..`high` is believed, anything else is refused with code `range`."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    resolution: float
+    says: str  # zh-CN, as it stands in a message
+    english: str
+
+
+def _table(*rows: tuple[str, str, float, float, float, str, str]) -> dict[str, Quantity]:
+    return {row[0]: Quantity(*row) for row in rows}
+
+
+QUANTITIES = _table(
+    # structures (domain.md 3.6); a tilt is relative to installation until a baseline is given
+    ("tilt_x_deg", "deg", -90, 90, 0.01, "倾角X", "tilt X"),
+    ("tilt_y_deg", "deg", -90, 90, 0.01, "倾角Y", "tilt Y"),
+    ("tilt_z_deg", "deg", -90, 90, 0.01, "倾角Z", "tilt Z"),
+    ("lean_mm_per_m", "mm/m", -100, 100, 0.01, "倾斜率", "lean"),
+    ("crack_mm", "mm", -100, 100, 0.01, "裂缝宽度", "crack opening"),
+    ("settlement_mm", "mm", -500, 500, 0.1, "沉降", "settlement"),
+    ("strain_ue", "ue", -5000, 5000, 0.1, "应变", "strain"),
+    ("ppv_mm_s", "mm/s", 0, 500, 0.01, "振动速度峰值", "peak particle velocity"),
+    ("dominant_hz", "Hz", 0, 300, 0.1, "主频", "dominant frequency"),
+    # surroundings and device health
+    ("temperature_c", "C", -60, 400, 0.1, "温度", "temperature"),
+    ("humidity_pct", "%", 0, 100, 0.5, "湿度", "humidity"),
+    ("battery_v", "V", 0, 60, 0.01, "电池电压", "battery voltage"),
+    ("battery_pct", "%", 0, 100, 1, "电池电量", "battery"),
+    ("rssi_dbm", "dBm", -200, 30, 1, "信号强度", "signal strength"),
+    ("snr_db", "dB", -60, 60, 0.1, "信噪比", "signal to noise"),
+    ("distance_mm", "mm", 0, 20000, 1, "距离", "distance"),
+    ("fill_pct", "%", 0, 100, 1, "满溢度", "fill level"),
+    ("pressure_mpa", "MPa", 0, 10, 0.01, "压力", "pressure"),
+    ("nh3_ppm", "ppm", 0, 10000, 0.1, "氨气", "ammonia"),
+    ("h2s_ppm", "ppm", 0, 10000, 0.01, "硫化氢", "hydrogen sulphide"),
+    # charging cabinets
+    ("slot_voltage_v", "V", 0, 200, 0.1, "仓电压", "slot voltage"),
+    ("slot_current_a", "A", -100, 100, 0.1, "仓电流", "slot current"),
+    ("slot_temperature_c", "C", -60, 400, 0.1, "仓温度", "slot temperature"),
+    ("slot_soc_pct", "%", 0, 100, 1, "仓电量", "slot state of charge"),
+    ("slot_state", "1", 0, 15, 1, "仓状态", "slot state"),
+    ("slot_door_open", "1", 0, 1, 1, "仓门打开", "slot door open"),
+    # events and states: 0 or 1
+    ("smoke", "1", 0, 1, 1, "烟雾", "smoke"),
+    ("suppression_fired", "1", 0, 1, 1, "灭火装置启动", "suppression fired"),
+    ("door_open", "1", 0, 1, 1, "门打开", "door open"),
+    ("lift_door_held", "1", 0, 1, 1, "电梯门被保持", "lift door held"),
+    ("ebike_present", "1", 0, 1, 1, "电动车在轿厢", "e-bike in the lift"),
+    ("bag_on_floor", "1", 0, 1, 1, "小包垃圾落地", "bag on the floor"),
+    ("overflow", "1", 0, 1, 1, "垃圾满溢", "overflow"),
+    ("exposed_waste", "1", 0, 1, 1, "暴露垃圾", "exposed waste"),
+    ("confidence", "1", 0, 1, 0.01, "置信度", "confidence"),
+    ("load_kg", "kg", 0, 10000, 1, "载重", "load"),
+)
+
+# (device's unit, ours) -> (scale, offset): canonical = raw * scale + offset. Anything else is a mistake.
+CONVERSIONS: dict[tuple[str, str], tuple[float, float]] = {
+    ("mrad", "deg"): (0.0572957795130823, 0.0),
+    ("mm/m", "deg"): (0.0572957795130823, 0.0),  # small angles: 1 mm/m = 1 mrad
+    ("F", "C"): (5 / 9, -160 / 9),
+    ("K", "C"): (1.0, -273.15),
+    ("m", "mm"): (1000.0, 0.0),
+    ("cm", "mm"): (10.0, 0.0),
+    ("um", "mm"): (0.001, 0.0),
+    ("mV", "V"): (0.001, 0.0),
+    ("mA", "A"): (0.001, 0.0),
+    ("m/s", "mm/s"): (1000.0, 0.0),
+    ("bar", "MPa"): (0.1, 0.0),
+    ("kPa", "MPa"): (0.001, 0.0),
+    ("g", "kg"): (0.001, 0.0),
+}
+
+
+def conversion(unit: str, quantity: Quantity) -> tuple[float, float]:
+    """(scale, offset) from a device's unit to ours; ValueError when they measure different things."""
+    if unit in ("", quantity.unit):
+        return 1.0, 0.0
+    try:
+        return CONVERSIONS[unit, quantity.unit]
+    except KeyError:
+        raise ValueError(f"{unit} is no unit of {quantity.name} ({quantity.unit})") from None
+
+
+def shown(quantity: str, value: float) -> str:
+    """A value as people read it: "81.2 ℃", "0.35°"; a state has no unit and no number."""
+    known = QUANTITIES.get(quantity)
+    if known is None or known.unit == "1":
+        return f"{value:g}"
+    sign = {"C": " ℃", "deg": "°", "%": "%"}.get(known.unit, f" {known.unit}")
+    return f"{value:.6g}{sign}"

@@ -1,0 +1,256 @@
+"""How devices/*.yaml, rules/*.yaml and sites/*.yaml are written: the keys of each entry and their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from gateway.core.codecs import CODECS
+from gateway.core.model import (
+    Basis,
+    Codec,
+    Components,
+    Device,
+    Example,
+    Field,
+    Level,
+    Limit,
+    Model,
+    Origin,
+    Person,
+    Place,
+    Post,
+    Refusal,
+    Rule,
+    Scenario,
+    Step,
+    Unit,
+)
+from gateway.core.units import QUANTITIES
+from gateway.problems import say
+from gateway.typed import (
+    LENIENT,
+    Duration,
+    Identifier,
+    Kind,
+    Minute,
+    PositiveDuration,
+    Rest,
+    SomeText,
+    Window,
+    between,
+    parse_duration,
+    spell,
+)
+
+NOWHERE = Origin()
+STEPS_MOST = 100_000  # of one scenario: a year at 5 minutes
+
+# ---------------------------------------------------------------- single values
+
+
+def parse_series(value: Any) -> tuple[float | None, ...]:
+    """`40 56x4 - 66x2`: a value, or - for silence, each with how often it comes."""
+    if type(value) in (int, float):
+        return (float(value),)
+    if not isinstance(value, str) or not value.split():
+        raise ValueError
+    steps: list[float | None] = []
+    for part in value.split():
+        match = re.fullmatch(r"(-?\d+(?:\.\d+)?|-)(?:x(\d{1,6}))?", part, re.ASCII)
+        if not match or len(steps) + int(match[2] or 1) > STEPS_MOST:
+            raise ValueError
+        steps += [None if match[1] == "-" else float(match[1])] * int(match[2] or 1)
+    return tuple(steps)
+
+
+def parse_expectation(value: Any) -> tuple[str, float]:
+    """`yellow @ 1m30s`: what happens, and how long after the start."""
+    word, at, when = value.partition("@") if isinstance(value, str) else ("", "", "")
+    if word.strip() not in ("clear", *(level.word for level in Level)) or not at:
+        raise ValueError
+    return word.strip(), parse_duration(when.strip())
+
+
+def parse_topic(value: Any) -> str:
+    """What a device publishes on: + only as a whole level, no #, no $, no empty level."""
+    if not isinstance(value, str) or len(value) > 1024 or value.startswith("$"):
+        raise ValueError
+    for level in value.split("/"):
+        if (
+            not level
+            or "#" in level
+            or ("+" in level and level != "+")
+            or re.search(r"[\x00-\x1f\x7f]", level)
+        ):
+            raise ValueError
+    return value
+
+
+Series = Annotated[tuple[float | None, ...], Kind(say("series"), parse_series)]
+Expectation = Annotated[tuple[str, float], Kind(say("expectation"), parse_expectation)]
+Topic = Annotated[str, Kind(say("topic"), parse_topic)]
+Windows = Mapping[Identifier, tuple[Window, ...]]
+Labels = Mapping[Identifier, SomeText]
+
+PLACE_KINDS = Literal[
+    "city", "district", "street", "area", "committee", "compound", "grid", "building", "point"
+]
+TIME_UNITS = Literal["iso", "s", "ms", "us", "ns"]
+
+# ---------------------------------------------------------------- how the words of model.py are written
+
+spell(
+    Model,
+    says=("says", SomeText),
+    scene=("scene", Identifier),
+    source=("source", SomeText),
+    expect_every_s=("expect_every", PositiveDuration),
+    lateness_s=("lateness", PositiveDuration),
+)
+spell(Field, quantity=("quantity", SomeText), path=("path", SomeText))
+spell(
+    Components,
+    kind=("kind", Identifier),
+    path=("path", SomeText),
+    number=("number", SomeText),
+    count=("count", Annotated[int, between(1, 256)]),
+)
+spell(Codec, kind=("kind", Literal[tuple(CODECS)]), time_unit=("time_unit", TIME_UNITS))
+spell(Example, error=("error", Literal[("", *(str(code) for code in Refusal))]))
+spell(
+    Basis,
+    text=("text", SomeText),
+    confidence=("confidence", Literal["V", "V2", "M", "D"]),
+)
+spell(
+    Place,
+    says=("says", SomeText),
+    kind=("kind", PLACE_KINDS),
+    within=("within", Identifier),
+    windows=("windows", Windows),
+)
+spell(Unit, says=("says", SomeText))
+spell(Person, says=("says", SomeText), unit=("unit", Identifier), reach=("reach", Mapping[Identifier, str]))
+spell(
+    Post,
+    role=("role", Identifier),
+    at=("at", Identifier),
+    unit=("unit", Identifier),
+    person=("person", Identifier),
+    since=("from", date),
+    until=("to", date | None),
+)
+spell(Step, role=("role", Identifier), by=("by", tuple[Identifier, ...]))
+spell(
+    Device,
+    model=("model", Identifier),
+    at=("at", Identifier),
+    topic=("topic", Topic),
+    baseline=("baseline", Mapping[Identifier, float]),
+    labels=("labels", Labels),
+)
+spell(
+    Scenario,
+    name=("name", SomeText),
+    rule=("rule", Identifier),
+    every_s=("every", PositiveDuration),
+    series=("series", Annotated[Mapping[str, Series], Rest(lambda: tuple(QUANTITIES))]),
+    expect=("expect", tuple[Expectation, ...]),
+    start=("start", Minute),
+    windows=("windows", Windows),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectKeys:
+    """`on:` of a rule: which devices, and whether each part of them is judged on its own."""
+
+    scene: Identifier
+    each: Identifier = ""
+    model: Identifier = ""
+    labels: Labels = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelKeys:
+    """One level of a rule."""
+
+    above: float | None = None
+    below: float | None = None
+    absent: PositiveDuration | None = None
+    hold: Duration = 0.0
+    clear_below: float | None = None
+    clear_above: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleKeys:
+    """One entry under `rules:`."""
+
+    id: str
+    says: SomeText
+    on: SubjectKeys
+    levels: Mapping[Level, LevelKeys]
+    basis: Basis
+    action: SomeText
+    when: Identifier = ""
+    relative_to: Literal["", "baseline"] = ""
+    outside: Identifier = ""
+    clear_hold: Duration = 300.0
+    respond_within: PositiveDuration | None = None
+    origin: Origin = NOWHERE
+
+    def rule(self) -> Rule:
+        return Rule(
+            id=self.id,
+            says=self.says,
+            scene=self.on.scene,
+            quantity=self.when,
+            limits=tuple(_limit(level, self.levels[level]) for level in sorted(self.levels)),
+            basis=self.basis,
+            action=self.action,
+            each=self.on.each,
+            model=self.on.model,
+            labels=self.on.labels,
+            relative_to=self.relative_to,
+            outside=self.outside,
+            clear_hold_s=self.clear_hold,
+            respond_within_s=self.respond_within or 0.0,
+            origin=self.origin,
+        )
+
+
+def _limit(level: Level, keys: LevelKeys) -> Limit:
+    return Limit(
+        level=level,
+        above=keys.above,
+        below=keys.below,
+        absent_s=keys.absent,
+        hold_s=keys.hold,
+        clear=keys.clear_below if keys.clear_above is None else keys.clear_above,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackKeys:
+    """A file in rules/."""
+
+    rules: Annotated[tuple[RuleKeys, ...], LENIENT] = ()
+    scenarios: Annotated[tuple[Scenario, ...], LENIENT] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteKeys:
+    """A file in sites/; a site may be cut into as many files as suit the people who keep them."""
+
+    places: Annotated[tuple[Place, ...], LENIENT] = ()
+    units: Annotated[tuple[Unit, ...], LENIENT] = ()
+    persons: Annotated[tuple[Person, ...], LENIENT] = ()
+    posts: Annotated[tuple[Post, ...], LENIENT] = ()
+    ladders: Annotated[Mapping[Level, tuple[Step, ...]], LENIENT] = field(default_factory=dict)
+    devices: Annotated[tuple[Device, ...], LENIENT] = ()
+    origin: Origin = NOWHERE

@@ -1,0 +1,313 @@
+"""What is wrong in a file that a person wrote: where, what stands there, what belongs there (zh and en)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+LOCALES = ("zh", "en")
+LISTED_MOST = 40  # names in a row
+SHOWN_MOST = 60  # characters of a found value that a message repeats
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_PHONE = re.compile(r"(?<!\d)(1[3-9]\d)\d{4}(\d{4})(?!\d)")
+
+
+def locale_of(environ: Mapping[str, str] = os.environ) -> str:
+    """`zh` when the environment asks for Chinese, else `en`. LC_ALL outranks LC_MESSAGES outranks LANG."""
+    chosen = next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
+    return "zh" if chosen.lower().startswith("zh") else "en"
+
+
+def shown(value: object) -> str:
+    """A found value as a message may repeat it: short, on one line, phone numbers masked."""
+    text = _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), str(value))
+    text = _PHONE.sub(r"\1****\2", text)
+    return text if len(text) <= SHOWN_MOST else text[: SHOWN_MOST - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One text of PHRASES with its blanks filled; which language is decided when it is written out."""
+
+    name: str
+    blanks: Mapping[str, object] = field(default_factory=dict)
+
+    def in_(self, locale: str) -> str:
+        zh, en = PHRASES[self.name]
+        filled = {k: v.in_(locale) if isinstance(v, Phrase) else v for k, v in self.blanks.items()}
+        return (zh if locale == "zh" else en).format_map(filled)
+
+
+def say(phrase: str, /, **blanks: object) -> Phrase:
+    """Phrase `phrase` of PHRASES; strings that go into its blanks are made safe to show."""
+    return Phrase(phrase, {k: v if isinstance(v, Phrase) else shown(v) for k, v in blanks.items()})
+
+
+def listing(words: Iterable[str]) -> str:
+    """Words in a row, each safe to show; a long list is cut."""
+    most = [shown(word) for word in islice(words, LISTED_MOST + 1)]
+    return ", ".join([*most[:LISTED_MOST], *(["…"] if len(most) > LISTED_MOST else [])])
+
+
+def one_of(words: Sequence[str], nearest: str = "") -> Phrase:
+    """The list a value comes from, and the word of it that was probably meant."""
+    known = Phrase("one_of", {"words": listing(words)}) if words else Phrase("nothing_here")
+    return Phrase("perhaps", {"known": known, "nearest": shown(nearest)}) if nearest else known
+
+
+class ConfigError(Exception):
+    """One mistake in one file. `check` lists them all; the daemon keeps what it had."""
+
+    def __init__(
+        self, file: str, line: int, path: str, found: Phrase, expected: Phrase, locale: str = "en"
+    ) -> None:
+        self.file, self.line, self.path, self.locale = shown_file(file), line, shown_path(path), locale
+        self._found, self._expected = found, expected
+        super().__init__(self.text(locale))
+
+    @property
+    def found(self) -> str:
+        return self._found.in_(self.locale)
+
+    @property
+    def expected(self) -> str:
+        return self._expected.in_(self.locale)
+
+    def text(self, locale: str) -> str:
+        """`file:line: path: found … expected …` in that language."""
+        blanks = {"found": self._found, "expected": self._expected}
+        where = self.path or Phrase("whole_file").in_(locale)
+        return f"{self.file}:{self.line}: {where}: {Phrase('mistake', blanks).in_(locale)}"
+
+    @property
+    def order(self) -> tuple[str, int, str, str]:
+        return self.file, self.line, self.path, self.text("en")
+
+
+def shown_file(file: str) -> str:
+    return _UNSAFE.sub("?", file)
+
+
+def shown_path(path: str) -> str:
+    """A path repeats keys of the file, so it is made safe like a value, only longer."""
+    return _PHONE.sub(r"\1****\2", _UNSAFE.sub("?", path))[:200]
+
+
+class Problems:
+    """Collects the mistakes of all files, so that a person sees them at once."""
+
+    def __init__(self, locale: str = "en") -> None:
+        self.locale = locale
+        self._errors: list[ConfigError] = []
+
+    def add(self, file: str, line: int, path: str, found: Phrase, expected: Phrase) -> None:
+        self._errors.append(ConfigError(file, line, path, found, expected, self.locale))
+
+    def __len__(self) -> int:
+        return len(self._errors)
+
+    def listed(self) -> list[ConfigError]:
+        """By file and line, each once."""
+        unique = {error.order: error for error in self._errors}
+        return [unique[order] for order in sorted(unique)]
+
+
+# Every text a mistake is told with: name -> (zh-CN, English). The same blanks in both (a test compares).
+PHRASES: dict[str, tuple[str, str]] = {
+    "mistake": ("发现{found}，应为{expected}", "found {found}, expected {expected}"),
+    "whole_file": ("整个文件", "whole file"),
+    "perhaps": ("{known}（是否想写 {nearest}？）", "{known} (did you mean {nearest}?)"),
+    "one_of": ("以下之一：{words}", "one of {words}"),
+    "nothing_here": ("此处不写任何内容", "nothing here"),
+    # -- what stands there
+    "value": ("“{value}”", '"{value}"'),
+    "number": ("数字 {value}", "the number {value}"),
+    "bool": ("{value}", "{value}"),
+    "null": ("空值", "nothing"),
+    "list": ("一个列表", "a list"),
+    "mapping": ("一组键值", "a mapping"),
+    "missing": ("没有这一项", "no such key"),
+    "unknown_key": ("未知的键 {key}", "the unknown key {key}"),
+    "duplicate_key": ("重复的键 {key}（第 {line} 行已有）", "the key {key} again (it is on line {line})"),
+    "key_not_text": ("不是文字的键", "a key that is not a plain text"),
+    "alias": ("引用 *{name}", "the alias *{name}"),
+    "anchor": ("锚点 &{name}", "the anchor &{name}"),
+    "merge": ("合并键 <<", "the merge key <<"),
+    "tag": ("类型标签 {tag}", "the tag {tag}"),
+    "directive": ("% 指令", "a % directive"),
+    "documents": ("第二个 YAML 文档（---）", "a second YAML document (---)"),
+    "sexagesimal": ("未加引号的 {value}", "{value} without quotes"),
+    "leading_zero": ("以 0 开头的 {value}", "{value}, which begins with a zero"),
+    "not_finite": ("{value}，不是有限的数", "{value}, which is no finite number"),
+    "huge": ("过大的整数", "an integer that is too large"),
+    "deep": ("超过 {most} 层的嵌套", "more than {most} levels of nesting"),
+    "bytes": ("超过 {most} 字节的文件", "a file of more than {most} bytes"),
+    "bom": ("字节顺序标记（BOM）", "a byte order mark"),
+    "nul": ("NUL 字符", "a NUL character"),
+    "not_utf8": ("不是 UTF-8 的字节（第 {byte} 字节）", "bytes that are not UTF-8 (at byte {byte})"),
+    "syntax": ("YAML 语法错误（{reason}）", "text that is not YAML ({reason})"),
+    "empty": ("空文件", "an empty file"),
+    "unreadable": ("无法读取（{reason}）", "a file that cannot be read ({reason})"),
+    "no_directory": ("不存在的目录 {value}", "{value}, which is no directory"),
+    "no_files": ("没有 .yaml 文件的目录", "a directory without any .yaml file"),
+    "other_suffix": ("后缀为 .yml 的文件（不会被读取）", "a file named .yml (it would not be read)"),
+    "inline_secret": ("写在配置里的密钥 {key}", "a secret written into the file under {key}"),
+    "secret_in_url": ("带有密钥的网址", "an address that holds a secret"),
+    "twice": ("{what} {value} 再次出现（已在 {where}）", "{what} {value} a second time (first at {where})"),
+    "overlapping": (
+        "主题 {value} 与 {other}（{where}）相互包含",
+        "the topic {value}, which overlaps with {other} ({where})",
+    ),
+    "unknown": ("未知的{what} {value}", "the unknown {what} {value}"),
+    "both": ("同时写了 {first} 和 {second}", "both {first} and {second}"),
+    "without": ("有 {first} 而没有 {second}", "{first} without {second}"),
+    "none_of": ("一个也没有", "none of them"),
+    "no_component": ("型号没有部件 {value}", "the component {value}, which no model has"),
+    "no_measure": ("{value}：{scene} 场景没有型号测量它", "{value}, which no model of {scene} measures"),
+    "no_scene": ("没有任何型号的场景 {value}", "the scene {value}, which no model has"),
+    "order": ("{level} 不比 {lower} 更严重", "{level} no worse than {lower}"),
+    "mixed": ("{first} 与 {second} 混用", "{first} and {second} in one rule"),
+    "clear_beyond": ("{key} {value} 越过了界限 {limit}", "{key} {value}, beyond the limit {limit}"),
+    "cycle": ("成环的上级：{value}", "places that lie within each other: {value}"),
+    "no_baseline": ("设备 {device} 没有 {quantity} 的基线", "no baseline of {quantity} for device {device}"),
+    "no_window": (
+        "设备 {device} 所在地没有时段 {window}",
+        "no window {window} at the place of device {device}",
+    ),
+    "no_post": ("没有任何岗位的角色 {value}", "the role {value}, which no post fills"),
+    "overlap": ("与 {where} 同时的同一岗位", "the same post at the same time as {where}"),
+    "ends_first": ("结束早于开始", "an end that is not after the beginning"),
+    "unreachable": (
+        "{person} 没有 {channels} 的联系方式",
+        "no address of {person} on {channels}",
+    ),
+    "nobody": (
+        "{place} 及其上级没有阶梯 {level} 中任何角色的岗位",
+        "no post of the {level} ladder at {place} or above it",
+    ),
+    "no_ladder": ("没有 {level} 的通知阶梯", "no ladder for {level}"),
+    "unheard": (
+        "没有被 broker.subscribe 订阅的主题 {value}",
+        "the topic {value}, which no broker.subscribe takes",
+    ),
+    "unit_mismatch": ("单位 {unit}", "the unit {unit}"),
+    "too_late": ("时刻 {value}，数据到 {end} 为止", "{value}, while the series ends at {end}"),
+    "lengths": ("长短不一的数据序列", "series of different lengths"),
+    "too_long": ("{count} 步", "{count} steps"),
+    "out_of_order": ("先后颠倒的时刻", "instants that go backwards"),
+    "red_without": ("红色级别而没有 {key}", "a red level without {key}"),
+    # -- what belongs there
+    "one_key": ("每个键只写一次", "each key once"),
+    "text_key": ("文字作为键", "a plain text as key"),
+    "written_out": ("把内容完整写出", "the value written out"),
+    "no_tag": ("不带标签的值", "the value without it"),
+    "one_document": ("一个文件只有一个文档", "one document in a file"),
+    "quoted": (
+        '加引号写成 "{value}"（不加引号会被 YAML 当作六十进制数）',
+        '"{value}" in quotes (YAML reads it as a base-60 number)',
+    ),
+    "no_zero": (
+        '去掉开头的 0，或加引号写成 "{value}"（可能被当作八进制）',
+        'no leading zero, or "{value}" in quotes (it may be read as octal)',
+    ),
+    "finite": ("有限的数", "a finite number"),
+    "at_most": ("至多 {most}", "at most {most}"),
+    "utf8": ("不带 BOM 的 UTF-8 文本", "UTF-8 text without a byte order mark"),
+    "yaml": ("正确的 YAML", "valid YAML"),
+    "a_mapping": ("一组键值（键: 值）", "a mapping (key: value)"),
+    "a_list": ("一个列表（- …）", "a list (- …)"),
+    "readable": ("可读取的文件", "a file that can be read"),
+    "a_directory": ("存在的目录", "a directory that exists"),
+    "yaml_suffix": ("后缀 .yaml", "the suffix .yaml"),
+    "a_file": ("至少一个 .yaml 文件", "at least one .yaml file"),
+    "text": ("文字", "a text"),
+    "quoted_text": ("文字（请加引号）", "a text (put it in quotes)"),
+    "some_text": ("非空的文字", "a text that is not empty"),
+    "whole": ("整数", "a whole number"),
+    "whole_between": ("{low} 到 {high} 之间的整数", "a whole number from {low} to {high}"),
+    "a_number": ("数字", "a number"),
+    "truth": ("true 或 false", "true or false"),
+    "scalar": ("单个的值", "a single value"),
+    "identifier": (
+        "标识（字母、数字、- _ .，至多 64 个）",
+        "an identifier (letters, digits, - _ . and at most 64 of them)",
+    ),
+    "day": ("日期，如 2026-01-31", "a day such as 2026-01-31"),
+    "minute": ("本地时间，如 2026-01-31T02:00", "a local time such as 2026-01-31T02:00"),
+    "duration": ("时长，如 60s 5m 26h 2d 1m30s", "a duration such as 60s 5m 26h 2d 1m30s"),
+    "positive_duration": ("大于零的时长，如 60s 5m 26h 2d", "a duration above zero such as 60s 5m 26h 2d"),
+    "size": ("大小，如 500MB 20GB", "a size such as 500MB 20GB"),
+    "window": (
+        '加引号的时段，如 "06:30-08:30" 或跨夜的 "22:00-06:00"',
+        'a quoted window such as "06:30-08:30", or "22:00-06:00" over midnight',
+    ),
+    "level": ("级别 yellow、orange 或 red", "a level: yellow, orange or red"),
+    "series": ("数据序列，如 40 56x4 - 66x2", "a series such as 40 56x4 - 66x2"),
+    "expectation": (
+        "预期，如 yellow @ 1m30s 或 clear @ 9m",
+        "an expectation such as yellow @ 1m30s or clear @ 9m",
+    ),
+    "address": ("地址与端口，如 127.0.0.1:8080", "host and port such as 127.0.0.1:8080"),
+    "url": ("http:// 或 https:// 网址", "an http:// or https:// address"),
+    "zone": ("时区，如 Asia/Shanghai", "a time zone such as Asia/Shanghai"),
+    "filter": (
+        "MQTT 订阅，如 site/#（不可用 $share）",
+        "an MQTT filter such as site/# (and no $share)",
+    ),
+    "topic": (
+        "设备主题，不含 #，+ 独占一级",
+        "a device's topic, without #, a + standing for a whole level",
+    ),
+    "secret_file": (
+        "{key}_file: 指向只存放该密钥的文件",
+        "{key}_file: the name of a file that holds nothing else",
+    ),
+    "required": ("有值（必填）", "a value (it is required)"),
+    "unique": ("唯一的{what}", "each {what} once"),
+    "only_one_of": ("恰好一项：{words}", "exactly one of {words}"),
+    "at_least_one": ("至少一项", "at least one"),
+    "together": ("{words} 一起写", "{words} together"),
+    "model_quantity": ("型号的测量量：{words}", "a quantity the model measures: {words}"),
+    "scene_component": ("该场景的部件：{words}", "a component of this scene: {words}"),
+    "rising": ("级别越高界限越严", "limits that rise with the level"),
+    "one_kind": ("各级别用同一种界限", "the same kind of limit at every level"),
+    "on_good_side": ("在界限的正常一侧", "a value on the good side of the limit"),
+    "a_tree": ("一棵树：每处只有一个上级且不成环", "a tree"),
+    "baseline_for": ("规则 {rule} 需要的基线", "the baseline that rule {rule} needs"),
+    "window_for": (
+        "规则 {rule} 需要的时段（在该处或上级）",
+        "the window that rule {rule} needs, there or above",
+    ),
+    "a_post": ("至少有一个岗位的角色", "a role that some post fills"),
+    "somebody": ("每台设备都有人负责", "somebody who answers for every device"),
+    "one_person": ("同一时间同一岗位只有一人", "one person in one post at a time"),
+    "after_since": ("晚于 from 的日期", "a day after `from`"),
+    "reach_for": ("阶梯 {level} 所用渠道的联系方式", "an address on a channel of the {level} ladder"),
+    "a_ladder": ("每个级别都有通知阶梯", "a ladder for every level"),
+    "subscribed": ("被 broker.subscribe 覆盖的主题", "a topic that broker.subscribe takes"),
+    "convertible": ("能换算成 {unit} 的单位：{words}", "a unit that converts to {unit}: {words}"),
+    "within_series": ("数据序列之内的时刻", "an instant within the series"),
+    "same_length": ("每个序列步数相同", "as many steps in each series"),
+    "ascending": ("从早到晚", "earliest first"),
+    "good_example": ("至少一个能解码的示例", "at least one example that decodes"),
+    # -- what things are called
+    "what_place": ("地点", "place"),
+    "what_model": ("型号", "model"),
+    "what_unit": ("单位", "unit"),
+    "what_person": ("人员", "person"),
+    "what_role": ("角色", "role"),
+    "what_channel": ("渠道", "channel"),
+    "what_device": ("设备", "device"),
+    "what_rule": ("规则", "rule"),
+    "what_topic": ("主题", "topic"),
+    "what_quantity": ("测量量", "quantity"),
+    "what_component": ("部件", "component"),
+    "what_ladder": ("通知阶梯", "ladder"),
+    "what_scene": ("场景", "scene"),
+    "what_kind": ("种类", "kind"),
+    "what_scenario": ("情景", "scenario"),
+}

@@ -1,0 +1,1 @@
+"""The engineer's bench: scenarios now; backtest, diff and sweep later."""

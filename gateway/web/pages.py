@@ -1,0 +1,410 @@
+"""From rows of the store to what a template prints: values only, in the reader's words.
+
+A case outlives the configuration it was opened under, so that every look-up into the World may find
+nothing; then the bare id is shown.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
+from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Level, Notification, Rule, Stage, World
+from gateway.core.places import ancestors, chain
+from gateway.core.texts import component_name, span
+from gateway.core.units import QUANTITIES, shown
+from gateway.links import VALID_S, Grant, Links, Purpose
+from gateway.web import rows, words
+from gateway.web.chart import Chart
+from gateway.web.deps import Health
+
+HOUR_NS = 3600 * SECOND
+CHART_NS = HOUR_NS
+TURN_OF = {
+    Purpose.ACKNOWLEDGE: Turn.ACKNOWLEDGED,
+    Purpose.DONE: Turn.DONE,
+    Purpose.FALSE: Turn.FALSE,
+}
+CONFIDENCE = {"V": "已查阅原文", "V2": "转引", "M": "凭经验记忆", "D": "本项目默认值"}
+
+
+# ---------------------------------------------------------------- one case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a case's history."""
+
+    at: str
+    text: str
+    en: str
+    note: str
+    css: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseView:
+    id: str
+    badge: words.Badge
+    says: str
+    subject: str
+    model: str
+    place: Sequence[str]
+    value: str
+    quantity: str
+    limit: str
+    since: str
+    lasted: str
+    action: str
+    respond: str
+    respond_by: str
+    overdue: str
+    stage: words.Said
+    steps: Sequence[tuple[str, bool]]
+    open: bool
+    normal: bool  # every alert of it has cleared
+    owner: str
+    basis: str
+    clause: str
+    confidence: str
+    lines: Sequence[Line]
+    chart: Chart | None = None
+
+
+def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> CaseView:
+    rule = find_rule(world, case.rule)
+    alert = leading_alert(rows.alerts_of(db, case.id))
+    open_ = case.stage not in ENDED
+    until_ns = now_ns if open_ else case.changed_ns
+    behind = words.STEPS_DONE[case.stage]
+    return CaseView(
+        id=case.id,
+        badge=words.Badge.of(case.level),
+        says=rule.says if rule else case.rule,
+        subject=subject(world, case),
+        model=_model(world, case.device),
+        place=[place.says for place in ancestors(world, case.place)][::-1] or [case.place],
+        value=_value(alert),
+        quantity=_quantity(alert),
+        limit=_limit(alert, rule),
+        since=words.clock(case.opened_ns, world.timezone, now_ns),
+        lasted=words.ago(until_ns - case.opened_ns),
+        action=rule.action if rule else "",
+        respond=span(rule.respond_within_s) if rule and rule.respond_within_s else "",
+        respond_by=_respond_by(case, rule, world, now_ns),
+        overdue=overdue(case, rule, now_ns),
+        stage=words.STAGES[case.stage],
+        steps=[(name, i < behind) for i, name in enumerate(words.STEPS)],
+        open=open_,
+        normal=alert is not None and alert.state == "cleared",
+        owner=person_name(world, case.handled_by or case.acknowledged_by),
+        basis=rule.basis.text if rule else "",
+        clause=rule.basis.clause if rule else "",
+        confidence=CONFIDENCE.get(rule.basis.confidence, rule.basis.confidence) if rule else "",
+        lines=[_line(entry, world, now_ns) for entry in rows.entries_of(db, case.id)],
+    )
+
+
+def with_chart(view: CaseView, chart: Chart | None) -> CaseView:
+    return replace(view, chart=chart)
+
+
+def find_rule(world: World, rule: str) -> Rule | None:
+    return next((one for one in world.rules if one.id == rule), None)
+
+
+def leading_alert(alerts: Sequence[Alert]) -> Alert | None:
+    """The one a page speaks of: still firing before cleared, worse before better, later before earlier."""
+    return max(alerts, key=lambda one: (one.state == "firing", one.level, one.raised_ns), default=None)
+
+
+def subject(world: World, case: Case) -> str:
+    device = world.devices.get(case.device)
+    name = (device.says if device else "") or case.device
+    return f"{name} · {component_name(case.component)}" if case.component else name
+
+
+def person_name(world: World, person: str) -> str:
+    known = world.persons.get(person)
+    return known.says if known else person
+
+
+def overdue(case: Case, rule: Rule | None, now_ns: int) -> str:
+    """By how much nobody has answered too late; "" when in time."""
+    if rule is None or not rule.respond_within_s or case.stage not in UNANSWERED:
+        return ""
+    late_ns = now_ns - case.opened_ns - int(rule.respond_within_s * SECOND)
+    return words.ago(late_ns) if late_ns > 0 else ""
+
+
+def _respond_by(case: Case, rule: Rule | None, world: World, now_ns: int) -> str:
+    if rule is None or not rule.respond_within_s:
+        return ""
+    return words.clock(case.opened_ns + int(rule.respond_within_s * SECOND), world.timezone, now_ns)
+
+
+def _model(world: World, device: str) -> str:
+    known = world.devices.get(device)
+    model = world.models.get(known.model) if known else None
+    return model.says if model else ""
+
+
+def _value(alert: Alert | None) -> str:
+    """The number, or what happened where a number says nothing."""
+    if alert is None:
+        return ""
+    if alert.value is None:
+        return "没有数据" if alert.state == "firing" else "数据已恢复"
+    if is_state(alert.quantity):
+        return "是" if alert.value else "否"
+    return shown(alert.quantity, alert.value)
+
+
+def _quantity(alert: Alert | None) -> str:
+    if alert is None or alert.quantity not in QUANTITIES:
+        return alert.quantity if alert else ""
+    return QUANTITIES[alert.quantity].says
+
+
+def _limit(alert: Alert | None, rule: Rule | None) -> str:
+    if alert is None or alert.limit is None or is_state(alert.quantity):
+        return ""
+    below = rule is not None and any(one.below is not None for one in rule.limits)
+    return f"{'低于' if below else '超过'} {shown(alert.quantity, alert.limit)}"
+
+
+def is_state(quantity: str) -> bool:
+    return quantity in QUANTITIES and QUANTITIES[quantity].unit == "1"
+
+
+def _line(entry: Entry, world: World, now_ns: int) -> Line:
+    said = words.ENTRIES.get(entry.what, words.Said(entry.what, ""))
+    text = said.zh.replace("{who}", person_name(world, entry.person)).replace("{note}", entry.note)
+    return Line(
+        at=words.clock(entry.wall_ns, world.timezone, now_ns),
+        text=text,
+        en=said.en,
+        note="" if entry.what in words.NOTE_IS_SAID else entry.note,
+        css=entry.what,
+    )
+
+
+# ---------------------------------------------------------------- the buttons
+
+
+@dataclass(frozen=True, slots=True)
+class Buttons:
+    """Where each may POST to; "" for one that has no use in this stage."""
+
+    acknowledge: str = ""
+    done: str = ""
+    false: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.acknowledge or self.done or self.false)
+
+
+def allowed(case: Case, purpose: Purpose) -> bool:
+    return purpose in TURN_OF and (case.stage, TURN_OF[purpose]) in TURNS
+
+
+def buttons(case: Case, grant: Grant, links: Links) -> Buttons:
+    made = {
+        purpose.value: f"/c/{links.token(grant.but(purpose))}"
+        for purpose in TURN_OF
+        if allowed(case, purpose)
+    }
+    return Buttons(**made)
+
+
+# ---------------------------------------------------------------- the inbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bubble:
+    """One message in the conversation: from the gateway, or (`mine`) what the person did."""
+
+    key: str
+    at: str
+    mine: bool
+    text: str
+    title: str = ""
+    badge: words.Badge | None = None
+    calm: bool = False  # good news
+    link: str = ""
+    state: str = ""
+    buttons: Buttons = Buttons()
+
+
+def view_inbox(
+    db: sqlite3.Connection, world: World, person: str, channels: frozenset[str], links: Links, now_ns: int
+) -> list[Bubble]:
+    """The conversation, oldest first."""
+    messages = rows.messages_to(db, person, channels)
+    cases = rows.cases_of(db, {one.case for one in messages})
+    newest = {one.case: one.id for one in messages}  # buttons only where one would look for them
+    said: list[tuple[int, Bubble]] = []
+    for one in messages:
+        case = cases.get(one.case)
+        asks = case if newest[one.case] == one.id else None
+        said.append((one.created_ns, _received(one, case, asks, world, links, now_ns)))
+    for entry in rows.deeds_of(db, person, cases):
+        if entry.what in DEEDS:
+            said.append((entry.wall_ns, _sent(entry, cases[entry.case], world, now_ns)))
+    return [bubble for _, bubble in sorted(said, key=lambda pair: pair[0])]
+
+
+DEEDS: Mapping[str, str] = {
+    Stage.ACKNOWLEDGED: "我来处理",
+    Stage.HANDLED: "已处理",
+    Turn.BOUNCED: "已处理",  # what was said; the answer is the next message
+    Stage.FALSE: "误报",
+}
+
+
+def _received(
+    one: Notification, case: Case | None, asks: Case | None, world: World, links: Links, now_ns: int
+) -> Bubble:
+    grant = grant_of(one)
+    alive = grant.expires_s * SECOND > now_ns
+    return Bubble(
+        key=one.id,
+        at=words.clock(one.created_ns, world.timezone, now_ns),
+        mine=False,
+        title=one.title,
+        text=one.text,
+        badge=words.Badge.of(one.level),
+        calm=one.kind is Kind.CLEARED,
+        link=f"/c/{links.token(grant)}" if case and alive else "",
+        state=_state(asks, world) if asks else "",
+        buttons=buttons(asks, grant, links) if asks and alive else Buttons(),
+    )
+
+
+def grant_of(one: Notification) -> Grant:
+    """The same at every look, so that a page that did not change is the same bytes."""
+    return Grant(
+        case=one.case,
+        person=one.person,
+        purpose=Purpose.SHOW,
+        expires_s=one.created_ns // SECOND + VALID_S,
+        nonce=one.id,
+    )
+
+
+def _state(case: Case, world: World) -> str:
+    """Where the case stands, once somebody has answered."""
+    if case.stage in UNANSWERED:
+        return ""
+    owner = person_name(world, case.handled_by or case.acknowledged_by)
+    said = words.STAGES[case.stage].zh
+    return f"{said} · {owner}" if owner and case.stage not in ENDED else said
+
+
+def _sent(entry: Entry, case: Case, world: World, now_ns: int) -> Bubble:
+    note = f":{entry.note}" if entry.note else ""
+    rule = find_rule(world, case.rule)
+    return Bubble(
+        key=f"{entry.case}-{entry.wall_ns}",
+        at=words.clock(entry.wall_ns, world.timezone, now_ns),
+        mine=True,
+        title=rule.says if rule else "",
+        text=DEEDS[entry.what] + note,
+    )
+
+
+# ---------------------------------------------------------------- the console
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One case in a list."""
+
+    id: str
+    badge: words.Badge
+    says: str
+    subject: str
+    place: str
+    who: str
+    stage: words.Said
+    since: str
+    lasted: str
+    overdue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pill:
+    """One part of the gateway's own health."""
+
+    zh: str
+    en: str
+    value: str
+    css: str  # good | bad | plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    open: Sequence[Row]
+    open_count: int
+    worst: Mapping[str, int]  # level word -> how many open
+    overdue_count: int
+    ended: Sequence[Row]
+    pills: Sequence[Pill]
+    inboxes: Sequence[tuple[str, str]]  # person, name
+    clock: str
+
+
+def view_console(
+    db: sqlite3.Connection, world: World, health: Health, inboxes: frozenset[str], now_ns: int
+) -> Console:
+    rules = {rule.id: rule for rule in world.rules}
+    found = rows.open_cases(db)
+    listed = [_row(case, rules.get(case.rule), world, now_ns) for case in found]
+    counts = {level.word: sum(case.level is level for case in found) for level in sorted(Level, reverse=True)}
+    persons = [one for one in world.persons.values() if inboxes & set(one.reach)] if inboxes else []
+    return Console(
+        open=listed,
+        open_count=rows.count_open(db),
+        worst=counts,
+        overdue_count=sum(bool(row.overdue) for row in listed),
+        ended=[_row(case, rules.get(case.rule), world, now_ns) for case in rows.ended_cases(db)],
+        pills=pills(health, now_ns),
+        inboxes=[(one.id, one.says) for one in persons or (world.persons.values() if inboxes else ())],
+        clock=words.clock(now_ns, world.timezone, now_ns),
+    )
+
+
+def _row(case: Case, rule: Rule | None, world: World, now_ns: int) -> Row:
+    until_ns = case.changed_ns if case.stage in ENDED else now_ns
+    return Row(
+        id=case.id,
+        badge=words.Badge.of(case.level),
+        says=rule.says if rule else case.rule,
+        subject=subject(world, case),
+        place=chain(world, case.place) or case.place,
+        who=person_name(world, case.handled_by or case.acknowledged_by or case.responsible),
+        stage=words.STAGES[case.stage],
+        since=words.clock(case.opened_ns, world.timezone, now_ns),
+        lasted=words.ago(until_ns - case.opened_ns),
+        overdue=overdue(case, rule, now_ns),
+    )
+
+
+def pills(health: Health, now_ns: int) -> list[Pill]:
+    last = health.last_message_ns
+    database = {None: "仅本机归档", True: "正常", False: "连不上"}[health.database]
+    return [
+        Pill("主机", "gateway", *(_well(health.progressing, "运行中", "停滞"))),
+        Pill("消息总线", "broker", *(_well(health.broker, "已连接", "断开"))),
+        Pill("存储", "store", *(_well(health.store_writable, "可写", "不可写"))),
+        Pill("数据库", "database", database, "bad" if health.database is False else "good"),
+        Pill("配置", "configuration", *(_well(health.config_ok, "有效", "有错,沿用旧的"))),
+        Pill("待入库", "backlog", f"{health.backlog:,}", "plain"),
+        Pill("最近消息", "last message", f"{words.ago(now_ns - last)}前" if last else "尚无", "plain"),
+    ]
+
+
+def _well(good: bool, yes: str, no: str) -> tuple[str, str]:
+    return (yes, "good") if good else (no, "bad")

@@ -1,0 +1,86 @@
+"""What the pages read from the store: one function for each question, read-only."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from gateway.core.model import Alert, Case, Entry, Notification
+
+T = TypeVar("T")
+OPEN_MOST = 200  # more on one screen helps nobody; the count above the list is the true one
+ENTRIES_MOST = 500
+MESSAGES_MOST = 60
+
+
+def find_case(db: sqlite3.Connection, case: str) -> Case | None:
+    found = _all(db, Case, "SELECT body FROM cases WHERE id = ?", case)
+    return found[0] if found else None
+
+
+def open_cases(db: sqlite3.Connection) -> list[Case]:
+    """The worst first, then the oldest."""
+    return _all(
+        db, Case, "SELECT body FROM cases WHERE open = 1 ORDER BY level DESC, opened_ns LIMIT ?", OPEN_MOST
+    )
+
+
+def count_open(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT count(*) FROM cases WHERE open = 1").fetchone()[0])
+
+
+def ended_cases(db: sqlite3.Connection, most: int = 12) -> list[Case]:
+    query = "SELECT body FROM cases WHERE open = 0 ORDER BY id DESC LIMIT ?"
+    return sorted(_all(db, Case, query, most), key=lambda case: -case.changed_ns)
+
+
+def cases_of(db: sqlite3.Connection, ids: Collection[str]) -> dict[str, Case]:
+    marks = ",".join("?" * len(ids))
+    return {case.id: case for case in _all(db, Case, f"SELECT body FROM cases WHERE id IN ({marks})", *ids)}
+
+
+def alerts_of(db: sqlite3.Connection, case: str) -> list[Alert]:
+    return _all(db, Alert, "SELECT body FROM alert WHERE case_id = ? ORDER BY id", case)
+
+
+def entries_of(db: sqlite3.Connection, case: str) -> list[Entry]:
+    rows = db.execute(f"{_ENTRY} WHERE case_id = ? ORDER BY seq LIMIT ?", (case, ENTRIES_MOST))
+    return _entries(rows)
+
+
+def deeds_of(db: sqlite3.Connection, person: str, cases: Collection[str]) -> list[Entry]:
+    """What a person did on some cases, oldest first."""
+    marks = ",".join("?" * len(cases))
+    rows = db.execute(
+        f"{_ENTRY} WHERE case_id IN ({marks}) AND person = ? ORDER BY seq LIMIT ?",
+        (*cases, person, ENTRIES_MOST),
+    )
+    return _entries(rows)
+
+
+def messages_to(
+    db: sqlite3.Connection, person: str, channels: Collection[str], most: int = MESSAGES_MOST
+) -> list[Notification]:
+    """The newest messages a person has got, oldest first."""
+    marks = ",".join("?" * len(channels))
+    query = f"""SELECT body FROM notification WHERE person = ? AND state = 'accepted' AND channel IN ({marks})
+                ORDER BY created_ns DESC, id DESC LIMIT ?"""
+    return _all(db, Notification, query, person, *channels, most)[::-1]
+
+
+_ENTRY = "SELECT case_id, wall_ns, what, person, channel, note FROM entry"
+
+
+def _entries(rows: sqlite3.Cursor) -> list[Entry]:
+    return [
+        Entry(case=case, wall_ns=wall_ns, what=what, person=person, channel=channel, note=note)
+        for case, wall_ns, what, person, channel, note in rows
+    ]
+
+
+def _all(db: sqlite3.Connection, kind: type[T], query: str, *values: Any) -> list[T]:
+    rows: Sequence[Any] = db.execute(query, values).fetchall()
+    return [msgspec.json.decode(row[0], type=kind) for row in rows]

@@ -1,0 +1,102 @@
+"""How the pages say things: zh-CN first, a small English beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.core.calendars import local
+from gateway.core.model import SECOND, Level, Stage
+from gateway.core.texts import LEVELS
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One idea in both languages, as templates print it."""
+
+    zh: str
+    en: str
+
+
+STAGES: Mapping[Stage, Said] = {
+    Stage.FOUND: Said("正在通知", "notifying"),
+    Stage.SENT: Said("等待接手", "waiting for someone"),
+    Stage.ACKNOWLEDGED: Said("已接手", "taken on"),
+    Stage.HANDLING: Said("处理中", "being handled"),
+    Stage.HANDLED: Said("待传感器核验", "sensor to confirm"),
+    Stage.VERIFIED: Said("已核验", "verified"),
+    Stage.CLOSED: Said("已结案", "closed"),
+    Stage.FALSE: Said("误报", "false alarm"),
+}
+SIGNS: Mapping[Level, str] = {Level.YELLOW: "▲", Level.ORANGE: "◆", Level.RED: "●"}  # not by colour alone
+LEVELS_EN: Mapping[Level, str] = {Level.YELLOW: "notice", Level.ORANGE: "warning", Level.RED: "alarm"}
+
+# What the history says; {who} is a person, {note} the entry's own words.
+ENTRIES: Mapping[str, Said] = {
+    "found": Said("系统发现问题", "found"),
+    "yellow": Said("黄色提示", "notice"),
+    "orange": Said("橙色预警", "warning"),
+    "red": Said("红色报警", "alarm"),
+    "sent": Said("通知已送出", "message accepted by the provider"),
+    "escalated": Said("无人响应,上报 {who}", "escalated"),
+    "post_empty": Said("岗位空缺:{note}", "nobody holds this post"),
+    "acknowledged": Said("{who} 接手", "taken on"),
+    "handling": Said("{who} 处理中", "being handled"),
+    "handled": Said("{who} 报告处理完成", "reported done"),
+    "bounced": Said("传感器仍异常,退回 {who}", "still bad: sent back"),
+    "cleared": Said("传感器恢复正常", "sensor normal again"),
+    "verified": Said("传感器核验通过", "confirmed by the sensor"),
+    "closed": Said("结案", "closed"),
+    "false": Said("{who} 判为误报", "called a false alarm"),
+}
+NOTE_IS_SAID = frozenset({"post_empty"})  # their words are in the sentence already
+
+REASONS: Mapping[str, str] = {
+    "sensor": "传感器误动作",
+    "work": "正常施工或搬运",
+    "drill": "测试或演练",
+    "repeat": "同一件事重复上报",
+    "other": "其他原因",
+}
+
+# Stage -> how many of the steps 发现 · 通知 · 接手 · 处理 · 核验 are behind us.
+STEPS = ("发现", "通知", "接手", "处理", "核验")
+STEPS_DONE: Mapping[Stage, int] = {
+    Stage.FOUND: 1,
+    Stage.SENT: 2,
+    Stage.ACKNOWLEDGED: 3,
+    Stage.HANDLING: 3,
+    Stage.HANDLED: 4,
+    Stage.VERIFIED: 5,
+    Stage.CLOSED: 5,
+    Stage.FALSE: 5,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A level, as templates print it."""
+
+    css: str
+    sign: str
+    zh: str
+    en: str
+
+    @classmethod
+    def of(cls, level: Level) -> Badge:
+        return cls(level.word, SIGNS[level], LEVELS[level], LEVELS_EN[level])
+
+
+def clock(wall_ns: int, zone: str, now_ns: int) -> str:
+    """14:05, with the date when it was another day."""
+    then, now = local(wall_ns, zone), local(now_ns, zone)
+    return then.strftime("%H:%M") if then.date() == now.date() else then.strftime("%m-%d %H:%M")
+
+
+def ago(span_ns: int) -> str:
+    """A span as people say it, in its largest unit: 8 秒, 12 分钟, 3 小时, 2 天."""
+    seconds = max(span_ns, 0) // SECOND
+    for size, word in ((86400, "天"), (3600, "小时"), (60, "分钟")):
+        if seconds >= size:
+            return f"{seconds // size} {word}"
+    return f"{seconds} 秒"

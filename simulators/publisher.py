@@ -1,0 +1,147 @@
+"""The neighbourhood on a real broker: MQTT 3.1.1, QoS 1, as fast as the simulated clock says."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.core.model import SECOND
+from simulators.neighbourhood import Sent
+
+UNACKED_MAX = 200  # PUBLISHes without their PUBACK; beyond it we wait, so that a stopped broker stops us
+CONNECT_S = 15.0
+DRAIN_S = 10.0
+LATE_S = 1.0  # real seconds behind the simulated clock that are worth a word
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Simulated wall time as arithmetic on the monotonic clock; the text form is shared between processes."""
+
+    monotonic_ns: int
+    wall_ns: int
+    speed: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> Pace:
+        """From `MONOTONIC_NS:WALL_NS:SPEED`."""
+        monotonic, wall, speed = text.split(":")
+        return cls(int(monotonic), int(wall), float(speed))
+
+    def __str__(self) -> str:
+        return f"{self.monotonic_ns}:{self.wall_ns}:{self.speed}"
+
+    def wait_s(self, wall_ns: int) -> float:
+        """Real seconds until it is `wall_ns`; negative when that is past."""
+        return ((wall_ns - self.wall_ns) / self.speed - (time.monotonic_ns() - self.monotonic_ns)) / SECOND
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the publishing."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    reconnects: int = -1  # the first connection is none
+    lag_s_max: float = 0.0
+    refused: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"published {self.sent}, acknowledged {self.acknowledged}, "
+            f"reconnects {max(0, self.reconnects)}, lag at most {self.lag_s_max:.2f} s"
+        )
+
+
+class Publisher:
+    """One connection that speaks for all devices: a context manager. `stop()` may come from a signal."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        username: str = "",
+        password: str = "",
+        client_id: str = "",
+        patience_s: float = CONNECT_S,
+    ) -> None:
+        self.host, self.port, self.patience_s = host, port, patience_s
+        self.tally = Tally()
+        self._up, self._moved, self._stopped = threading.Event(), threading.Event(), threading.Event()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311)
+        if username:
+            self._client.username_pw_set(username, password or None)
+        self._client.max_inflight_messages_set(UNACKED_MAX)
+        self._client.reconnect_delay_set(1, 5)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = lambda *_: self._up.clear()
+        self._client.on_publish = self._on_publish
+
+    def __enter__(self) -> Publisher:
+        self._client.connect_async(self.host, self.port, keepalive=20)
+        self._client.loop_start()
+        if not self._up.wait(self.patience_s):
+            self._client.loop_stop()
+            why = self.tally.refused[-1] if self.tally.refused else "no answer"
+            raise ConnectionError(f"broker {self.host}:{self.port}: {why}; is it running, and may we log in?")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._drain()
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def play(self, sents: Iterable[Sent], pace: Pace) -> Tally:
+        """Publish each message at its simulated instant, until there are no more or `stop()` is called."""
+        for sent in sents:
+            behind_s = -pace.wait_s(sent.at_ns)
+            if behind_s < 0 and self._stopped.wait(-behind_s):
+                break
+            self.tally.lag_s_max = max(self.tally.lag_s_max, behind_s)
+            if not self._publish(sent):
+                break
+        return self.tally
+
+    def _publish(self, sent: Sent) -> bool:
+        """False when we were stopped."""
+        while self._unacked() >= UNACKED_MAX and not self._stopped.is_set():
+            self._moved.wait(0.1)
+            self._moved.clear()
+        if self._stopped.is_set():
+            return False
+        self._client.publish(sent.topic, sent.payload, qos=sent.qos, retain=sent.retained)
+        self.tally.sent += 1
+        return True
+
+    def _unacked(self) -> int:
+        return self.tally.sent - self.tally.acknowledged
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + DRAIN_S
+        while self._unacked() and time.monotonic() < deadline and not self._stopped.is_set():
+            self._moved.wait(0.1)
+            self._moved.clear()
+
+    def _on_connect(
+        self, client: paho.Client, _data: object, _flags: object, reason: ReasonCode, _props: object
+    ) -> None:
+        if reason.is_failure:
+            self.tally.refused.append(str(reason))
+            return
+        self.tally.reconnects += 1
+        self._up.set()
+
+    def _on_publish(self, *_: object) -> None:
+        # no lock here: paho holds its own while it calls us, and publish() takes that one too
+        self.tally.acknowledged += 1
+        self._moved.set()

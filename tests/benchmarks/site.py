@@ -1,0 +1,130 @@
+"""The configuration of the benchmark's neighbourhood: 1,000 devices, 20 rules on each, one person told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.load import LIMIT, device_id, topic_of
+
+if TYPE_CHECKING:
+    from tests.benchmarks.subjects import Setting
+
+SCENE, MODEL = "structure", "bench-node"
+DEVICES_A_FILE = 250  # one file of a site may have 256 kB
+HOLD = "1s"  # of the one rule that fires, when a crossing lasts more than one sample
+
+# quantity -> (key in the payload, far beyond what the load ever says)
+QUANTITIES = {
+    "tilt_x_deg": ("tilt_x", 80),
+    "tilt_y_deg": ("tilt_y", 80),
+    "tilt_z_deg": ("tilt_z", 90),
+    "crack_mm": ("crack", 90),
+    "settlement_mm": ("settlement", 400),
+    "temperature_c": ("temperature", 300),
+    "humidity_pct": ("humidity", 99),
+    "battery_v": ("battery", 50),
+}
+RULES = 20
+
+LILONG = """\
+state: state
+directories: {{devices: [devices], rules: [rules], sites: [sites]}}
+broker: {{host: 127.0.0.1, port: {port}, protocol: 5, client_id: {client}, subscribe: [site/#]}}
+influx: {{url: "{url}", org: street, bucket: {bucket}, token_file: influx-token}}
+web: {{listen: "127.0.0.1:{web}", link_key_file: link-key, public_url: "http://127.0.0.1:{web}"}}
+channels:
+  street-hook: {{kind: webhook, url: "{hook}", secret_file: hook-secret}}
+"""
+
+MODEL_HEAD = """\
+says: 性能测试节点
+scene: structure
+source: tests/benchmarks, made up for measuring
+codec: {kind: json, time: ts, time_unit: ms, sequence: seq, identity: id}
+expect_every: 1h
+examples:
+  - {payload: '{"id":"d00000","seq":1,"ts":1795284000123,"crack":1.25}', readings: [{crack_mm: 1.25}]}
+fields:
+"""
+
+RULE = """\
+  - id: {id}
+    says: 性能测试规则 {id}
+    on: {{scene: structure}}
+    when: {quantity}
+    levels:
+{levels}
+    basis: {{text: made up for measuring, confidence: D}}
+    action: 到场查看
+    respond_within: 10m
+"""
+
+PEOPLE = """\
+places:
+  - {id: street, says: 测试街道, kind: street}
+units:
+  - {id: firm, says: 测试物业}
+persons:
+  - {id: keeper, says: 值班员, unit: firm, reach: {street-hook: duty}}
+posts:
+  - {role: duty, at: street, unit: firm, person: keeper, from: "2020-01-01"}
+ladders:
+  yellow: [{role: duty, by: [street-hook]}]
+  orange: [{role: duty, by: [street-hook]}]
+  red: [{role: duty, by: [street-hook]}]
+"""
+
+
+def write(setting: Setting, client_id: str) -> Path:
+    """lilong.yaml and all it names, below the setting's folder; the same again for a second start."""
+    from tests.benchmarks.servers import TOKEN, free_port
+
+    path = setting.folder / "lilong.yaml"
+    if path.exists():
+        return path
+    write_world(setting.folder, devices=setting.load.devices, hold=setting.load.streak > 1)
+    for name, secret in (("influx-token", TOKEN), ("hook-secret", "s3cret" * 6), ("link-key", "k" * 40)):
+        (setting.folder / name).write_text(secret)
+        (setting.folder / name).chmod(0o600)
+    words = {"port": setting.port, "client": client_id, "url": setting.url, "bucket": setting.bucket}
+    path.write_text(LILONG.format(**words, hook=setting.hook, web=free_port()))
+    return path
+
+
+def write_world(folder: Path, devices: int = 1_000, hold: bool = False) -> None:
+    """devices/, rules/ and sites/."""
+    files = {
+        f"devices/{MODEL}.yaml": MODEL_HEAD + "".join(_field(name) for name in QUANTITIES),
+        "rules/bench.yaml": "rules:\n" + "".join(_rule(number, hold) for number in range(RULES)),
+        "sites/people.yaml": PEOPLE,
+    }
+    for first in range(0, devices, DEVICES_A_FILE):
+        numbers = range(first, min(devices, first + DEVICES_A_FILE))
+        files[f"sites/devices-{first}.yaml"] = "devices:\n" + "".join(map(_device, numbers))
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+
+
+def _field(quantity: str) -> str:
+    return f"  - {{quantity: {quantity}, path: {QUANTITIES[quantity][0]}}}\n"
+
+
+def _rule(number: int, hold: bool) -> str:
+    """Rule 0 fires above LIMIT; the others look at every quantity in turn and have nothing to say."""
+    quantity = list(QUANTITIES)[number % len(QUANTITIES)]
+    far = QUANTITIES[quantity][1]
+    if number == 0:
+        levels = f"      red: {{above: {LIMIT}{f', hold: {HOLD}' if hold else ''}}}"
+    elif number < len(QUANTITIES) * 2:
+        levels = f"      yellow: {{above: {far * 0.9 + number % 3:g}, hold: 60s}}\n"
+        levels += f"      red: {{above: {far + 5}}}"
+    else:
+        levels = f"      orange: {{below: {-far - number % 3}, hold: 10s}}"
+    return RULE.format(id=f"bench-{number:02d}", quantity=quantity, levels=levels)
+
+
+def _device(number: int) -> str:
+    name = device_id(number)
+    return f"  - {{id: {name}, says: {name}, model: {MODEL}, at: street, topic: {topic_of(number)}}}\n"

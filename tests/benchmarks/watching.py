@@ -1,0 +1,83 @@
+"""Looking at a subject while it works: what it has done and what it has cost, at a few instants."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.benchmarks.servers import Database
+from tests.benchmarks.subjects import Running
+
+LOOK_S = 0.05  # rarely enough not to disturb; a 5 s run is then good to 1 %
+STALLED_S = 20.0  # nothing new for so long: it is done, or never will be
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look: what was durable by then, and what it had cost."""
+
+    at_s: float
+    committed: int
+    written: int
+    cpu_s: float
+
+    @property
+    def done(self) -> int:
+        return max(self.committed, self.written)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """From the first message to the last one, in the log and in the database."""
+
+    first: Look
+    committed: Look | None
+    written: Look
+    peak_mb: float
+
+    def rate(self, end: Look | None) -> float:
+        """Messages a second between the first look and `end`; 0 when it never came to that."""
+        return (end.done - self.first.done) / (end.at_s - self.first.at_s) if end else 0.0
+
+    @property
+    def cpu_100k(self) -> float:
+        """CPU seconds per 100,000 messages, of the whole work up to the database."""
+        done = self.written.done - self.first.done
+        return (self.written.cpu_s - self.first.cpu_s) / done * 100_000 if done else 0.0
+
+
+class Watch:
+    """Polls one subject and its database."""
+
+    def __init__(self, running: Running, database: Database, bucket: str) -> None:
+        self._running, self._database, self._bucket = running, database, bucket
+        self._pause = threading.Event()
+
+    def until_all(self, count: int, begin_s: float = 30.0) -> Watched:
+        """Watches until `count` messages are in the database, or nothing moves any more."""
+        self._wait(self._running.begun, begin_s)
+        first = last = self._look()
+        committed: Look | None = None
+        moved = first
+        while last.written < count and last.at_s - moved.at_s < STALLED_S and self._running.child.running:
+            self._pause.wait(LOOK_S)
+            last = self._look()
+            if (last.committed, last.written) != (moved.committed, moved.written):
+                moved = last
+            if committed is None and last.committed >= count:
+                committed = last
+        return Watched(first, committed, moved, self._running.child.peak_mb())
+
+    def _wait(self, condition: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline or not self._running.child.running:
+                log = self._running.child.log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"it never began: {log}")
+            self._pause.wait(LOOK_S / 5)
+
+    def _look(self) -> Look:
+        cpu = self._running.child.cpu_s()
+        return Look(time.monotonic(), self._running.committed(), self._database.written(self._bucket), cpu)

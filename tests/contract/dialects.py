@@ -1,0 +1,100 @@
+"""How each channel is built against a pretend provider, and how that provider says what it says."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.adapters.http import Origin, Site
+from gateway.channels.base import Channel, Secret
+from gateway.channels.inbox import Inbox
+from gateway.channels.webhook import Webhook
+from gateway.channels.wecom_robot import WecomRobot
+from gateway.core.model import Kind, Level, Notification
+from tests.contract.provider import Behaviour, reply
+
+SECRET = "s3cr3t-9b1f6c0e-7a42-4d0f"
+TOTAL_S = 0.6  # the real one is 10 s; the promise is that it is total
+
+
+@dataclass
+class Hand:
+    """A steady clock that a test moves."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Dialect:
+    name: str
+    build: Callable[[str, ssl.SSLContext | None], Channel]
+    accepted: Behaviour
+    throttled: Behaviour
+    throttled_s: float
+    refused: Behaviour
+    reads_body: bool  # False: the status alone is the answer
+    secret_in_path: bool = False
+    clock: Hand = field(default_factory=Hand)
+
+
+def wecom(code: int, message: str = "") -> Behaviour:
+    return reply(200, json.dumps({"errcode": code, "errmsg": message}).encode())
+
+
+def webhook_dialect() -> Dialect:
+    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
+        site = Site(Origin.parse(f"{base}/hook/{SECRET}"), TOTAL_S, tls)
+        return Webhook(site, Secret(SECRET), lambda: 1_790_000_000.5)
+
+    return Dialect(
+        "webhook",
+        build,
+        reply(204),
+        reply(429, Retry_After="7"),
+        7.0,
+        reply(422, b"no such case type"),
+        False,
+    )
+
+
+def wecom_dialect() -> Dialect:
+    clock = Hand()
+
+    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
+        site = Site(Origin.parse(f"{base}/cgi-bin/webhook/send"), TOTAL_S, tls)
+        return WecomRobot(site, Secret(SECRET), clock)
+
+    ok, limit = wecom(0, "ok"), wecom(45009, "api freq out of limit")
+    bad = wecom(93000, "invalid webhook url")
+    return Dialect("wecom_robot", build, ok, limit, 60.0, bad, True, secret_in_path=True, clock=clock)
+
+
+def inbox() -> Inbox:
+    return Inbox()
+
+
+DIALECTS = {"webhook": webhook_dialect, "wecom_robot": wecom_dialect}
+
+
+def notification(**changes: Any) -> Notification:
+    plain: dict[str, Any] = {
+        "id": "01JD0000000000000000000001",
+        "case": "01JD00000000000000000000CA",
+        "alert": "01JD00000000000000000000A1",
+        "kind": Kind.RAISED,
+        "level": Level.ORANGE,
+        "person": "wang",
+        "channel": "street",
+        "address": "wang",
+        "title": "充电仓过热:3 号仓",
+        "text": "梧桐里 12 号车棚,66.2 ℃,超过 65 ℃。断开该仓,到场查看。",
+        "created_ns": 1_790_000_000_123_456_789,
+        "due_at": 0,
+    }
+    return Notification(**(plain | changes))
