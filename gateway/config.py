@@ -287,7 +287,7 @@ def _check_urls(keys: ConfigKeys, builder: Builder) -> None:
     urls |= {f"channels.{name}.url": entry.get("url", "") for name, entry in keys.channels.items()}
     for path, url in urls.items():
         if _holds_secret(url):
-            builder.mistake(keys, path, say("secret_in_url"), say("secret_file", key="key"))
+            builder.mistake(keys, path, say("secret_in_url"), say("url_without_secret"))
 
 
 def _holds_secret(url: str) -> bool:

@@ -7,6 +7,7 @@ in the foreground, so that Ctrl-C meets it first and takes the others along.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import re
 import shutil
@@ -42,6 +43,9 @@ STREET_LASTS = "365d"  # of its own time: until somebody ends the demo
 STOP_S = 5.0  # a child that does not end by itself in this time is killed
 LOOK_S = 0.3  # how often new messages are looked for
 PORT_LINE = re.compile(r"Listening for MQTT clients on mqtt://127\.0\.0\.1:(\d+)")
+
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+_LIBC = ctypes.CDLL(None)  # loaded here: not to be done between fork and exec
 
 BROKER = """\
 server_name: lilong-demo
@@ -247,6 +251,10 @@ def child(command: list[str], output: Path) -> Iterator[subprocess.Popen[bytes]]
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _end_with_us() -> None:
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager

@@ -106,7 +106,7 @@ class _Loading:
                 inside = sorted(directory.iterdir())
             except OSError:
                 self.lost = True
-                found, step = say("no_directory", value=directory), f"directories.{kind}[{index}]"
+                found, step = say("no_directory", value=named), f"directories.{kind}[{index}]"
                 self._builder.mistake(self._owner, step, found, say("a_directory"))
                 continue
             files |= {path.name: path for path in inside if path.suffix == ".yaml" and path.name[0] != "."}

@@ -266,6 +266,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         "{key}_file: 指向只存放该密钥的文件",
         "{key}_file: the name of a file that holds nothing else",
     ),
+    "url_without_secret": ("不含密钥的网址，密钥放进 *_file", "one without it; secrets go into a *_file"),
     "required": ("有值（必填）", "a value (it is required)"),
     "unique": ("唯一的{what}", "each {what} once"),
     "only_one_of": ("恰好一项：{words}", "exactly one of {words}"),

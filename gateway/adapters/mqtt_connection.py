@@ -283,10 +283,13 @@ class Connection:
         return min(self._client.keepalive or ours, ours)
 
     def leave(self, waker: Waker) -> None:
-        """Send what waits and DISCONNECT; the session stays at the broker."""
-        self._client.disconnect()
+        """Send what waits, then DISCONNECT; the session stays at the broker."""
         deadline = time.monotonic() + LEAVE_S
+        leaving = False
         while self._client.socket() is not None and not self._lost and time.monotonic() < deadline:
+            if not self._out and not leaving:
+                self._client.disconnect()
+                leaving = True
             self.write()
             self.wait(waker, reading=False, timeout_s=PAUSE_S)
 

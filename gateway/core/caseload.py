@@ -95,7 +95,7 @@ class Caseload:
             self._climb_anew(step, case, Kind.RISEN if rises else Kind.RAISED)
         else:
             self._keep_case(step, case)
-        step.note("alert_raised", alert=alert.id, rule=rule.id, device=alert.device, alert_level=alert.level.word)
+        step.note("alert_raised", alert=alert.id, rule=rule.id, device=alert.device, alert_level=level.word)
 
     def _level_changed(self, step: Step, track: Track, rule: Rule, alert: Alert, level: Level) -> None:
         rises = level > alert.level
@@ -104,7 +104,8 @@ class Caseload:
             value=track.value, limit=_limit(rule, level), count=track.count,
         )  # fmt: skip
         self._keep_alert(step, alert)
-        step.note("alert_rose" if rises else "alert_fell", alert=alert.id, rule=rule.id, alert_level=level.word)
+        event = "alert_rose" if rises else "alert_fell"
+        step.note(event, alert=alert.id, rule=rule.id, alert_level=level.word)
         case = self.state.cases.get(alert.case)
         if case is None:
             return

@@ -16,9 +16,13 @@ def ancestors(world: World, place: str) -> Iterator[Place]:
         found = world.places.get(found.within)
 
 
-def chain(world: World, place: str) -> str:
-    """The way to a place as people say it, widest first: "枫林路街道 · 宛南居委 · 向阳小区"."""
-    return " · ".join(place.says for place in reversed(list(ancestors(world, place))))
+def whereabouts(world: World, place: str) -> str:
+    """The way to a place from the street down, as people say it: "枫林路街道 · 宛南居委 · 向阳小区".
+
+    Whoever is told knows the city and the district.
+    """
+    known = ("city", "district")
+    return " · ".join(p.says for p in reversed(list(ancestors(world, place))) if p.kind not in known)
 
 
 def windows_of(world: World, place: str, name: str) -> tuple[str, ...] | None:

@@ -74,7 +74,7 @@ def note_instant(heard: Heard, reading: Reading, lateness_ns: int) -> bool:
 
 
 def _is_one_wrong_clock(odd: list[tuple[int, int]]) -> bool:
-    """Live samples keep their distance to arrival; kept ones that come in a burst lose a report's span each."""
+    """Live samples keep their distance to arrival; kept ones, sent in a burst, lose a report's span each."""
     offsets = [received - measured for measured, received in odd]
     span = odd[-1][0] - odd[0][0]
     allowed = min(STEADY_NS, max(JITTER_NS, span // 4))

@@ -11,8 +11,8 @@ from gateway.core.model import Level
 from gateway.core.units import QUANTITIES, shown
 from gateway.web.deps import Sample
 
-WIDTH, HEIGHT = 600, 200
-LEFT, RIGHT, TOP, BOTTOM = 8, 592, 14, 172  # of the plot; below it the times
+WIDTH, HEIGHT = 360, 150
+LEFT, RIGHT, TOP, BOTTOM = 4, 354, 12, 128  # of the plot; below it the times
 COLUMNS_MOST = 240  # of each only the lowest and the highest are drawn: peaks stay, bytes do not
 HEADROOM = 0.12  # of the span, above and below
 TIMES = 4
@@ -39,6 +39,8 @@ class Chart:
     newest_y: float
     width: int = WIDTH
     height: int = HEIGHT
+    left: int = LEFT
+    right: int = RIGHT
 
 
 def draw(
@@ -64,7 +66,7 @@ def draw(
     newest = samples[-1][1]
     return Chart(
         title=QUANTITIES[quantity].says,
-        newest="" if step else shown(quantity, newest),
+        newest="" if step else rounded(quantity, newest),
         lines=[" ".join(f"{x(ns)},{y(value)}" for ns, value in run) for run in runs],
         limits=[
             Mark(y(limit), "" if step else shown(quantity, limit), level.word) for level, limit in limits
@@ -73,6 +75,12 @@ def draw(
         newest_x=x(last_ns),
         newest_y=y(newest),
     )
+
+
+def rounded(quantity: str, value: float) -> str:
+    """A value as people read it, no finer than its sensor can tell."""
+    resolution = QUANTITIES[quantity].resolution
+    return shown(quantity, round(round(value / resolution) * resolution, 6))
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
 from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Level, Notification, Rule, Stage, World
-from gateway.core.places import ancestors, chain
+from gateway.core.places import ancestors
 from gateway.core.texts import component_name, span
 from gateway.core.units import QUANTITIES, shown
 from gateway.links import VALID_S, Grant, Links, Purpose
 from gateway.web import rows, words
-from gateway.web.chart import Chart
+from gateway.web.chart import Chart, rounded
 from gateway.web.deps import Health
 
 HOUR_NS = 3600 * SECOND
@@ -64,6 +64,8 @@ class CaseView:
     stage: words.Said
     steps: Sequence[tuple[str, bool]]
     open: bool
+    unanswered: bool
+    bounced: bool  # "done" was said, and the sensor did not agree
     normal: bool  # every alert of it has cleared
     owner: str
     basis: str
@@ -85,7 +87,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         says=rule.says if rule else case.rule,
         subject=subject(world, case),
         model=_model(world, case.device),
-        place=[place.says for place in ancestors(world, case.place)][::-1] or [case.place],
+        place=near_places(world, case.place),
         value=_value(alert),
         quantity=_quantity(alert),
         limit=_limit(alert, rule),
@@ -98,6 +100,8 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         stage=words.STAGES[case.stage],
         steps=[(name, i < behind) for i, name in enumerate(words.STEPS)],
         open=open_,
+        unanswered=case.stage in UNANSWERED,
+        bounced=case.stage is Stage.HANDLING,
         normal=alert is not None and alert.state == "cleared",
         owner=person_name(world, case.handled_by or case.acknowledged_by),
         basis=rule.basis.text if rule else "",
@@ -124,6 +128,12 @@ def subject(world: World, case: Case) -> str:
     device = world.devices.get(case.device)
     name = (device.says if device else "") or case.device
     return f"{name} · {component_name(case.component)}" if case.component else name
+
+
+def near_places(world: World, place: str) -> list[str]:
+    """The way to a place, widest first, without what everybody here lives in."""
+    names = [one.says for one in ancestors(world, place) if one.kind not in ("city", "district")]
+    return names[::-1] or [place]
 
 
 def person_name(world: World, person: str) -> str:
@@ -159,7 +169,7 @@ def _value(alert: Alert | None) -> str:
         return "没有数据" if alert.state == "firing" else "数据已恢复"
     if is_state(alert.quantity):
         return "是" if alert.value else "否"
-    return shown(alert.quantity, alert.value)
+    return rounded(alert.quantity, alert.value) if alert.quantity in QUANTITIES else f"{alert.value:g}"
 
 
 def _quantity(alert: Alert | None) -> str:
@@ -172,7 +182,7 @@ def _limit(alert: Alert | None, rule: Rule | None) -> str:
     if alert is None or alert.limit is None or is_state(alert.quantity):
         return ""
     below = rule is not None and any(one.below is not None for one in rule.limits)
-    return f"{'低于' if below else '超过'} {shown(alert.quantity, alert.limit)}"
+    return f"{'下限' if below else '上限'} {shown(alert.quantity, alert.limit)}"
 
 
 def is_state(quantity: str) -> bool:
@@ -383,7 +393,7 @@ def _row(case: Case, rule: Rule | None, world: World, now_ns: int) -> Row:
         badge=words.Badge.of(case.level),
         says=rule.says if rule else case.rule,
         subject=subject(world, case),
-        place=chain(world, case.place) or case.place,
+        place=" · ".join(near_places(world, case.place)),
         who=person_name(world, case.handled_by or case.acknowledged_by or case.responsible),
         stage=words.STAGES[case.stage],
         since=words.clock(case.opened_ns, world.timezone, now_ns),
@@ -400,9 +410,9 @@ def pills(health: Health, now_ns: int) -> list[Pill]:
         Pill("消息总线", "broker", *(_well(health.broker, "已连接", "断开"))),
         Pill("存储", "store", *(_well(health.store_writable, "可写", "不可写"))),
         Pill("数据库", "database", database, "bad" if health.database is False else "good"),
-        Pill("配置", "configuration", *(_well(health.config_ok, "有效", "有错,沿用旧的"))),
+        Pill("配置", "config", *(_well(health.config_ok, "有效", "有错,沿用旧的"))),
         Pill("待入库", "backlog", f"{health.backlog:,}", "plain"),
-        Pill("最近消息", "last message", f"{words.ago(now_ns - last)}前" if last else "尚无", "plain"),
+        Pill("最近消息", "latest", f"{words.ago(now_ns - last)}前" if last else "尚无", "plain"),
     ]
 
 

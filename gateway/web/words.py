@@ -37,17 +37,17 @@ ENTRIES: Mapping[str, Said] = {
     "yellow": Said("黄色提示", "notice"),
     "orange": Said("橙色预警", "warning"),
     "red": Said("红色报警", "alarm"),
-    "sent": Said("通知已送出", "message accepted by the provider"),
+    "sent": Said("通知已送出", "sent"),
     "escalated": Said("无人响应,上报 {who}", "escalated"),
-    "post_empty": Said("岗位空缺:{note}", "nobody holds this post"),
+    "post_empty": Said("岗位空缺:{note}", "empty post"),
     "acknowledged": Said("{who} 接手", "taken on"),
     "handling": Said("{who} 处理中", "being handled"),
     "handled": Said("{who} 报告处理完成", "reported done"),
-    "bounced": Said("传感器仍异常,退回 {who}", "still bad: sent back"),
+    "bounced": Said("传感器仍异常,退回 {who}", "still bad"),
     "cleared": Said("传感器恢复正常", "sensor normal again"),
-    "verified": Said("传感器核验通过", "confirmed by the sensor"),
+    "verified": Said("传感器核验通过", "sensor agrees"),
     "closed": Said("结案", "closed"),
-    "false": Said("{who} 判为误报", "called a false alarm"),
+    "false": Said("{who} 判为误报", "false alarm"),
 }
 NOTE_IS_SAID = frozenset({"post_empty"})  # their words are in the sentence already
 

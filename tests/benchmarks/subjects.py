@@ -78,12 +78,14 @@ class TutorialRunning:
 
 # ---------------------------------------------------------------- ours
 
+LILONG = "from gateway.cli import main; main()"  # what the installed command `lilong` is
+
 
 @dataclass(frozen=True, slots=True)
 class Lilong:
     """`command` may be any program of ours; {config} stands for its lilong.yaml."""
 
-    command: Sequence[str] = (sys.executable, "-m", "gateway.cli", "run", "--config", "{config}")
+    command: Sequence[str] = (sys.executable, "-c", LILONG, "run", "--config", "{config}")
     name: str = "ours"
     client_id: str = "bench-ours"
     level: int = wire.V5

@@ -106,8 +106,8 @@ class Street:
         body = json.dumps(payload | {"device": device}).encode()
         self._do(lambda at, wall_ns: Messages(at, wall_ns, [Message(topic, body)]))
 
-    def cabinet(self, *, smoke: int = 0, hot: float = 30.0, device: str = CABINET) -> None:
-        slots = [{"no": n, "t": hot if n == 3 else 28.0 + n / 10} for n in range(1, 9)]
+    def cabinet(self, *, smoke: int = 0, hot: float = 30.0, slot: int = 3, device: str = CABINET) -> None:
+        slots = [{"no": n, "t": hot if n == slot else 28.0 + n / 10} for n in range(1, 9)]
         self.say(
             device, {"ts": self.clock.wall_ns() // 10**6, "smoke": smoke, "temperature": 26.0, "slots": slots}
         )

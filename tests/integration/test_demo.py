@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import html
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
+from contextlib import closing
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import demo
+from gateway.core.model import SECOND
+from simulators.incidents import load_script
 from simulators.neighbourhood import Sent
 from simulators.publisher import UNACKED_MAX, Pace, Publisher
 from tests.waiting import until
@@ -92,3 +99,144 @@ def test_a_missing_broker_is_named():
         publisher = Publisher(demo.HOST, port, patience_s=0.5)
         with pytest.raises(ConnectionError, match=f"{port}.*is it running"), publisher:
             pytest.fail("connected to nobody")
+
+
+# ---------------------------------------------------------------- the whole of it
+
+
+class Demo:
+    """`lilong demo` in a process of its own; `lines` are what its screen shows."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.home, self.port = tmp_path, demo.free_port(18420)
+        settings = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+        command = [sys.executable, "-m", "gateway.cli", "demo", "--port", str(self.port)]
+        self.process = subprocess.Popen(
+            command, cwd=tmp_path, env=settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        self.lines: list[str] = []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        self.lines.extend(iter(self.process.stdout.readline, ""))
+
+    def shows(self, text: str, seconds: float) -> str:
+        return until(
+            lambda: next((line for line in self.lines if text in line), ""), seconds, f"{text}: {self.lines}"
+        )
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://{demo.HOST}:{self.port}{path}", timeout=10) as response:
+            return response.read().decode()
+
+    def children(self) -> list[str]:
+        """Command lines of processes that work in its folder."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue  # it ended while we looked
+            if "lilong-demo-" in line and str(self.home) in line:
+                found.append(line)
+        return found
+
+    def end(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        status = self.process.wait(30)
+        self.reader.join(10)
+        return status
+
+
+@pytest.fixture
+def playing(tmp_path):
+    running = Demo(tmp_path)
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+def test_the_first_alert_comes_within_thirty_seconds_and_can_be_answered(playing):
+    """As a newcomer meets it: a page, a message to a person, one press, and a clean end."""
+    playing.shows("控制台", 60)
+    ready = time.monotonic()
+    assert "王经理" in playing.shows("【黄色提示】充电仓过热", 30)
+    print(f"first alert {time.monotonic() - ready:.1f} s after ready")
+    assert len(playing.children()) == 2  # broker and street
+    assert "充电仓过热" in playing.get("/")
+    inbox = playing.get("/inbox/wang")
+    button = re.search(r'action="(/c/[^"]+)"', inbox)
+    assert button, inbox
+    press(playing, html.unescape(button[1]))
+    database = next(playing.home.glob("lilong-demo-*/state/lilong.db"))
+    until(lambda: entries(database, "acknowledged"), 10)
+    assert playing.end() == 0
+    assert playing.children() == []
+    assert list(playing.home.glob("lilong-demo-*")) == []
+
+
+def press(playing: Demo, action: str) -> None:
+    body = urllib.parse.urlencode({"back": "inbox"}).encode()
+    request = urllib.request.Request(
+        f"http://{demo.HOST}:{playing.port}{action}", body, {"Origin": f"http://{demo.HOST}:{playing.port}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        assert response.status == 200
+
+
+def entries(database: Path, what: str) -> int:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as reader:
+        return reader.execute("SELECT COUNT(*) FROM entry WHERE what = ?", (what,)).fetchone()[0]
+
+
+def test_ended_before_it_is_ready_it_leaves_nothing(playing):
+    until(lambda: list(playing.home.glob("lilong-demo-*")), 30)
+    assert playing.end(signal.SIGTERM) == 0
+    assert playing.children() == [] and list(playing.home.glob("lilong-demo-*")) == []
+
+
+def test_killed_without_a_word_it_takes_its_children_along(playing):
+    until(lambda: len(playing.children()) == 2, 60)
+    playing.end(signal.SIGKILL)
+    until(lambda: not playing.children(), 10)
+
+
+# ---------------------------------------------------------------- what may be missing
+
+
+def test_without_a_broker_it_says_how_to_get_one(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(demo.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(demo.shutil, "which", lambda name: None)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert demo.run_demo(tmp_path / "d") == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "pip install 'lilong[demo]'" in capsys.readouterr().err
+
+
+def test_a_broker_that_does_not_start_is_quoted(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "BROKER", "no such key at all: {{{store}\n")
+    with pytest.raises(demo.DemoError, match="broker did not start: ."), demo.broker(tmp_path):
+        pytest.fail("it started")
+
+
+def test_an_earlier_demo_is_not_played_over(tmp_path):
+    (tmp_path / "state").mkdir()
+    with pytest.raises(demo.DemoError, match="earlier demo"), demo._folder(tmp_path, False):
+        pytest.fail("took it")
+
+
+def test_a_busy_port_is_passed_over():
+    with socket.create_server((demo.HOST, 0)) as busy:
+        port = busy.getsockname()[1]
+        assert port < demo.free_port(port) <= port + demo.PORTS_TRIED
+
+
+def test_the_first_act_comes_early_enough():
+    """First alert within 30 s of being ready, at the demo's own speed, by the script's own promise."""
+    script = load_script(ROOT / "simulators" / "scripts" / "twenty-minutes.yaml", 0, ZoneInfo(demo.ZONE))
+    latest = min(one.span.begins_ns + must.latest_ns for one in script.incidents for must in one.must)
+    assert latest / SECOND / demo.SPEED < 30

@@ -124,6 +124,10 @@ class Influx:
     def drop(self, bucket: str) -> None:
         self._query(f'DROP DATABASE "{bucket}"')
 
+    def forget(self, bucket: str = BUCKET) -> None:
+        """Every point of it; much cheaper than a new bucket."""
+        self._query("DROP SERIES FROM /.*/", bucket)
+
     def write(self, lines: str, bucket: str = BUCKET) -> None:
         """Straight to influxd, for a test's preparations."""
         url = (
@@ -295,7 +299,7 @@ def _handler(fake: FakeInflux) -> type[http.server.BaseHTTPRequestHandler]:
             self.close_connection = True
 
         def _send(self, answer: Answer) -> None:
-            self.send_response(answer.status)
+            self.send_response_only(answer.status)  # no Date header but a scripted one
             for name, value in answer.headers:
                 self.send_header(name, value)
             if answer.status != 204:

@@ -1,4 +1,4 @@
-"""The pure engine on simulated time, between an in-memory broker, a provider that always delivers, and people."""
+"""The pure engine on simulated time, between a broker in memory, a provider that delivers, and people."""
 
 from __future__ import annotations
 

@@ -27,7 +27,9 @@ class Positions(RuleBasedStateMachine):
 
     @rule(first=st.integers(0, 200), count=st.integers(1, 60))
     def take(self, first, count):
-        first = min(first, self.end)  # nobody takes what is not there
+        if not self.end:
+            return
+        first = min(first, self.end - 1)  # nobody takes what is not there
         end = first + count  # but a batch may end beyond what we had heard of
         self.model -= set(range(first, end))
         self.end = max(self.end, end)

@@ -209,7 +209,7 @@ def test_alerts_cases_and_notifications_are_points_without_numbers_or_texts_of_p
     formatted = format_([sample.message(0, 1)], changes=[ALERT, CASE, TOLD])
     _, alert, case, told = lines_of(formatted)
     assert alert.startswith(
-        f"alert,{PLACE},component=slot-3,device=c1,level=red,model=cabinet-8,rule=slot-hot,"
+        "alert,building=b7,committee=jw3,component=slot-3,compound=meilong-2,device=c1,level=red,model=cabinet-8,"
     )
     assert (
         ' id="A1",case="C1",worst="red",quantity="slot_temperature_c",value=80.5,limit=75.0,count=1i,'
