@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Puts Lilong on a Debian or Ubuntu machine as one systemd service. Run it as root; running it again changes nothing.
 #
-#   deploy/install.sh                     install: /opt/lilong, user lilong, /etc/lilong, the service (enabled, started when configured)
+#   deploy/install.sh                     install: /opt/lilong, user lilong, /etc/lilong, the service; the first time with an
+#                                         example configuration, which you edit before you start it
 #   deploy/install.sh upgrade             new version beside the old one, checked against your configuration, then switched;
 #                                         back to the old one by itself when the new one does not come up
 #   deploy/install.sh rollback            back to the version before
@@ -110,9 +111,10 @@ user_and_directories() {
 example_configuration() {
     if [ -e "$etc/lilong.yaml" ]; then
         say "keeping your $etc/lilong.yaml"
+        fresh=
     else
         cp -R "$here/example/." "$etc/"
-        say "put an example configuration into $etc: edit it before the first start"
+        fresh=1
     fi
     if [ ! -e "$etc/credentials/link-key" ]; then # signs the links that people press; made here, known nowhere else
         (umask 077 && head -c 32 /dev/urandom | base64 >"$etc/credentials/link-key")
@@ -173,11 +175,14 @@ do_install() {
     fi
     service_and_command
     ctl enable --quiet lilong
-    if lilong_check "$opt/venv"; then
-        ctl start lilong
-        say "installed; see: systemctl status lilong, lilong doctor"
+    if [ -n "$fresh" ]; then
+        say "installed. Next: edit $etc, put the secrets into $etc/credentials, then"
+        say "  $0 credentials && lilong check --config /etc/lilong/lilong.yaml && systemctl start lilong"
+    elif lilong_check "$opt/venv" && ctl start lilong; then
+        say "installed, and running; see: systemctl status lilong, lilong doctor"
     else
-        say "installed, but not started: put the configuration right, then: systemctl start lilong"
+        say "installed, but it does not run: put right what is said above (or by journalctl -u lilong)," >&2
+        fail "then: systemctl start lilong"
     fi
 }
 

@@ -16,7 +16,7 @@ from gateway.core.model import World
 from gateway.crosscheck import Surroundings
 from gateway.packs import SHIPPED, Directories
 from gateway.problems import ConfigError, Problems, one_of, say
-from gateway.typed import SECRET, Builder, Duration, Identifier, Kind, Size, SomeText, between
+from gateway.typed import BROKEN, SECRET, Builder, Duration, Identifier, Kind, Size, SomeText, between
 
 T = TypeVar("T")
 
@@ -195,26 +195,23 @@ def load(path: Path | str, locale: str = "zh", environ: Mapping[str, str] = os.e
         channels=tuple(keys.channels) if keys else None,
         subscribe=keys.broker.subscribe if keys else None,
     )
-    directories = keys.directories if keys else _directories(node)
+    directories = keys.directories if keys else _alone(node, "directories", Directories, SHIPPED)
     world = packs.load_world(directories, path.parent, surroundings, builder, owner=node)
     found = problems.listed()
     return Loaded(None, None, found) if found else Loaded(config, world, [])
 
 
-def _directories(node: yamlfile.Node) -> Directories:
-    """Where the other files lie when lilong.yaml has mistakes: theirs are told in the same breath."""
-    _, inside = (
-        node.entries.get("directories", (node, None)) if isinstance(node, yamlfile.Map) else (node, None)
-    )
-    return Builder(Problems()).record(inside, Directories) or SHIPPED
-
-
 def state_directory(path: Path) -> Path:
     """Where the store is, whatever else may be wrong in the files."""
-    builder = Builder(Problems("en"))
-    node, _ = yamlfile.read(path, builder.problems)
-    keys = builder.record(node, ConfigKeys)
-    return path.parent.absolute() / (keys.state if keys else STATE)
+    node, _ = yamlfile.read(path, Problems())
+    return path.parent.absolute() / _alone(node, "state", Path, STATE)
+
+
+def _alone(node: yamlfile.Node | None, key: str, hint: Any, default: T) -> T:
+    """The value of one key of lilong.yaml, whatever is wrong with the others."""
+    _, value = node.entries.get(key, (node, None)) if isinstance(node, yamlfile.Map) else (node, None)
+    built = Builder(Problems()).build(value, hint, key) if value else BROKEN
+    return default if built is BROKEN else built
 
 
 def unreadable_files(config: Config) -> list[Path]:

@@ -39,6 +39,7 @@ STARTS_AT = "01:50"  # outside every drop-off window, so that the bag at the was
 HOST, PORT, PORTS_TRIED = "127.0.0.1", 8420, 50
 ZONE = "Asia/Shanghai"
 READY_S = 20.0  # of the broker; JetStream is up in a tenth of a second on any machine
+STREET_START_S = 1.0  # of its process
 STREET_LASTS = "365d"  # of its own time: until somebody ends the demo
 STOP_S = 5.0  # a child that does not end by itself in this time is killed
 LOOK_S = 0.3  # how often new messages are looked for
@@ -74,7 +75,9 @@ WELCOME = """
 
   接下来 what will happen (街道时间 street time):
 {programme}
-  消息会显示在这里 messages appear below; Ctrl-C 结束 ends everything.
+
+  在手机页点“我来处理”,就不再上报 press it on his phone, and nobody higher up is told.
+  发给每个人的消息 every message to a person appears below. Ctrl-C 结束 ends everything.
 """
 
 
@@ -231,7 +234,8 @@ def _write_config(stage: Stage, street: Path, mqtt_port: int) -> None:
 def child(command: list[str], output: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is gone when the block ends: asked first, then killed. Its words go to a file.
 
-    It gets a session of its own: Ctrl-C in the terminal is for us, and we end it in our order.
+    It gets a session of its own: Ctrl-C in the terminal is for us, and we end it in our order. Should we be
+    killed without a chance for that, the kernel ends it.
     """
     with output.open("ab") as log:
         process = subprocess.Popen(
@@ -241,6 +245,7 @@ def child(command: list[str], output: Path) -> Iterator[subprocess.Popen[bytes]]
             stderr=log,
             cwd=output.parent,
             start_new_session=True,
+            preexec_fn=_end_with_us,  # one system call, nothing that a forked thread could trip over
         )
     try:
         yield process
@@ -279,7 +284,8 @@ def _port_of(process: subprocess.Popen[bytes], output: Path) -> int:
 
 
 def street_command(stage: Stage, street: Path, mqtt_port: int) -> list[str]:
-    """The street as a process, on the gateway's time."""
+    """The street as a process, on the gateway's time; its first word is due when it has come up."""
+    starts_ns = stage.now_ns() + int(STREET_START_S * stage.anchor.speed * SECOND)
     options = {
         "--host": HOST,
         "--port": str(mqtt_port),
@@ -288,7 +294,7 @@ def street_command(stage: Stage, street: Path, mqtt_port: int) -> list[str]:
         "--script": str(street / "scripts" / "twenty-minutes.yaml"),
         "--truth": str(stage.truth),
         "--anchor": str(stage.anchor),
-        "--start": datetime.fromtimestamp(stage.now_ns() // SECOND, ZoneInfo(ZONE)).isoformat(),
+        "--start": datetime.fromtimestamp(starts_ns // SECOND, ZoneInfo(ZONE)).isoformat(),
         "--seed": str(stage.seed),
         "--lasts": STREET_LASTS,
         "--timezone": ZONE,

@@ -122,11 +122,19 @@ class LogReader:
         self._turn = threading.Lock()  # held while formatting: the second sink waits and then finds it
 
     def batch(self, wanted: Range, keep: bool) -> Batch | None:
-        """The first events of the range, up to about LINES_MOST lines; None when the log has none there."""
+        """The first events of the range, up to about LINES_MOST lines; None when the log has none there.
+
+        Raises StoreDamaged when the very first cannot be read.
+        """
         parts: list[Formatted] = []
         lines, position = 0, wanted[0]
         while position < wanted[1] and lines < LINES_MOST:
-            found = self._read(position, min(READ_MOST, wanted[1] - position), keep)
+            try:
+                found = self._read(position, min(READ_MOST, wanted[1] - position), keep)
+            except StoreDamaged:
+                if not parts:
+                    raise
+                break  # what lies before it first
             if not found or (parts and found[0].first != parts[-1].end):
                 break  # the log's end, or a hole: the next batch begins behind it
             for part in found:
@@ -333,6 +341,7 @@ class Lane:
             fields = {"error": trouble.reason, "hint": trouble.hint, "attempt": self._failures}
             telemetry.log("sink_delayed", level=level, sink=self.sink.name, **fields)
         self._trouble = trouble.reason
+        BACKLOG.labels(self.sink.name).set(self.standing().backlog)
         key = f"{self.sink.name}:{self.owed.oldest()}"
         self.stopping.wait(backoff.wait_s(self._failures, key, trouble.retry_after_s))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 LOCALES = ("zh", "en")
+MISTAKES_MOST = 200  # of one file; nobody reads more, and 256 kB can hold 360,000
 LISTED_MOST = 40  # names in a row
 SHOWN_MOST = 60  # characters of a found value that a message repeats
 
@@ -103,16 +105,24 @@ class Problems:
     def __init__(self, locale: str = "en") -> None:
         self.locale = locale
         self._errors: list[ConfigError] = []
+        self._counts: Counter[str] = Counter()
 
     def add(self, file: str, line: int, path: str, found: Phrase, expected: Phrase) -> None:
-        self._errors.append(ConfigError(file, line, path, found, expected, self.locale))
+        self._counts[file] += 1
+        if self._counts[file] <= MISTAKES_MOST:
+            self._errors.append(ConfigError(file, line, path, found, expected, self.locale))
 
     def __len__(self) -> int:
-        return len(self._errors)
+        return self._counts.total()
 
     def listed(self) -> list[ConfigError]:
-        """By file and line, each once."""
-        unique = {error.order: error for error in self._errors}
+        """By file and line, each once; of a file with very many, the first and how many more."""
+        errors = self._errors + [
+            ConfigError(file, 0, "", say("more", count=count - MISTAKES_MOST), say("fewer"), self.locale)
+            for file, count in self._counts.items()
+            if count > MISTAKES_MOST
+        ]
+        unique = {error.order: error for error in errors}
         return [unique[order] for order in sorted(unique)]
 
 
@@ -151,9 +161,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "not_utf8": ("不是 UTF-8 的字节（第 {byte} 字节）", "bytes that are not UTF-8 (at byte {byte})"),
     "syntax": ("YAML 语法错误（{reason}）", "text that is not YAML ({reason})"),
     "empty": ("空文件", "an empty file"),
+    "more": ("另外 {count} 处错误", "{count} more mistakes"),
     "unreadable": ("无法读取（{reason}）", "a file that cannot be read ({reason})"),
     "no_directory": ("不存在的目录 {value}", "{value}, which is no directory"),
-    "no_files": ("没有 .yaml 文件的目录", "a directory without any .yaml file"),
     "other_suffix": ("后缀为 .yml 的文件（不会被读取）", "a file named .yml (it would not be read)"),
     "inline_secret": ("写在配置里的密钥 {key}", "a secret written into the file under {key}"),
     "secret_in_url": ("带有密钥的网址", "an address that holds a secret"),
@@ -197,7 +207,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "unit_mismatch": ("单位 {unit}", "the unit {unit}"),
     "too_late": ("时刻 {value}，数据到 {end} 为止", "{value}, while the series ends at {end}"),
     "lengths": ("长短不一的数据序列", "series of different lengths"),
-    "too_long": ("{count} 步", "{count} steps"),
     "out_of_order": ("先后颠倒的时刻", "instants that go backwards"),
     "red_without": ("红色级别而没有 {key}", "a red level without {key}"),
     # -- what belongs there
@@ -223,7 +232,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "readable": ("可读取的文件", "a file that can be read"),
     "a_directory": ("存在的目录", "a directory that exists"),
     "yaml_suffix": ("后缀 .yaml", "the suffix .yaml"),
-    "a_file": ("至少一个 .yaml 文件", "at least one .yaml file"),
+    "fewer": ("先改正已列出的错误", "those told here to be mended first"),
     "text": ("文字", "a text"),
     "quoted_text": ("文字（请加引号）", "a text (put it in quotes)"),
     "some_text": ("非空的文字", "a text that is not empty"),
@@ -289,7 +298,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "after_since": ("晚于 from 的日期", "a day after `from`"),
     "reach_for": ("阶梯 {level} 所用渠道的联系方式", "an address on a channel of the {level} ladder"),
     "a_ladder": ("每个级别都有通知阶梯", "a ladder for every level"),
-    "subscribed": ("被 broker.subscribe 覆盖的主题", "a topic that broker.subscribe takes"),
     "convertible": ("能换算成 {unit} 的单位：{words}", "a unit that converts to {unit}: {words}"),
     "within_series": ("数据序列之内的时刻", "an instant within the series"),
     "same_length": ("每个序列步数相同", "as many steps in each series"),
@@ -300,7 +308,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "what_model": ("型号", "model"),
     "what_unit": ("单位", "unit"),
     "what_person": ("人员", "person"),
-    "what_role": ("角色", "role"),
     "what_channel": ("渠道", "channel"),
     "what_device": ("设备", "device"),
     "what_rule": ("规则", "rule"),
@@ -308,7 +315,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "what_quantity": ("测量量", "quantity"),
     "what_component": ("部件", "component"),
     "what_ladder": ("通知阶梯", "ladder"),
-    "what_scene": ("场景", "scene"),
     "what_kind": ("种类", "kind"),
     "what_scenario": ("情景", "scenario"),
 }

@@ -20,7 +20,15 @@ from datetime import UTC, datetime
 from typing import Any, TextIO, TypeVar
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 # ---------------------------------------------------------------- the closed lists
 
@@ -312,6 +320,8 @@ def _to_stderr(line: str) -> None:
 
 # ---------------------------------------------------------------- metrics
 
+# They would be a second series for each counter, which says only when the process began.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 ProcessCollector(namespace="lilong", registry=REGISTRY)  # memory, CPU seconds, open files
 PERSONAL_LABELS = frozenset({"device", "component", "person", "phone", "case", "alert", "topic", "address"})

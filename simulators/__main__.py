@@ -46,15 +46,16 @@ def play(arguments: argparse.Namespace) -> int:
     if arguments.truth:
         save_truths(arguments.truth, lane.truths())
     password = arguments.password_file.read_text().strip() if arguments.password_file else ""
-    with Publisher(
+    publisher = Publisher(
         arguments.host,
         arguments.port,
         username=arguments.username,
         password=password,
         client_id=arguments.client_id,
-    ) as publisher:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: publisher.stop())
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: publisher.stop())
+    with publisher:
         print(f"seed {arguments.seed}, {len(world.devices)} devices, anchor {pace}", flush=True)
         publisher.play(lane, pace)
     print(publisher.tally, flush=True)

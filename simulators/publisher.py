@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import paho.mqtt.client as paho
@@ -17,7 +17,7 @@ from simulators.neighbourhood import Sent
 UNACKED_MAX = 200  # PUBLISHes without their PUBACK; beyond it we wait, so that a stopped broker stops us
 CONNECT_S = 15.0
 DRAIN_S = 10.0
-LATE_S = 1.0  # real seconds behind the simulated clock that are worth a word
+SLICE_S = 0.1  # how soon a stop is noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ class Publisher:
     ) -> None:
         self.host, self.port, self.patience_s = host, port, patience_s
         self.tally = Tally()
-        self._up, self._moved, self._stopped = threading.Event(), threading.Event(), threading.Event()
+        self._up, self._moved = threading.Event(), threading.Event()
+        self._stopped = False  # no Event: a signal handler that sets one may meet the lock it holds
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311)
         if username:
             self._client.username_pw_set(username, password or None)
@@ -87,7 +88,8 @@ class Publisher:
     def __enter__(self) -> Publisher:
         self._client.connect_async(self.host, self.port, keepalive=20)
         self._client.loop_start()
-        if not self._up.wait(self.patience_s):
+        self._wait(self.patience_s, self._up.is_set)
+        if not self._up.is_set() and not self._stopped:
             self._client.loop_stop()
             why = self.tally.refused[-1] if self.tally.refused else "no answer"
             raise ConnectionError(f"broker {self.host}:{self.port}: {why}; is it running, and may we log in?")
@@ -99,13 +101,20 @@ class Publisher:
         self._client.loop_stop()
 
     def stop(self) -> None:
-        self._stopped.set()
+        self._stopped = True
+
+    def _wait(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> bool:
+        """Waits until it is enough or the time is over; False when we were stopped."""
+        deadline = time.monotonic() + seconds
+        while not self._stopped and not enough() and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, SLICE_S))
+        return not self._stopped
 
     def play(self, sents: Iterable[Sent], pace: Pace) -> Tally:
         """Publish each message at its simulated instant, until there are no more or `stop()` is called."""
         for sent in sents:
             behind_s = -pace.wait_s(sent.at_ns)
-            if behind_s < 0 and self._stopped.wait(-behind_s):
+            if not self._wait(-behind_s):
                 break
             self.tally.lag_s_max = max(self.tally.lag_s_max, behind_s)
             if not self._publish(sent):
@@ -114,10 +123,10 @@ class Publisher:
 
     def _publish(self, sent: Sent) -> bool:
         """False when we were stopped."""
-        while self._unacked() >= UNACKED_MAX and not self._stopped.is_set():
-            self._moved.wait(0.1)
+        while self._unacked() >= UNACKED_MAX and not self._stopped:
+            self._moved.wait(SLICE_S)
             self._moved.clear()
-        if self._stopped.is_set():
+        if self._stopped:
             return False
         self._client.publish(sent.topic, sent.payload, qos=sent.qos, retain=sent.retained)
         self.tally.sent += 1
@@ -128,8 +137,8 @@ class Publisher:
 
     def _drain(self) -> None:
         deadline = time.monotonic() + DRAIN_S
-        while self._unacked() and time.monotonic() < deadline and not self._stopped.is_set():
-            self._moved.wait(0.1)
+        while self._unacked() and time.monotonic() < deadline and not self._stopped:
+            self._moved.wait(SLICE_S)
             self._moved.clear()
 
     def _on_connect(

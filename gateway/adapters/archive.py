@@ -334,11 +334,21 @@ def _merge(day: Path) -> int:
         return 0
     with _duckdb(day.parent) as db:
         rows = f"SELECT DISTINCT * FROM read_parquet({_list(small)})"
-        _write_parquet(db, rows, small[-1].with_name(f"{small[-1].stem}-merged.parquet"))
+        merged = _merged_name(small)
+        _write_parquet(db, rows, merged)
     for path in small:
-        path.unlink()
+        if path != merged:
+            path.unlink()
     _sync_directory(day)
     return len(small)
+
+
+def _merged_name(small: Sequence[Path]) -> Path:
+    """A name that is free, or one of those that are merged: never that of a file we did not read."""
+    merged = small[-1].with_name(f"{small[-1].stem}-merged.parquet")
+    while merged.exists() and merged not in small:
+        merged = merged.with_name(f"{merged.stem}-merged.parquet")
+    return merged
 
 
 def _trim(directory: Path, today: date, keep_days: int, keep_bytes: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from tests.benchmarks.load import Load
 from tests.benchmarks.publisher import arguments_of
 from tests.benchmarks.servers import Broker, Database, Influx, Sink, preload_session
 from tests.benchmarks.subjects import Running, Setting, Subject
+from tests.benchmarks.table import Row
 
 BUCKET = "lilong"
+COMING_S = 3.0  # longer than any flush interval
 SCENE = "structure"  # the measurement that B and ours both write
 
 
@@ -55,8 +58,20 @@ class Arena:
         if sent != load.count:
             raise RuntimeError(f"only {sent} of {load.count} messages were published")
 
-    def points(self) -> int:
-        return self.database.points(BUCKET, SCENE)
+    def _read_back(self, count: int) -> dict[str, int]:
+        """Points of each measurement, once all samples are there or no more are coming."""
+        before, found = -1, self.database.points(BUCKET)
+        while before < found.get(SCENE, 0) < count:
+            threading.Event().wait(COMING_S)
+            before, found = found.get(SCENE, 0), self.database.points(BUCKET)
+        return found
+
+    def kept(self, load: Load) -> Row:
+        """Samples that are not in the database, that are in it twice, and points written once more."""
+        points = self._read_back(load.count)
+        difference = load.count - points.get(SCENE, 0)
+        again = self.database.written(BUCKET) - sum(points.values())
+        return {"lost": max(0, difference), "duplicate": max(0, -difference), "written again": again}
 
 
 class Arenas:

@@ -37,8 +37,6 @@ def _crashed(arena: Arena, subject: Subject) -> Row:
     pause.wait(AWAY_S)
     again = arena.start(subject, load)
     publisher.said()
-    watched = Watch(again, arena.database, BUCKET).until_all(load.count)
+    Watch(again, arena.database, BUCKET).until_all(load.count)
     until_quiet(arena)
-    again.child.stop()
-    row: Row = {"who": subject.name, "samples": load.count, "samples lost": load.count - arena.points()}
-    return {**row, "written twice": max(0, watched.written.written - load.count), **told(arena, load)}
+    return {"who": subject.name, "samples": load.count, **arena.kept(load), **told(arena, load)}

@@ -10,7 +10,7 @@ from tests.benchmarks.alerts import told, until_quiet
 from tests.benchmarks.arena import BUCKET, Arena, Arenas
 from tests.benchmarks.load import Load
 from tests.benchmarks.publisher import arguments_of
-from tests.benchmarks.subjects import Running, Subject
+from tests.benchmarks.subjects import Subject
 from tests.benchmarks.table import Row, medians
 from tests.benchmarks.watching import Watch, Watched
 
@@ -98,7 +98,7 @@ def _drained(arena: Arena, subject: Subject, count: int) -> Row:
     running = arena.start(subject, load)
     watched = Watch(running, arena.database, BUCKET).until_all(load.count)
     servers = arena.broker.cpu_s() - before[0], arena.database.cpu_s() - before[1]
-    row = _row(subject, running, watched, arena, load)
+    row = _row(subject, watched, arena, load)
     broker, database = (seconds / load.count * 100_000 for seconds in servers)
     return {**row, "broker cpu": broker, "database cpu": database}
 
@@ -109,20 +109,17 @@ def _replayed(arenas: Arenas, subject: Subject, count: int) -> Row:
         port = arena.helper("replay", *arguments_of(load)).said()["port"]
         running = arena.start(subject, load, port)
         watched = Watch(running, arena.database, BUCKET).until_all(load.count)
-        return _row(subject, running, watched, arena, load)
+        return _row(subject, watched, arena, load)
 
 
-def _row(subject: Subject, running: Running, watched: Watched, arena: Arena, load: Load) -> Row:
+def _row(subject: Subject, watched: Watched, arena: Arena, load: Load) -> Row:
     until_quiet(arena)
-    running.child.stop()  # whatever is still in its hands must be in the database now
-    points = arena.points()
     return {
         "who": subject.name,
         "msg/s": watched.rate(watched.committed or watched.written),
         "in database msg/s": watched.rate(watched.written),
         "cpu s/100k": watched.cpu_100k,
         "rss MB": watched.peak_mb,
-        "lost": load.count - points,
-        "written twice": max(0, watched.written.written - load.count - len(load.crossings())),
+        **arena.kept(load),
         **told(arena, load),
     }

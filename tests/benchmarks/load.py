@@ -51,23 +51,22 @@ class Load:
     def rounds(self) -> int:
         return max(1, self.count // self.devices)
 
-    def crossing(self, alert: int) -> int:
-        """Index of the message with which alert number `alert` crosses the limit.
-
-        Spread evenly from the second round on; the whole streak fits before the end.
-        """
-        last = max(1, self.rounds - self.streak - 1)
-        sample = min(1, self.rounds - 1) + alert * last // self.alerts
-        return sample * self.devices + self._stride * alert
-
     def crossings(self) -> dict[int, str]:
-        """Message index -> device, for every alert due."""
-        found = (self.crossing(alert) for alert in range(self.alerts))
-        return {index: device_id(index % self.devices) for index in found if index < self.count}
+        """Message index -> device, for every alert due: evenly in time, each device once.
 
-    @property
-    def _stride(self) -> int:
-        return max(2, self.devices // max(1, self.alerts))
+        From the second round on, and so that a whole streak fits before the end.
+        """
+        first = self.devices if self.rounds > 2 else 0
+        span = max(1, self.count - first - self.streak * self.devices)
+        found: dict[int, str] = {}
+        free = set(range(0, self.devices, 2))  # each one's neighbour comes near and must stay silent
+        for alert in range(min(self.alerts, len(free))):
+            index = first + alert * span // self.alerts
+            while index % self.devices not in free:
+                index += 1
+            free.remove(index % self.devices)
+            found[index] = device_id(index % self.devices)
+        return {index: device for index, device in found.items() if index < self.count}
 
     def messages(self) -> Iterator[tuple[str, bytes]]:
         """(topic, payload) of every message, in order of sending."""
@@ -79,7 +78,7 @@ class Load:
             yield topics[number], self._payload(ids[number], index, odd.get(index))
 
     def _odd_values(self) -> dict[int, float]:
-        odd: dict[int, float] = {}
+        odd: dict[int, float] = {}  # values of tilt_x that are not calm
         for first in self.crossings():
             end = first + self.streak * self.devices if self.streak else self.count
             for index in range(first, end, self.devices):

@@ -122,8 +122,8 @@ class Database(Protocol):
     def written(self, bucket: str) -> int:
         """Points taken so far, repeats counted again: cheap enough to ask often."""
 
-    def points(self, bucket: str, measurement: str) -> int:
-        """Distinct points of the measurement, read back."""
+    def points(self, bucket: str) -> dict[str, int]:
+        """Distinct points of each measurement, read back."""
 
     def cpu_s(self) -> float: ...
     def stop(self) -> None: ...
@@ -168,10 +168,9 @@ class Influx:
         shards = (entry for name, entry in found.items() if name.startswith("shard:"))
         return sum(s["values"]["writePointsOk"] for s in shards if s["tags"]["database"] == bucket)
 
-    def points(self, bucket: str, measurement: str) -> int:
-        answer = self._query(f'SELECT COUNT(*) FROM "{measurement}"', bucket)["results"][0]
-        series = answer.get("series")
-        return max(series[0]["values"][0][1:]) if series else 0
+    def points(self, bucket: str) -> dict[str, int]:
+        series = self._query("SELECT COUNT(*) FROM /.*/", bucket)["results"][0].get("series", [])
+        return {one["name"]: max(count or 0 for count in one["values"][0][1:]) for one in series}
 
     def cpu_s(self) -> float:
         return self._influxd.cpu_s() + self._nginx.cpu_s()
@@ -208,9 +207,9 @@ class Sink:
     def written(self, bucket: str) -> int:
         return self.state()["lines"]
 
-    def points(self, bucket: str, measurement: str) -> int:
+    def points(self, bucket: str) -> dict[str, int]:
         found: dict[str, int] = get_json(f"{self.url}/points")
-        return found.get(measurement, 0)
+        return found
 
     def hooks(self) -> list[tuple[int, str]]:
         """(steady ns of arrival, body) of every webhook post."""

@@ -10,7 +10,7 @@ from gateway.adapters.clock import Clock
 from gateway.adapters.store import Store
 from gateway.channels.inbox import Inbox
 from gateway.config import load
-from gateway.core.model import SECOND, Case, Link, Message, Messages, Notification, Tick, World
+from gateway.core.model import SECOND, Act, Case, Link, Message, Messages, Notification, Tick, World
 from gateway.links import Grant, Links, Purpose
 from gateway.notifier import Notifier, StoreLedger
 from gateway.pipeline import Pipeline
@@ -60,6 +60,7 @@ class Street:
             lambda told: self.links.show(told, self.clock.wall_ns()),
         )
         self.samples: list[Sample] = []
+        self.acts: list[Act] = []  # what the pages have asked for
         self.healthy = Health(progressing=True, broker=True, store_writable=True, database=True, backlog=1204)
         self.web = WebServer(create_app(self.deps()), "127.0.0.1", 0)
 
@@ -67,7 +68,7 @@ class Street:
         return Deps(
             reader=self.store.reader,
             world=lambda: self.world,
-            submit=self.pipeline.submit,
+            submit=self._submit,
             links=self.links,
             health=lambda: self.healthy,
             history=lambda *_: self.samples,
@@ -87,6 +88,10 @@ class Street:
         self.notifier.stop()
         self.pipeline.stop()
         self.store.close()
+
+    def _submit(self, make: Any) -> Any:
+        self.acts.append(make(0, 0))
+        return self.pipeline.submit(make)
 
     def _offer(self, due: Any) -> None:
         self.notifier.offer(due)

@@ -228,7 +228,9 @@ def test_tls_is_verified(dialect: Dialect, certificate: Path) -> None:
         assert (answer.told, provider.requests) == (Told.LATER, [])
         assert "certificate" in answer.detail
         trusting = ssl.create_default_context(cafile=str(certificate))
-        assert dialect.build(base, trusting).send(notification(), "t", LINK).told is Told.ACCEPTED
+        channel = dialect.build(base, trusting)
+        assert [channel.send(notification(), "t", LINK).told for _ in range(3)] == [Told.ACCEPTED] * 3
+        assert provider.connections == 2  # the one refused, and one for all three
 
 
 # ---------------------------------------------------------------- the secret

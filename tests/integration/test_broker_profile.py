@@ -52,7 +52,7 @@ class Broker(Process):
         for setting in without:
             text, times = re.subn(rf"^{setting} .*$", "", text, flags=re.MULTILINE)
             assert times == 1, setting
-        text += "log_dest stdout\n" + ("user root\n" if os.geteuid() == 0 else "")
+        text += "log_dest stderr\n" + ("user root\n" if os.geteuid() == 0 else "")
         (directory / "lilong.conf").write_text(text, "utf-8")
         super().__init__(directory, ["mosquitto", "-c", f"{directory}/lilong.conf"], [self.plain, self.tls])
 
@@ -206,6 +206,15 @@ def test_a_message_larger_than_any_sensors_is_not_passed_on(broker: Broker, gate
     until(lambda: gateway.payloads, 10, "the small one")
     assert gateway.payloads == ["small"]
     device.close()
+
+
+def test_it_listens_where_it_says_and_nowhere_else(broker: Broker) -> None:
+    """A setting of a listener above the first `listener` line once opened 1883 to everybody."""
+    opened = re.findall(r"Opening ipv4 listen socket on port (\d+)", broker.log)
+    assert sorted(map(int, opened)) == sorted([broker.plain, broker.tls])
+    assert re.search(
+        r"^listener 1883 127\.0\.0\.1$", (PROFILE / "lilong.conf").read_text("utf-8"), re.MULTILINE
+    )
 
 
 # ---------------------------------------------------------------- nothing is lost

@@ -77,9 +77,8 @@ def test_it_keeps_to_the_simulated_clock(broker, heard):
     """Two simulated seconds at ten times the speed of life take a fifth of a second, not less."""
     sents, pace = soon(3, speed=10.0, apart_ns=1_000_000_000)
     with Publisher(demo.HOST, broker) as publisher:
-        began = time.monotonic()
         publisher.play(sents, pace)
-        assert time.monotonic() - began >= 0.2 - 0.05
+        assert time.monotonic_ns() - pace.monotonic_ns >= SECOND // 5
     assert 0 <= publisher.tally.lag_s_max < 5
 
 
@@ -110,7 +109,14 @@ class Demo:
     def __init__(self, tmp_path: Path) -> None:
         self.home, self.port = tmp_path, demo.free_port(18420)
         settings = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
-        command = [sys.executable, "-m", "gateway.cli", "demo", "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-c",
+            "from gateway.cli import main; main()",
+            "demo",
+            "--port",
+            str(self.port),
+        ]
         self.process = subprocess.Popen(
             command, cwd=tmp_path, env=settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -219,7 +225,7 @@ def test_without_a_broker_it_says_how_to_get_one(monkeypatch, capsys, tmp_path):
 
 def test_a_broker_that_does_not_start_is_quoted(monkeypatch, tmp_path):
     monkeypatch.setattr(demo, "BROKER", "no such key at all: {{{store}\n")
-    with pytest.raises(demo.DemoError, match="broker did not start: ."), demo.broker(tmp_path):
+    with pytest.raises(demo.DemoError, match="broker did not start: nats-server"), demo.broker(tmp_path):
         pytest.fail("it started")
 
 

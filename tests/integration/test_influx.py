@@ -8,7 +8,7 @@ import time
 from array import array
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway import telemetry
@@ -109,6 +109,7 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([("ends\\", 1.5), ("#a", 2.5), ("two\nlines", 3.5), ("a b,c=d", -0.0)], "kind\\", "塘 桥\\")
 @given(
     st.lists(st.tuples(ODD, FLOATS), min_size=1, max_size=6, unique_by=lambda pair: tag_text(pair[0])),
     ODD.filter(lambda kind: not kind.startswith("_")),

@@ -196,7 +196,7 @@ class Answer:
     status: int = 204
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
-    store: bool | None = None  # None: only with 204
+    store: bool | None = None  # None: only when it says 204
     hang: bool = False  # no answer at all, the connection stays open
     drip: bool = False  # one byte of the answer every 0.2 s, for ever
     cut: bool = False  # the connection is reset instead of an answer
@@ -255,7 +255,8 @@ class FakeInflux:
         self.requests.append(request)
         answer = self.script.popleft() if self.script else None
         answer = answer or (self.judge(request.lines) if self.judge else None) or Answer()
-        if answer.store or (answer.store is None and answer.status == 204):
+        taken = answer.status == 204 and not (answer.hang or answer.drip or answer.cut or answer.raw)
+        if taken if answer.store is None else answer.store:
             for line in request.lines:
                 self.stored[line] = self.stored.get(line, 0) + 1
         return answer

@@ -42,7 +42,7 @@ class Mosquitto(Process):
         self.port = port or free_port()
         directory = directory / f"mosquitto-{self.port}"
         directory.mkdir(parents=True)
-        lines = ["per_listener_settings false", "user root", "max_queued_messages 0", "log_dest stdout"]
+        lines = ["per_listener_settings false", "user root", "max_queued_messages 0", "log_dest stderr"]
         lines += self._persistence(directory) if persistence else ["persistence false"]
         lines += self._access(directory, users, acl, mutual)
         lines += self._dynamic_security(directory, subscribable) if subscribable is not None else []

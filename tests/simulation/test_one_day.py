@@ -141,12 +141,12 @@ def test_the_store_tells_the_same_story(day, tmp_path):
     store.close()
     seen, last_ns = seen_in_store(tmp_path / "state")
     assert seen == sorted(seen_in_effects(day.alerts()), key=lambda one: (one.reached[0][1], one.alert))
-    assert last_ns <= day.lane.end_ns
+    assert abs(last_ns - day.lane.end_ns) < 2 * MINUTE  # the last word may come a little after midnight
     assert score(day.lane.truths(), seen, last_ns).perfect
 
 
 def test_the_same_seed_is_the_same_day(world, seed):
-    part = Part(ends_h=3)
+    part = Part(ends_h=1)
     once, again = (played(world, part.lane(world, seed)).records for _ in range(2))
     assert once == again
 

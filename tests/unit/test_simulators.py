@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
@@ -17,6 +18,7 @@ from gateway.core.decoding import Decoder
 from gateway.core.model import SECOND, Alert, AlertState, Level
 from gateway.core.places import windows_of
 from gateway.core.units import QUANTITIES
+from simulators.__main__ import main
 from simulators.encoding import Encoder, concrete, raw
 from simulators.incidents import Script, ScriptError, Truth, load_script, span_ns
 from simulators.lives import DAY, HOUR, MINUTE, life_of, midnights
@@ -52,8 +54,11 @@ def written(tmp_path: Path, text: str) -> Script:
 
 
 def decoded(sents: list[Sent]) -> list:
-    decoder = Decoder(WORLD)
-    return [reading for sent in sents for reading in decoder.decode(sent.message(), sent.at_ns)]
+    """Every reading; a fault in any part fails the test."""
+    decoder, faults = Decoder(WORLD), []
+    readings = [reading for sent in sents for reading in decoder.decode(sent.message(), sent.at_ns, faults)]
+    assert faults == []
+    return readings
 
 
 # ---------------------------------------------------------------- what is said
@@ -130,7 +135,7 @@ def test_an_incident_here_changes_nothing_there(tmp_path):
 
 
 def test_some_messages_come_twice_and_some_come_back_late():
-    sents = list(neighbourhood())
+    sents = list(neighbourhood(hours=4))
     first: dict[tuple, int] = {}
     gaps = [sent.at_ns - first.setdefault((sent.topic, sent.payload), sent.at_ns) for sent in sents]
     gaps = [gap for gap in gaps if gap]
@@ -347,6 +352,12 @@ def test_missed_and_false(alerts, missed, why):
     assert not result.perfect and ("MISSED" in str(result) or "FALSE" in str(result))
 
 
+def test_what_the_run_did_not_live_to_see_is_neither_found_nor_missed():
+    result = score([truth()], [], until_ns=4 * MINUTE)
+    assert result.perfect and result.ahead == [truth()]
+    assert not score([truth()], [], until_ns=5 * MINUTE).perfect
+
+
 def test_a_near_miss_excuses_no_alert():
     quiet = truth(rule="", level="", component="")
     assert score([quiet], []).perfect
@@ -373,3 +384,42 @@ def test_levels_are_read_from_effects():
 
     effects = [alert(Level.YELLOW, 2), alert(Level.ORANGE, 4), alert(Level.ORANGE, 30, AlertState.CLEARED)]
     assert seen_in_effects(effects) == [seen(("yellow", 2), ("orange", 4))]
+
+
+# ---------------------------------------------------------------- the manual
+
+
+README = (ROOT / "simulators" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_manual_names_every_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["play", "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    table = [line for line in README.splitlines() if line.startswith("| `--")]
+    assert set(re.findall(r"--[a-z-]+", "".join(table))) == options
+
+
+def test_the_manuals_script_can_be_played(tmp_path):
+    example = re.search(r"```yaml\n(incidents:.*?)```", README, re.DOTALL)
+    assert example
+    assert neighbourhood(written(tmp_path, example[1])).truths()
+
+
+def test_the_manual_counts_its_devices():
+    assert f"the {len(WORLD.devices)} devices" in README
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["play", "--site", "/nowhere"], "/nowhere: no such"),
+        (["play", "--script", "/nowhere.yaml"], "/nowhere.yaml"),
+        (["play", "--lasts", "soon"], "found 'soon'"),
+        (["score", "--truth", "/nowhere", "--state", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(arguments, told, capsys):
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert told in said and len(said.splitlines()) == 1

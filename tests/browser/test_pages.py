@@ -1,0 +1,250 @@
+"""The pages in real Chromium, as a finger on a phone meets them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.core.model import Stage
+from gateway.links import Purpose
+from tests.browser.street import CABINET, Street
+from tests.waiting import until
+
+pytestmark = pytest.mark.browser
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 800}
+FINGER_PX = 44  # smaller than this is missed with gloves on
+VIOLATIONS = """
+window.violations = [];
+addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
+"""
+
+# A device's name is whatever an installer types; each of these has run somewhere once.
+HOSTILE = [
+    "<script>window.hacked=1</script>",
+    "<img src=x onerror=window.hacked=1>",
+    '\\"><svg onload=window.hacked=1>',
+    "'-window.hacked=1-'",
+    "{{7*7}}${window.hacked=1}",
+    "</title></style><script>window.hacked=1</script>",
+    "<a href=javascript:window.hacked=1>点我</a>",
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Iterator[Street]:
+    with Street(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def phone(chromium: Any) -> Iterator[Any]:
+    context = chromium.new_context(viewport=PHONE, is_mobile=True, has_touch=True)
+    context.add_init_script(VIOLATIONS)
+    context.set_default_timeout(10_000)
+    yield context
+    context.close()
+
+
+def visit(context: Any, street: Street, path: str) -> Any:
+    """A page that has failed the test if it breaks its own policy or throws."""
+    page = context.new_page()
+    page.trouble = []
+    page.on("pageerror", lambda error: page.trouble.append(str(error)))
+    page.on("console", lambda said: said.type == "error" and page.trouble.append(said.text))
+    page.on("dialog", lambda dialog: (page.trouble.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    page.goto(street.url + path)
+    return page
+
+
+def sound(page: Any) -> None:
+    assert page.trouble == []
+    assert page.evaluate("window.violations") == []
+
+
+def fire(street: Street) -> str:
+    street.cabinet(hot=81.5)
+    (case,) = street.cases()
+    street.told()
+    until(lambda: street.case(case.id).stage is Stage.SENT, 10)
+    return case.id
+
+
+# ---------------------------------------------------------------- the whole way, by hand
+
+
+def test_inbox_from_message_to_closed_case(street: Street, phone: Any) -> None:
+    page = visit(phone, street, "/inbox/wang")
+    page.get_by_text("还没有消息").wait_for()
+    case = fire(street)
+    page.get_by_text("充电仓过热").first.wait_for()  # it comes by itself
+
+    page.get_by_role("button", name="我来处理").tap()
+    page.locator(".row.mine", has_text="我来处理").wait_for()
+    assert (street.case(case).stage, street.case(case).acknowledged_by) == (Stage.ACKNOWLEDGED, "wang")
+    assert page.get_by_role("button", name="我来处理").count() == 0
+
+    page.get_by_role("button", name="已处理").tap()  # the slot is still hot
+    page.get_by_text("传感器仍显示异常").wait_for()
+    assert street.case(case).stage is Stage.HANDLING
+
+    street.cabinet(hot=30)
+    page.get_by_role("button", name="已处理").tap()
+    until(lambda: street.case(case).stage is Stage.HANDLED, 10)
+    street.pass_time(310)
+    page.get_by_text("已结案").wait_for()
+    assert street.case(case).stage is Stage.CLOSED
+    sound(page)
+
+
+def test_link_from_acknowledged_to_false_alarm(street: Street, phone: Any) -> None:
+    case = fire(street)
+    page = visit(phone, street, street.path())
+    page.get_by_role("button", name="我来处理").tap()
+    page.get_by_text("这件事由您负责").wait_for()
+    assert street.case(case).stage is Stage.ACKNOWLEDGED
+
+    page.get_by_text("这是误报").tap()
+    page.get_by_role("button", name="判为误报").tap()  # without a reason the browser itself stays
+    assert street.case(case).stage is Stage.ACKNOWLEDGED
+    page.get_by_label("原因").select_option(label="测试或演练")
+    page.get_by_role("button", name="判为误报").tap()
+    page.locator(".stage", has_text="误报").wait_for()
+    assert street.case(case).stage is Stage.FALSE
+    assert page.get_by_role("button").count() == 0
+    sound(page)
+
+
+def test_works_without_any_script(street: Street, chromium: Any) -> None:
+    """Some chats' own browsers have none."""
+    context = chromium.new_context(viewport=PHONE, java_script_enabled=False)
+    case = fire(street)
+    page = context.new_page()
+    page.goto(f"{street.url}/inbox/wang")
+    page.get_by_role("button", name="我来处理").click()
+    page.locator(".row.mine", has_text="我来处理").wait_for()
+    assert street.case(case).stage is Stage.ACKNOWLEDGED
+    context.close()
+
+
+def test_a_press_that_was_not_saved_says_so(
+    street: Street, phone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fire(street)
+    page = visit(phone, street, "/inbox/wang")
+
+    def broken(asked: Any) -> Any:
+        raise RuntimeError("stopping")
+
+    monkeypatch.setattr(street.pipeline, "_ask", broken)
+    page.get_by_role("button", name="我来处理").tap()
+    page.get_by_text("暂时没有记下来").wait_for()
+
+
+def test_console_follows(street: Street, phone: Any) -> None:
+    page = visit(phone, street, "/")
+    page.get_by_text("一切正常").wait_for()
+    case = fire(street)
+    page.locator(f'a[href="/case/{case}"]').tap()
+    page.get_by_role("heading", name="充电仓过热").wait_for()
+    assert page.get_by_role("button").count() == 0  # the console looks; people act with their own links
+    sound(page)
+
+
+# ---------------------------------------------------------------- how it lies in the hand
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK, {"width": 320, "height": 568}], ids=str)
+def test_nothing_sticks_out_and_buttons_fit_a_finger(
+    street: Street, chromium: Any, size: dict[str, int]
+) -> None:
+    case = fire(street)
+    now = street.clock.wall_ns()
+    street.samples = [(now - (60 - i) * 60 * 10**9, 30.0 + i) for i in range(60)]
+    context = chromium.new_context(viewport=size)
+    context.add_init_script(VIOLATIONS)
+    for path in (street.path(), "/inbox/wang", "/", f"/case/{case}", "/c/wrong"):
+        page = visit(context, street, path)
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{path} is {wide} px too wide"
+        for button in page.get_by_role("button").all():
+            box = button.bounding_box()
+            assert box is None or box["height"] >= FINGER_PX
+        if path.startswith("/c/") and path != "/c/wrong":
+            box = page.get_by_role("button", name="我来处理").bounding_box()
+            assert box["y"] + box["height"] <= size["height"]  # in sight without scrolling
+            assert page.locator("polyline").count() == 1
+        if path != "/c/wrong":
+            sound(page)
+    context.close()
+
+
+def test_a_new_message_does_not_tear_the_reader_away(street: Street, phone: Any) -> None:
+    for slot in (1, 2, 3, 4):
+        street.cabinet(hot=81.5, slot=slot)
+    street.told(at_least=4)
+    page = visit(phone, street, "/inbox/wang")
+    talk = page.locator("#talk")
+    page.locator("article").nth(3).wait_for()
+    talk.evaluate("e => { e.scrollTop = 0 }")
+    street.cabinet(hot=81.5, slot=5)
+    page.locator("article").nth(4).wait_for(state="attached")
+    assert talk.evaluate("e => e.scrollTop") < 50
+
+
+# ---------------------------------------------------------------- hostile names
+
+
+def test_names_are_words_and_nothing_else(tmp_path: Path, phone: Any) -> None:
+    hostile = " ".join(HOSTILE)
+    named = (
+        "says: 向阳一村充电区1号柜",
+        "says: 向阳一村充电区,",
+        "says: 王经理",
+    )  # a device, its place, a person
+    renamed = {name: f'says: "{hostile}"' + "," * name.endswith(",") for name in named}
+    with Street(tmp_path, renamed) as street:
+        case = fire(street)
+        street.samples = [(street.clock.wall_ns() - i * 10**9, float(i)) for i in range(30)]
+        for path in (street.path(), "/inbox/wang", "/", f"/case/{case}"):
+            page = visit(phone, street, path)
+            page.get_by_text("<script>window.hacked=1</script>").locator("visible=true").first.wait_for()
+            assert page.evaluate("window.hacked") is None
+            sound(page)
+
+
+def test_the_policy_itself_holds(street: Street, phone: Any) -> None:
+    """The canary of the test above: were something written unescaped, this is what would stop it."""
+    fire(street)
+    page = visit(phone, street, street.path())
+    page.evaluate("""() => {
+        const script = document.createElement("script"); script.textContent = "window.hacked = 1";
+        document.body.append(script);
+        document.body.insertAdjacentHTML("beforeend", "<img src=/static/none onerror='window.hacked=1'>");
+    }""")
+    until(lambda: len(page.evaluate("window.violations")) >= 2, 10)
+    assert page.evaluate("window.hacked") is None
+    with pytest.raises(AssertionError):
+        sound(page)
+
+
+def test_expired_link_is_kind(street: Street, phone: Any) -> None:
+    fire(street)
+    page = visit(phone, street, street.path(Purpose.SHOW, expires_s=1))
+    page.get_by_text("链接已过期").wait_for()
+    assert CABINET in {case.device for case in street.cases()}
