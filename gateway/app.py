@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import msgspec
+
 from gateway import __version__, channels, telemetry
 from gateway.adapters import systemd
 from gateway.adapters.archive import ArchiveSink
@@ -46,6 +48,7 @@ SWITCH_S = (
 PROGRESS_S = 10.0  # a pipeline that has finished nothing for so long is stuck
 BEAT_S = 1.0  # how often the main thread looks whether all is well
 KEY_FILE = "link-key"
+FILTERS = "filters"  # what the broker's session was last subscribed to
 
 
 class ConfigurationRefused(Exception):
@@ -88,7 +91,9 @@ class App:
             StoreLedger(self.store.reader),
             lambda told: self.links.show(told, self.clock.wall_ns()),
         )
-        self.subscriber = Subscriber(self.config.broker, self.pipeline.deliver, self._link)
+        formerly = msgspec.json.decode(self.store.recall(FILTERS) or b"[]", type=list[str])
+        self.subscriber = Subscriber(self.config.broker, self.pipeline.deliver, self._link, formerly=formerly)
+        self._remember_filters(self.config)
         self.pipeline.listen_to(self.subscriber)
         self.web = WebServer(create_app(self._deps()), self.config.web.host, self.config.web.port)
         self.chores = Chores(self.config.timezone, self.store, self._trim, self.clock.wall_ns)
@@ -128,18 +133,19 @@ class App:
         telemetry.log("ready", count=len(self.world.devices))
 
     def stop(self) -> None:
-        """In the order in which nothing can be lost: first the ways in, last the store."""
+        """In the order in which nothing can be lost or come twice; the store goes last."""
         systemd.stopping()
         telemetry.log("stopping")
         self.control.stop()
         self.chores.stop()
-        self.subscriber.stop()
         self.web.stop()
+        self.pipeline.stop()  # before the network, which then sends the last acknowledgements
+        self.subscriber.stop()
         self.notifier.stop()
-        self.pipeline.stop()
         self.forwarder.stop()
         self.store.close()
         telemetry.log("stopped")
+        telemetry.flush(everything=True)
 
     def ask_to_stop(self) -> None:
         self._stop.set()
@@ -158,6 +164,7 @@ class App:
                 self.reload()
             if self.progressing():
                 systemd.alive()
+            telemetry.flush()
 
     def progressing(self) -> bool:
         return self.pipeline.alive and time.monotonic() - self.pipeline.progress_at < PROGRESS_S
@@ -182,11 +189,16 @@ class App:
         self.pipeline.reconfigure(world).result()
         self.world, self._config_ok = world, True
         self.subscriber.subscribe(config.broker.subscribe)
+        self._remember_filters(config)
         for part in changed_parts(self.config, config):
             telemetry.log("restart_needed", "warning", field=part, hint="systemctl restart lilong")
         telemetry.log("reloaded", count=len(world.devices))
         systemd.ready(f"{len(world.devices)} devices, {len(world.rules)} rules")
         return []
+
+    def _remember_filters(self, config: Config) -> None:
+        """The broker's session keeps filters over our restarts; unwanted ones must be taken back."""
+        self.store.remember(FILTERS, msgspec.json.encode(config.broker.subscribe))
 
     def _asked_reload(self, _: Mapping[str, Any]) -> list[str]:
         return [str(problem) for problem in self.reload()]

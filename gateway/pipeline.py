@@ -22,7 +22,7 @@ import msgspec
 from gateway import telemetry
 from gateway.adapters.clock import Clock
 from gateway.adapters.mqtt import Delivery
-from gateway.adapters.store import Checkpoint, Record, Store
+from gateway.adapters.store import WORLD, Checkpoint, Record, Store
 from gateway.core import state as states
 from gateway.core.engine import ALL, RECENT_MOST, Engine
 from gateway.core.model import (
@@ -133,7 +133,7 @@ class Pipeline:
     def deliver(self, delivery: Delivery) -> bool:
         """From the network thread: False when the queue is full, and the broker must hold the rest."""
         with self._news:
-            if self._waiting >= QUEUE_MOST:
+            if self._waiting >= QUEUE_MOST or self._stopping:
                 return False
             self._queue.append(delivery)
             self._waiting += len(delivery.messages)
@@ -348,7 +348,7 @@ def rebuild(world: World, store: Store) -> Engine:
 
 def _judged_last(store: Store) -> World | None:
     """The World of the log behind the checkpoint: files may have been edited while we were down."""
-    body = store.load_world()
+    body = store.recall(WORLD)
     try:
         return msgspec.msgpack.decode(body, type=World) if body else None
     except msgspec.MsgspecError:  # of another version's making

@@ -100,7 +100,8 @@ class _Speaker:
             while waiting and waiting[0].at_ns <= ns:
                 yield heapq.heappop(waiting)
             for sent in self._publish(ns, number):
-                heapq.heappush(waiting, sent)
+                if not self._silent(sent.at_ns):  # a repetition too stays in
+                    heapq.heappush(waiting, sent)
         yield from sorted(waiting)
 
     def remembered(self, one: Remembered) -> Sent:
@@ -135,8 +136,6 @@ class _Speaker:
         dice = self.dice
         delay, luck, more = dice.uniform(*DELAY_S), dice.random(), dice.uniform(*AGAIN_S)
         now = [one for one in self.incidents if ns in one.span]
-        if any(one.fault is Fault.SILENT for one in now):
-            return
         measured = ns + sum(one.shift_ns for one in now if one.fault is Fault.CLOCK)
         payload = self.encode(self._said(ns, now), measured, number)
         sent = Sent(ns + int(delay * SECOND), self.topic, payload, retained=self.retained)
@@ -145,6 +144,9 @@ class _Speaker:
             yield sent._replace(at_ns=sent.at_ns + SECOND // 10)
         elif self.numbered and luck < TWICE + AGAIN:
             yield sent._replace(at_ns=sent.at_ns + int(more * SECOND))
+
+    def _silent(self, ns: int) -> bool:
+        return any(one.fault is Fault.SILENT and ns in one.span for one in self.incidents)
 
     def _said(self, ns: int, now: list[Incident]) -> Said:
         said = self.life.say(ns, self.episodes)

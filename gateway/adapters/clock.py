@@ -25,7 +25,7 @@ class Anchor:
 
 
 class Clock:
-    """`at()` continues from `resume_at` (the store's last instant), so that it never goes back over a restart.
+    """`at()` continues from `resume_at` (the store's last instant): it never goes back over a restart.
 
     `away_ns` is how long the box was down by the wall clock: ladders and deadlines ran on meanwhile.
     A wall clock that went backwards while we were down counts as no time at all.

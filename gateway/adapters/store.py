@@ -41,9 +41,10 @@ SCHEMA_VERSION = 1
 CHECKPOINTS_KEPT = 2  # the newest may be torn by the very crash it is needed after
 WAL_PAGES = 256  # a short WAL: one flipped bit silently truncates it (1 MB at most at stake)
 BUSY_MS = 10_000
+WORLD = "world"  # key of the World that judges what is behind the checkpoint
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value ANY NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS log (
     first INTEGER PRIMARY KEY, count INTEGER NOT NULL, at INTEGER NOT NULL, wall_ns INTEGER NOT NULL,
     body BLOB NOT NULL, crc INTEGER NOT NULL);
@@ -181,7 +182,7 @@ class Store:
             if checkpoint is not None:
                 self._save_checkpoint(db, checkpoint)
             if world is not None:
-                db.execute("INSERT OR REPLACE INTO meta VALUES ('world', ?)", (world,))
+                db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (WORLD, world))
         self._position = position
         return first
 
@@ -228,6 +229,10 @@ class Store:
         """Forgets log rows wholly before a position that every reader has passed; returns how many."""
         with self._transaction() as db:
             return db.execute("DELETE FROM log WHERE first + count <= ?", (before,)).rowcount
+
+    def remember(self, key: str, value: bytes) -> None:
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def tidy(self, before_ns: int) -> None:
         """Forgets quarantined payloads older than an instant, and refreshes the planner's figures."""
@@ -283,9 +288,9 @@ class Store:
                 return Checkpoint(row["position"], row["at"], row["wall_ns"], row["body"])
         return None
 
-    def load_world(self) -> bytes | None:
-        """The World that judged what is behind the checkpoint."""
-        row = self.reader().execute("SELECT value FROM meta WHERE key = 'world'").fetchone()
+    def recall(self, key: str) -> bytes | None:
+        """What was remembered under a name; WORLD judged what is behind the checkpoint."""
+        row = self.reader().execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return row["value"] if row else None
 
     def last_instant(self) -> tuple[int, int]:

@@ -207,9 +207,12 @@ class Caseload:
         if case is None or case.stage not in UNANSWERED:
             return
         steps = ladder(self.world, case.level)
+        if not steps or self._rung_at(case) > step.at:  # a timer of a level it has left
+            self._arm(step, case)
+            return
         while case.rung < len(steps) and self._rung_at(case) <= step.at:
             case = self._take_rung(step, case, Kind.ESCALATED if case.rung else Kind.RAISED)
-        if case.rung >= len(steps) and case.level is Level.RED and steps and self._rung_at(case) <= step.at:
+        if case.rung >= len(steps) and case.level is Level.RED and self._rung_at(case) <= step.at:
             case = self._take_rung(step, replace(case, rung=len(steps) - 1), Kind.ESCALATED)
             case = replace(case, climbing_at=step.at - int(steps[-1].after_s * SECOND))
         self._keep_case(step, case)

@@ -218,7 +218,7 @@ class Engine:
             elif faults or message.retained or watch.quiet or index in known:
                 self._unusual(step, index, watch, readings, message, faults, index in known)
             else:
-                self._usual(step, index, watch, readings)
+                self._usual(step, index, watch, readings, message)
         self.recent.extend(event.items)
 
     def _watch_of(self, topic: str) -> Watch | None:
@@ -229,7 +229,7 @@ class Engine:
         watch = self._by_topic[topic] = self._watches[device.id]
         return watch
 
-    def _usual(self, step: Step, index: int, watch: Watch, readings: list[Reading]) -> None:
+    def _usual(self, step: Step, index: int, watch: Watch, readings: list[Reading], message: Message) -> None:
         """The hot path: a message without a flaw. Most readings are ordinary and calm, and that is all."""
         heard, lateness_ns = watch.heard, watch.lateness_ns
         heard.seen_at = step.at
@@ -239,7 +239,7 @@ class Engine:
             if ordinary(heard, reading, lateness_ns) and subject.calm(reading.values):
                 heard.newest_ns[component] = reading.measured_ns
             else:
-                self._heed(step, index, watch, reading, known=False)
+                self._heed(step, index, watch, reading, message, known=False)
 
     def _unusual(
         self,
@@ -259,7 +259,7 @@ class Engine:
             return
         watch.heard.seen_at = step.at
         for reading in readings:
-            self._heed(step, index, watch, reading, known)
+            self._heed(step, index, watch, reading, message, known)
         if watch.quiet:
             self._spoke(step, watch)
 
@@ -281,11 +281,14 @@ class Engine:
         seen = {(message.topic, message.payload) for message in self.recent}
         return {i for i in flagged if (event.items[i].topic, event.items[i].payload) in seen}
 
-    def _heed(self, step: Step, index: int, watch: Watch, reading: Reading, known: bool) -> None:
+    def _heed(
+        self, step: Step, index: int, watch: Watch, reading: Reading, message: Message, known: bool
+    ) -> None:
         """A reading that is not plainly good and calm: what is it worth, and what does it say?"""
         heard, subject = watch.heard, watch.subject(reading.component, self._make_subject)
         if reading.timed and not known and note_instant(heard, reading, watch.lateness_ns):
             self._note_skew(step, watch, reading)
+        known = known or self._said_before(heard, reading, message)
         worth = assess(heard, reading, watch.lateness_ns, known)
         left_out = self._impossible(step, index, reading)
         if worth.quality is not Quality.GOOD or worth.shift_ns or left_out:
@@ -296,6 +299,14 @@ class Engine:
             heard.newest_ns[reading.component] = reading.measured_ns + worth.shift_ns
         values = {name: value for name, value in reading.values.items() if name not in left_out}
         self._judge(step, watch, subject, reading.component, values, worth.age_ns)
+
+    def _said_before(self, heard: Heard, reading: Reading, message: Message) -> bool:
+        """The very bytes of an instant we know: a device's retry, or a broker that does not flag its own."""
+        if not reading.timed or reading.measured_ns + heard.shift_ns > heard.newest_ns.get(
+            reading.component, 0
+        ):
+            return False
+        return any(old.payload == message.payload and old.topic == message.topic for old in self.recent)
 
     def _mark(
         self, step: Step, index: int, reading: Reading, worth: Worth, left_out: tuple[str, ...] = ()

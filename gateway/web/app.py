@@ -41,15 +41,15 @@ NOTES = {  # status -> title, words, English
     403: ("这个链接不能用", "请从收到的消息里重新打开链接。", "this link is not valid"),
     404: ("没有这个页面", "请从收到的消息里重新打开链接。", "not found"),
     405: ("这里不能这样做", "请返回上一页再试。", "not allowed"),
-    410: ("链接已过期", "链接只在 24 小时内有效。如果事情还没处理,请联系值班室。", "this link has expired"),
+    410: ("链接已过期", "链接只在 24 小时内有效。如果事情还没处理，请联系值班室。", "this link has expired"),
     413: ("内容太长", "请写短一些。", "too large"),
-    422: ("请选择误报的原因", "返回上一页,选择一个原因后再提交。", "choose a reason"),
+    422: ("请选择误报的原因", "返回上一页，选择一个原因后再提交。", "choose a reason"),
     429: ("尝试次数太多", "请一分钟后再试。", "too many attempts"),
-    503: ("暂时没有记下来", "您的操作没有保存,请稍后再按一次。", "not saved, please try again"),
+    503: ("暂时没有记下来", "您的操作没有保存，请稍后再按一次。", "not saved, please try again"),
 }
 LOCAL_ONLY = (
     "这个页面只在网关本机上打开",
-    "请在网关主机上访问,或使用 SSH 隧道。",
+    "请在网关主机上访问，或使用 SSH 隧道。",
     "only on the gateway itself",
 )
 

@@ -314,7 +314,7 @@ def _state(case: Case, world: World) -> str:
 
 
 def _sent(entry: Entry, case: Case, world: World, now_ns: int) -> Bubble:
-    note = f":{entry.note}" if entry.note else ""
+    note = f"：{entry.note}" if entry.note else ""
     rule = find_rule(world, case.rule)
     return Bubble(
         key=f"{entry.case}-{entry.wall_ns}",
@@ -410,7 +410,7 @@ def pills(health: Health, now_ns: int) -> list[Pill]:
         Pill("消息总线", "broker", *(_well(health.broker, "已连接", "断开"))),
         Pill("存储", "store", *(_well(health.store_writable, "可写", "不可写"))),
         Pill("数据库", "database", database, "bad" if health.database is False else "good"),
-        Pill("配置", "config", *(_well(health.config_ok, "有效", "有错,沿用旧的"))),
+        Pill("配置", "config", *(_well(health.config_ok, "有效", "有错，沿用旧的"))),
         Pill("待入库", "backlog", f"{health.backlog:,}", "plain"),
         Pill("最近消息", "latest", f"{words.ago(now_ns - last)}前" if last else "尚无", "plain"),
     ]

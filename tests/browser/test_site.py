@@ -90,7 +90,7 @@ def test_the_page_says_what_where_and_what_to_do(street: Street, fire: str) -> N
         "充电区",
         "远程断开",
         "10 分钟",
-        "筛查提示,不是法定鉴定结论",
+        "筛查提示，不是法定鉴定结论",
         "我来处理",
     ):
         assert word in answer.text

@@ -107,6 +107,21 @@ def test_second_delivery_counts_once(play):
     assert play.levels() == [] and play.notifications() == []
 
 
+def test_a_retry_of_the_same_instant_counts_once(play):
+    """A device that repeats itself, or a broker that does not flag its second delivery: one point."""
+    play.say(smoke=0, ts=seconds(play))
+    play.say(smoke=0, ts=seconds(play))
+    assert [(mark.quality, mark.store) for mark in of(play.effects, Marked)] == [(Quality.DUPLICATE, False)]
+
+
+def test_two_samples_of_one_instant_both_count(play):
+    """A clock of whole seconds: smoke in the same second as none is smoke, and both points are kept."""
+    play.say(smoke=0, ts=seconds(play))
+    play.say(smoke=1, ts=seconds(play))
+    assert play.levels() == ["red"]
+    assert [mark.shift_ns for mark in of(play.effects, Marked)] == [1]
+
+
 def test_redelivery_of_what_we_never_committed_is_news(play):
     """The broker's flag alone proves nothing: we may have crashed before the commit."""
     play.say(smoke=1, again=True)

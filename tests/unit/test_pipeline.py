@@ -64,8 +64,10 @@ class Gateway:
         self.pipeline.start()
         self.pipeline.submit(lambda at, wall: Link(at, wall, True)).result(10)
         for delivery in list(self.broker.waiting):  # the broker sends again what was not acknowledged
-            delivery.messages = [Message(m.topic, m.payload, m.retained, True) for m in delivery.messages]
-            self.pipeline.deliver(delivery)
+            self.broker.waiting.remove(delivery)
+            again = [Message(m.topic, m.payload, m.retained, True) for m in delivery.messages]
+            self.broker.waiting.append(Delivery(2, delivery.mids, again))
+            self.pipeline.deliver(self.broker.waiting[-1])
         return self
 
     def crash(self):

@@ -194,6 +194,12 @@ def test_a_silent_device_says_nothing_and_comes_back(tmp_path):
     assert [s for s, _ in pairs if s.at_ns > START + 41 * MINUTE]
 
 
+def test_a_silent_device_repeats_nothing_either(tmp_path, monkeypatch):
+    """A late repetition would be a word: the silence would begin a minute after the truth says."""
+    monkeypatch.setattr("simulators.neighbourhood.AGAIN", 1.0)
+    assert not [s for s, _ in faulty(tmp_path, "silent") if meanwhile(s.at_ns + MINUTE)]
+
+
 def test_a_frozen_device_repeats_its_values_but_not_its_instant(tmp_path):
     stuck = [r for s, r in faulty(tmp_path, "frozen") if meanwhile(s.at_ns)]
     assert len({tuple(r.values.items()) for r in stuck}) == 1 < len({r.measured_ns for r in stuck})

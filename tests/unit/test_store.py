@@ -33,6 +33,12 @@ def test_position_and_contents_survive_a_restart(tmp_path):
     assert store.last_instant() == (10, 11)
 
 
+def test_an_identity_that_looks_like_a_number_stays_a_text(tmp_path, monkeypatch):
+    """A column with numeric affinity would turn 12e45678 into infinity: no id could ever be made."""
+    monkeypatch.setattr("gateway.adapters.store.secrets.token_hex", lambda _: "12e45678")
+    assert Store(tmp_path).identity == "12e45678"
+
+
 def test_a_failed_commit_leaves_nothing(tmp_path):
     store = Store(tmp_path)
     bad = Entry(case="c", wall_ns=2**70, what="found")  # beyond what SQLite can hold

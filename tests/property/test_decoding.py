@@ -1,0 +1,124 @@
+"""Any bytes end as readings or as one of the closed codes: never as an exception, never as a hang."""
+
+import json
+import math
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.decoding import Decoder
+from gateway.core.model import Fault, Message, PayloadError, Refusal
+from tests.unit.worlds import CABINET, TOPIC, payload, world
+
+DECODER = Decoder(world())
+scalar = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from([1e308, -0.0, 2**63]),
+)
+anything = st.recursive(
+    scalar,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+)
+slot = st.fixed_dictionaries({}, optional={"no": anything, "t": anything})
+near_miss = st.fixed_dictionaries(
+    {},
+    optional={
+        "smoke": anything, "t": anything, "ts": anything, "id": anything,
+        "slots": st.one_of(anything, st.lists(slot)),
+    },
+)  # fmt: skip
+
+
+def decode(body):
+    """(readings, codes), with the promise checked that nothing else ever comes out."""
+    faults: list[Fault] = []
+    try:
+        readings = DECODER.decode(Message(TOPIC, body), 10**18, faults)
+    except PayloadError as error:
+        return [], [error.code]
+    for reading in readings:
+        assert reading.values and all(math.isfinite(value) for value in reading.values.values())
+    return readings, [fault.code for fault in faults]
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes(body):
+    readings, codes = decode(body)
+    assert readings or codes
+    assert all(code in Refusal for code in codes)
+
+
+@given(near_miss)
+def test_any_json_of_nearly_the_right_shape(value):
+    readings, codes = decode(json.dumps(value).encode("utf-8", "surrogatepass"))
+    assert readings or codes
+
+
+@given(st.dictionaries(st.integers(1, 8), st.floats(-50, 300), min_size=1))
+def test_what_the_model_says_comes_back_exactly(slots):
+    readings, codes = decode(payload(slots))
+    assert not codes
+    assert {r.component: r.values["slot_temperature_c"] for r in readings} == {
+        f"slot-{n}": t for n, t in slots.items()
+    }
+
+
+@given(st.permutations(["smoke", "t", "ts"]), st.booleans())
+def test_a_key_that_stands_twice_is_never_believed(keys, spaced):
+    """However the text is laid out: which of the two is meant nobody knows."""
+    colon = " \t: " if spaced else ":"
+    body = ",".join(f'"{key}"{colon}0' for key in [*keys, keys[0]])
+    assert decode(f"{{{body}}}".encode()) == ([], [Refusal.DUPLICATE_KEY])
+
+
+DEEP = b'{"smoke":1,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+TRICKY = [
+    (b"", "syntax"),
+    (b"[]", "syntax"),
+    (b'{"smoke":1', "syntax"),
+    (b'{"smoke":1}}', "syntax"),
+    (b"\xef\xbb\xbf{}", "encoding"),
+    (b'{"smoke":1,"x":"\xff"}', None),  # a stranger's field: msgspec skips it unread
+    (b'{"smoke":1,"x":"a\x00b"}', "encoding"),
+    (b'{"smoke":"\\ud800"}', "type"),
+    (DEEP, "depth"),
+    (b'{"smoke":' + b"1" * 4301 + b"}", "not_finite"),
+    (b'{"smoke":NaN}', "not_finite"),
+    (b'{"smoke":-Infinity}', "not_finite"),
+    (b'{"t":1e999}', "not_finite"),
+    (b'{"t":true}', "type"),
+    (b'{"t":"21.5"}', "type"),
+    (b'{"t":null}', "empty"),
+    (b'{"other":1}', "empty"),
+    (b'{"slots":[{"no":9,"t":20}]}', "component"),
+    (b'{"slots":[{"no":1,"t":20},{"no":1,"t":90}]}', "component"),
+    (b'{"slots":{"no":1}}', "type"),
+    (b'{"id":"somebody","smoke":1}', "identity"),
+    (b'{"smoke":1}' + b" " * 300_000, "oversize"),
+]
+
+
+@pytest.mark.parametrize(("body", "code"), TRICKY, ids=[repr(body[:24]) for body, _ in TRICKY])
+def test_tricky_payloads_get_their_code_in_time(body, code):
+    began = time.process_time()
+    _, codes = decode(body)
+    assert time.process_time() - began < 0.05, "bounded work (5 x the promise, for a busy machine)"
+    assert codes == ([code] if code else codes)
+
+
+@given(st.text(max_size=40))
+def test_any_topic(topic):
+    try:
+        DECODER.decode(Message(topic, b"{}"), 0)
+    except PayloadError as error:
+        assert error.code in (Refusal.UNKNOWN_DEVICE, Refusal.EMPTY)
+
+
+def test_the_model_under_test_has_every_kind_of_field():
+    assert CABINET.components and CABINET.codec.identity and CABINET.codec.time
