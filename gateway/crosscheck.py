@@ -294,7 +294,7 @@ def _check_measure(rule: RuleKeys, builder: Builder) -> None:
                 builder.mistake(rule, key, say("both", first="absent", second=key), say("nothing_here"))
         if rule.on.each:
             builder.mistake(rule, "on.each", say("both", first="absent", second="each"), say("nothing_here"))
-    elif not rule.when:
+    elif kinds and not rule.when:
         builder.mistake(rule, "when", say("missing"), say("required"))
     if rule.relative_to and "below" in kinds:  # judged is a distance, which is never below anything bad
         builder.mistake(

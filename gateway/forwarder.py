@@ -31,6 +31,9 @@ from gateway.core.model import SECOND, Message, Messages, Refusal, World
 LINES_MOST = 5_000  # a request: larger ones gain nothing and hurt more when one line is bad
 READ_MOST = 2_500  # messages read from the log at a time: some 5 MB while they are decoded
 CACHE_MOST = 12_000  # messages kept formatted for the other sink (about 6 MB)
+LEAD_MOST = 7_500  # messages a sink runs ahead of another that follows, so that it still finds them there
+PATIENCE_S = 0.5  # how long it waits for that one at most, each time
+GATHER_S = 0.1  # how often a gathering sink looks whether it has enough
 TEND_S = 30.0  # how often a sink may look after itself while nothing arrives
 REASON_MOST = 1_000  # characters of a server's words kept with a refused point
 STOP_S = 12.0  # a request ends by itself within 10 s
@@ -110,7 +113,11 @@ class Forwarder:
 
 
 class LogReader:
-    """Formatted events of the log; what one sink has just had formatted, the next gets for nothing."""
+    """Formatted events of the log; what one sink has just had formatted, the next gets for nothing.
+
+    Decoding and formatting is most of the way's work, so sinks that go through the same part of the log keep
+    together: the faster one waits a little for the other, unless that one is in trouble or far away.
+    """
 
     def __init__(self, store: Store, world: Callable[[], World]) -> None:
         self._store, self._world_now = store, world
@@ -120,8 +127,27 @@ class LogReader:
         self._cache: OrderedDict[int, Formatted] = OrderedDict()
         self._cached = 0  # messages in it
         self._turn = threading.Lock()  # held while formatting: the second sink waits and then finds it
+        self._places: dict[str, int] = {}  # where each healthy sink stands
+        self._moved = threading.Condition()
 
-    def batch(self, wanted: Range, keep: bool) -> Batch | None:
+    def passed(self, sink: str, position: int | None) -> None:
+        """A sink has taken everything to here, or (None) is in trouble: nobody waits for it."""
+        with self._moved:
+            if position is None:
+                self._places.pop(sink, None)
+            else:
+                self._places[sink] = position
+            self._moved.notify_all()
+
+    def keep_together(self, sink: str, position: int) -> None:
+        """Wait while another sink follows so closely that it would profit."""
+        ours = range(position - CACHE_MOST, position - LEAD_MOST)
+        with self._moved:
+            self._moved.wait_for(
+                lambda: not any(at in ours for name, at in self._places.items() if name != sink), PATIENCE_S
+            )
+
+    def batch(self, wanted: Range) -> Batch | None:
         """The first events of the range, up to about LINES_MOST lines; None when the log has none there.
 
         Raises StoreDamaged when the very first cannot be read.
@@ -130,7 +156,7 @@ class LogReader:
         lines, position = 0, wanted[0]
         while position < wanted[1] and lines < LINES_MOST:
             try:
-                found = self._read(position, min(READ_MOST, wanted[1] - position), keep)
+                found = self._read(position, min(READ_MOST, wanted[1] - position))
             except StoreDamaged:
                 if not parts:
                     raise
@@ -145,7 +171,7 @@ class LogReader:
             position = parts[-1].end
         return _batch(parts)
 
-    def _read(self, position: int, most: int, keep: bool) -> list[Formatted]:
+    def _read(self, position: int, most: int) -> list[Formatted]:
         with self._turn:
             found: list[Formatted] = []
             while (part := self._cache.get(found[-1].end if found else position)) and len(found) < most:
@@ -153,8 +179,7 @@ class LogReader:
             if found:
                 return found
             found = [self._format(logged) for logged in self._log(position, most)]
-            if keep:
-                self._keep(found)
+            self._keep(found)
             return found
 
     def _log(self, position: int, most: int) -> list[Logged]:
@@ -228,12 +253,14 @@ class Lane:
         self._held: Batch | None = None  # offered, not taken yet
         self._news_at = 0  # when the next small batch may go
         self._failures, self._trouble, self._written = 0, "", 0
+        self._was_away = True  # the sink, since all was well last; after a start we cannot know
         self._known = self._load()
 
     def standing(self) -> Standing:
         return Standing(self.owed.grown(self._store.position()).count, self._written, self._trouble)
 
     def run(self) -> None:
+        self._reader.passed(self.sink.name, self.owed.oldest())
         while not self.stopping.is_set():
             try:
                 self._drain()
@@ -242,13 +269,21 @@ class Lane:
                 if not self.owed.count:  # a remainder too small for a request only waits to be gathered
                     self.woken.wait(TEND_S)
                 self.woken.clear()
-                self.stopping.wait(self.sink.flush_s)  # gather: one request of many beats many of one
+                self._gather()
             except TransientError as trouble:
                 self._wait(trouble)
             except Exception as error:  # a full disk, a bug: the log keeps everything meanwhile
                 telemetry.log("forwarding_failed", level="error", sink=self.sink.name, error=error)
                 self._wait(TransientError(f"{type(error).__name__}: {error}"))
         self.sink.close()
+
+    def _gather(self) -> None:
+        """One request of many beats many of one: wait the flush interval, or until a request is full."""
+        left_s = self.sink.flush_s
+        while left_s > 0 and self._store.position() - self.owed.fresh[0] < LINES_MOST:
+            if self.stopping.wait(min(left_s, GATHER_S)):
+                return
+            left_s -= GATHER_S
 
     def _load(self) -> bool:
         """Continue where the saved cursor stands; without one, from the log's beginning."""
@@ -263,32 +298,34 @@ class Lane:
         while not self.stopping.is_set():
             batch = self._held = self._held or self._next()
             if batch is None:
+                self._was_away = self._was_away and self.owed.count > 0
                 return
             self._deliver(batch)
 
     def _next(self) -> Batch | None:
         """News as soon as they fill a request or the flush interval has passed; the backlog in between."""
         self.owed = self.owed.grown(self._store.position())
-        if self.sink.news_first:
+        if self.sink.news_first and self._was_away:
             self.owed = self.owed.split()
         BACKLOG.labels(self.sink.name).set(self.owed.count)
         first, end = self.owed.fresh
         if end > first and (end - first >= LINES_MOST or self._clock.at() >= self._news_at):
             self._news_at = self._clock.at() + int(self.sink.flush_s * SECOND)
-            return self._read((first, end), keep=True) or self._next()
+            return self._read((first, end), news=True) or self._next()
         if self.owed.old:
-            return self._read(self.owed.old[0], keep=False) or self._next()
+            return self._read(self.owed.old[0], news=False) or self._next()
         return None
 
-    def _read(self, wanted: Range, keep: bool) -> Batch | None:
+    def _read(self, wanted: Range, news: bool) -> Batch | None:
         """A batch of the range. What the log has lost of it is named, and owed no longer."""
         try:
-            batch = self._reader.batch(wanted, keep)
+            self._reader.keep_together(self.sink.name, wanted[0])
+            batch = self._reader.batch(wanted)
         except StoreDamaged as error:
             telemetry.log("log_damaged", level="error", sink=self.sink.name, error=error)
             self.owed = self.owed.done(wanted[0], self._reader.after_damage(wanted[0]))
             return None
-        if batch is None and keep and self._known:
+        if batch is None and news and self._known:
             raise TransientError("the log does not show yet what was committed")
         lost = (batch.first if batch else wanted[1]) - wanted[0]
         if lost > 0:
@@ -304,6 +341,7 @@ class Lane:
         body = msgspec.msgpack.encode(Cursor(owed, taken.state))
         self._store.save_cursor(self.sink.name, body, self._quarantined(batch, taken.refused))
         self.owed, self._state, self._held, self._known = owed, taken.state, None, True
+        self._reader.passed(self.sink.name, batch.end)
         written = len(batch.at) - len(taken.refused)
         self._written += written
         WRITTEN.labels(self.sink.name).inc(written)
@@ -336,6 +374,8 @@ class Lane:
     def _wait(self, trouble: TransientError) -> None:
         """Until it is worth another try; only stop() cuts it short."""
         self._failures += 1
+        self._was_away = True
+        self._reader.passed(self.sink.name, None)
         if trouble.reason != self._trouble:
             level = "error" if trouble.hint else "warning"
             fields = {"error": trouble.reason, "hint": trouble.hint, "attempt": self._failures}

@@ -49,6 +49,13 @@ class Crash(BaseException):
     """The power goes here: nothing of ours catches it."""
 
 
+@pytest.fixture(autouse=True)
+def journal():
+    """What is logged is captured: a line held back here must not appear in another test."""
+    with telemetry.testing() as said:
+        yield said
+
+
 @pytest.fixture
 def clock():
     return SetClock()

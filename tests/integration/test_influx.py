@@ -28,6 +28,13 @@ pytestmark = pytest.mark.servers
 WORLD = sample.world(10)
 
 
+@pytest.fixture(autouse=True)
+def journal():
+    """What is logged is captured: a line held back here must not appear in another test."""
+    with telemetry.testing() as said:
+        yield said
+
+
 @pytest.fixture(scope="module")
 def influx(tmp_path_factory):
     with Influx(tmp_path_factory.mktemp("influx")) as server:

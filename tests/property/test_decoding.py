@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.codecs.json import JsonDecoder
 from gateway.core.decoding import Decoder
-from gateway.core.model import Fault, Message, PayloadError, Refusal
+from gateway.core.model import Codec, Device, Fault, Field, Message, Model, PayloadError, Refusal
 from tests.unit.worlds import CABINET, TOPIC, payload, world
 
 DECODER = Decoder(world())
@@ -75,6 +76,39 @@ def test_a_key_that_stands_twice_is_never_believed(keys, spaced):
     colon = " \t: " if spaced else ":"
     body = ",".join(f'"{key}"{colon}0' for key in [*keys, keys[0]])
     assert decode(f"{{{body}}}".encode()) == ([], [Refusal.DUPLICATE_KEY])
+
+
+# ---------------------------------------------------------------- the quick way says what the strict one says
+
+FLAT = Model(
+    id="flat", says="flat", scene="cabinet", source="test",
+    codec=Codec(kind="json", time="ts", time_unit="s", sequence="seq"),
+    fields=(Field(quantity="smoke", path="smoke"), Field(quantity="temperature_c", path="t")),
+)  # fmt: skip
+flat_value = st.one_of(scalar, st.lists(st.integers(), max_size=2), st.text(alphabet=',":{[', max_size=4))
+flat = st.dictionaries(st.sampled_from(["smoke", "t", "ts", "seq", "x", "y"]), flat_value)
+
+
+def outcome(decoder, body):
+    faults: list[Fault] = []
+    try:
+        readings = decoder(Device(id="d", model="flat", at="", topic=""), Message("d", body), 7, faults)
+    except PayloadError as error:
+        return error.code, error.field
+    return readings, faults
+
+
+@given(st.lists(flat, min_size=1, max_size=5), st.booleans())
+def test_a_learned_shape_changes_no_reading(values, twice):
+    """Whatever was said before, a message means what it means to a decoder that never heard a word."""
+    learned = JsonDecoder(FLAT)
+    for value in [*values, *values]:
+        text = json.dumps(value)
+        if twice and value:
+            key, said = next(iter(value.items()))
+            text = text[:-1] + f", {json.dumps(key)}: {json.dumps(said)}}}"
+        body = text.encode()
+        assert outcome(learned, body) == outcome(JsonDecoder(FLAT), body)
 
 
 DEEP = b'{"smoke":1,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"

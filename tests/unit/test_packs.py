@@ -276,12 +276,13 @@ def test_mistakes_between_files_name_both(tmp_path: Path) -> None:
     files = {
         **FILES,
         "devices/my cabinet.yaml": FILES["devices/camera.yaml"],
-        "sites/second.yaml": "ladders:\n  red: [{role: property, by: [inbox]}]\nunits: [{id: firm, says: x}]\n",
+        "sites/second.yaml": "ladders: {red: [{role: property, by: [inbox]}]}\nunits: [{id: firm, says: x}]",
     }
-    assert told(tmp_path, files) == [
+    assert told(tmp_path, files) == [  # as read: second.yaml before site.yaml
         'devices/my cabinet.yaml:1: whole file: found "my cabinet", expected an identifier '
         "(letters, digits, - _ . and at most 64 of them)",
-        "sites/site.yaml:5: units[0].id: found unit firm a second time (first at second.yaml:3), expected each unit once",
+        "sites/site.yaml:5: units[0].id: found unit firm a second time (first at second.yaml:2), "
+        "expected each unit once",
         "sites/site.yaml:13: ladders.red: found ladder red a second time (first at second.yaml:1), "
         "expected each ladder once",
     ]
