@@ -45,6 +45,7 @@ from gateway.core.state import State
 
 QUEUE_MOST = 10_000  # messages waiting here; the broker holds the rest
 BATCH_MOST = 2_500  # messages in one transaction: some 20 ms of work, so that an alert never waits long
+GATHER_S = 0.002  # least time between two commits: at 1,000 messages a second it halves the work, for 1 ms
 CHECKPOINT_S = 10.0  # at most this much log is stepped again at start
 IDLE_S = 1.0  # how often an idle pipeline shows that it lives
 STORE_RETRY_S = 1.0  # between two attempts while the disk refuses
@@ -102,6 +103,8 @@ class Pipeline:
         self._queue: deque[Delivery | _Asked] = deque()
         self._waiting = 0  # messages in the queue
         self._stopping = False
+        self._company = threading.Event()  # set only to stop
+        self._committed_at = 0.0
         self._checkpoint_at = 0.0
         self.checkpointed = 0  # nothing before this position is needed to start again
         self._new_world: bytes | None = None
@@ -122,6 +125,7 @@ class Pipeline:
         with self._news:
             self._stopping = True
             self._news.notify()
+        self._company.set()
         self._thread.join(timeout_s)
 
     @property
@@ -175,6 +179,8 @@ class Pipeline:
         with self._news:
             if not self._queue and not self._stopping:
                 self._news.wait(self._pause_s())
+        self._gather()
+        with self._news:
             work: Work = []
             messages = 0
             while self._queue and messages < BATCH_MOST:
@@ -184,6 +190,12 @@ class Pipeline:
             self._waiting -= messages
             QUEUED.set(self._waiting)
             return work
+
+    def _gather(self) -> None:
+        """Right after a commit, waits for company: one fsync serves as many as come."""
+        left_s = self._committed_at + GATHER_S - time.monotonic()
+        if left_s > 0 and self._waiting < BATCH_MOST:
+            self._company.wait(left_s)
 
     def _pause_s(self) -> float:
         due = self.engine.next_due()
@@ -196,6 +208,7 @@ class Pipeline:
         done = [_Done(self._step(event, asked), asked) for event, asked in self._events(work)]
         if done:
             self._commit([one.record for one in done])
+            self._committed_at = time.monotonic()
         self.progress_at = time.monotonic()
         return done
 
@@ -219,7 +232,7 @@ class Pipeline:
         items: list[Message] = []
         for found in work:
             if isinstance(found, Delivery):
-                items = items + found.messages if items else found.messages
+                items.extend(found.messages)
                 continue
             if items:
                 yield Messages(at, wall_ns, items), None

@@ -25,6 +25,7 @@ TURNS = {
     (Phase.FIRING, Verdict.GOOD): Phase.CLEARING,
     (Phase.CLEARING, Verdict.BAD): Phase.FIRING,
 }
+AT_ONCE = -(1 << 62)  # before any steady instant, also those before a new store's first
 ACTIVE = (Phase.FIRING, Phase.CLEARING)  # the alert stands
 
 
@@ -34,10 +35,10 @@ class Standing(msgspec.Struct):
     level: Level
     phase: Phase = Phase.CALM
     since: int = 0
-    not_before: int = 0  # a late word may be taken back by the next one: wait for it until then
+    not_before: int = AT_ONCE  # a late word may be taken back by the next one: wait for it until then
 
 
-def turn(one: Standing, verdict: Verdict, at: int, not_before: int = 0) -> None:
+def turn(one: Standing, verdict: Verdict, at: int, not_before: int = AT_ONCE) -> None:
     """Moves by one verdict given at an instant. UNKNOWN is in no row: it moves nothing."""
     turned = TURNS.get((one.phase, verdict))
     if turned is not None:

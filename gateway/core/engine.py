@@ -10,7 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from gateway.core.alerts import ACTIVE, Phase, Standing, due_at, expire, turn
+from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, turn
 from gateway.core.calendars import minute_of_day
 from gateway.core.caseload import Caseload, Step
 from gateway.core.codecs import Decode
@@ -135,6 +135,7 @@ class Engine:
         self._timers: list[tuple[int, str, str]] = []
         self._armed: dict[tuple[str, str], int] = {}
         self._judges: dict[str, Judge] = {}
+        self._rules: dict[tuple[str, str], list[Rule]] = {}
         self._by_topic: dict[str, Watch] = {}
         self._watches = {device.id: self._watch(device) for device in world.devices.values()}
         self._gone: list[Track] = []
@@ -156,17 +157,27 @@ class Engine:
         return watch
 
     def _make_subject(self, device: Device, component: str) -> Subject:
-        model = self.world.models[device.model]
         kind = component.rpartition("-")[0]
         judges = [
             judge
-            for rule in self.world.rules
-            if rule.each == kind and not is_silence(rule)
+            for rule in self._rules_of(device.model, kind)
             if (judge := judge_for(rule, device, component, self.world)) is not None
         ]
         self._judges.update({judge.key: judge for judge in judges})
-        quantities = [field.quantity for field in model.fields if field.of == kind]
-        return Subject([_band(quantity, judges) for quantity in quantities], judges)
+        quantities = [field.quantity for field in self.world.models[device.model].fields if field.of == kind]
+        return Subject(bands(quantities, judges), judges)
+
+    def _rules_of(self, model: str, kind: str) -> list[Rule]:
+        """The rules that may be about a model's components of a kind, looked for once."""
+        found = self._rules.get((model, kind))
+        if found is None:
+            scene = self.world.models[model].scene
+            found = self._rules[model, kind] = [
+                rule
+                for rule in self.world.rules
+                if rule.scene == scene and rule.each == kind and rule.quantity
+            ]
+        return found
 
     def _sort_out_tracks(self) -> None:
         """Tracks of rules and devices that are gone end; a rule whose levels changed keeps what it can."""
@@ -373,14 +384,14 @@ class Engine:
         """One value moves every level of one rule."""
         rule, at, bad_again = judge.rule, step.at - age_ns, False
         minute = minute_of_day(step.wall_ns - age_ns, self.world.timezone) if rule.outside else 0
-        not_before = step.at + SETTLE_NS if age_ns > LATE_NS else 0
+        not_before = step.at + SETTLE_NS if age_ns > LATE_NS else AT_ONCE
         track.value = value
         for limit, one in zip(rule.limits, track.standings, strict=True):
             was = one.phase
             verdict = judge.verdict(limit, value, was in ACTIVE, minute)
             turn(one, verdict, at, not_before)
             if was is one.phase and verdict is Verdict.BAD:
-                one.not_before = 0  # said twice: no need to wait whether it is taken back
+                one.not_before = AT_ONCE  # said twice: no need to wait whether it is taken back
             expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), at)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
         track.count += judge.beyond(value)
@@ -530,9 +541,11 @@ def _clear_ns(rule: Rule) -> int:
     return int(rule.clear_hold_s * SECOND)
 
 
-def _band(name: str, judges: list[Judge]) -> tuple[str, float, float]:
-    """A quantity with the interval in which it is possible and every rule calls it good."""
-    quantity = QUANTITIES[name]
-    bands = [judge.band() for judge in judges if judge.quantity == name]
-    low = max([quantity.low, *(low for low, _ in bands)])
-    return name, low, min([quantity.high, *(high for _, high in bands)])
+def bands(quantities: Iterable[str], judges: Iterable[Judge]) -> list[tuple[str, float, float]]:
+    """Each quantity with the interval in which it is possible and every rule calls it good."""
+    found = {name: (QUANTITIES[name].low, QUANTITIES[name].high) for name in quantities}
+    for judge in judges:
+        if judge.quantity in found:
+            (low, high), (lowest, highest) = judge.band(), found[judge.quantity]
+            found[judge.quantity] = max(low, lowest), min(high, highest)
+    return [(name, low, high) for name, (low, high) in found.items()]

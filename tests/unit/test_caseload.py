@@ -1,4 +1,4 @@
-"""A case from found to closed: who is told when, what people may do, and that the sensor has the last word."""
+"""A case from found to closed: who is told when, what people may do, who has the last word."""
 
 from dataclasses import replace
 from datetime import date

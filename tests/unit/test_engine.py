@@ -226,6 +226,12 @@ def test_late_word_that_stands_rings(play):
     assert play.levels() == ["red"]
 
 
+def test_what_was_true_before_our_first_moment_fires_too(play):
+    """A new store's steady time begins at zero; a crossing measured a second before lies below it."""
+    play.say(smoke=1, ts=seconds(play) - 1)
+    assert play.levels() == ["red"]
+
+
 def test_older_than_the_last_word_is_not_judged(play):
     play.say({3: 20}, ts=seconds(play))
     play.say({3: 90}, ts=seconds(play, -30 * SECOND))

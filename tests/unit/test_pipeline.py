@@ -52,7 +52,7 @@ class Gateway:
 
     def __init__(self, directory, broker):
         self.store = Store(directory)
-        at, wall = self.store.last_instant()
+        at, _ = self.store.last_instant()
         self.clock = Clock(at, 0, Anchor(time.monotonic_ns(), START_NS))
         self.offered: list[Notification] = []
         self.pipeline = Pipeline(WORLD, self.store, self.clock, self.offered.extend, lambda: None)

@@ -66,7 +66,7 @@ def test_a_flipped_bit_in_the_log_is_named(tmp_path):
     db.execute("UPDATE log SET body = ?", (bytes(body),))
     db.commit()
     db.close()
-    with pytest.raises(StoreDamaged, match="positions 0..1"):
+    with pytest.raises(StoreDamaged, match=r"positions 0\.\.1"):
         Store(tmp_path).read_log(0, 10)
 
 
