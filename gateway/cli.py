@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterable
-from datetime import datetime
+import time
+import unicodedata
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,37 @@ from gateway import __version__
 from gateway.problems import locale_of
 
 DEFAULT_CONFIG = Path("/etc/lilong/lilong.yaml")
+HELP_COLUMNS = 110  # on a terminal that has them
+STDIN_BYTES_MOST = 1 << 20  # more is no payload
+
+
+class _Ordered(click.Group):
+    """Lists its commands as they stand in this file: the day's work first, practice last."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def _readable(ctx: click.Context, param: click.Parameter, path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        zh = "用 --config 文件 或环境变量 LILONG_CONFIG 指定您的 lilong.yaml"
+        en = "name your lilong.yaml with --config FILE or in LILONG_CONFIG"
+        sys.exit(f"lilong: {path}: {error.strerror}; {_say(zh, en)}")
+    return path
+
+
 config_option = click.option(
     "--config", "path", type=click.Path(path_type=Path), default=DEFAULT_CONFIG, show_default=True,
-    envvar="LILONG_CONFIG", help="lilong.yaml",
+    envvar="LILONG_CONFIG", show_envvar=True, callback=_readable, metavar="FILE", help="lilong.yaml",
 )  # fmt: skip
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Ordered,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS},
+)
 @click.version_option(__version__, prog_name="lilong")
 def main() -> None:
     """里弄 Lilong: sensor gateway and alerting daemon for the safety of neighbourhoods."""
@@ -31,7 +57,7 @@ def main() -> None:
 @config_option
 @click.option("--anchor", default="", hidden=True, help="MONOTONIC_NS:WALL_NS:SPEED, for simulated time")
 def run(path: Path, anchor: str) -> None:
-    """Run the gateway until SIGTERM; SIGHUP loads the files again. 运行网关"""
+    """运行网关 · Run the gateway until SIGTERM. SIGHUP loads the files again."""
     from gateway.adapters.clock import Anchor
     from gateway.adapters.store import StoreBusy
     from gateway.app import App, ConfigurationRefused
@@ -49,7 +75,7 @@ def run(path: Path, anchor: str) -> None:
 @main.command()
 @config_option
 def check(path: Path) -> None:
-    """Say every mistake in the files, with file and line; exit 1 if there is one. 检查配置"""
+    """检查配置 · Every mistake in the files, with file and line. Exits 1 if there is one."""
     from gateway.config import load, unreadable_files
 
     loaded = load(path, locale_of())
@@ -58,15 +84,14 @@ def check(path: Path) -> None:
         sys.exit(1)
     for secret in unreadable_files(loaded.config):
         click.echo(_say(f"提醒: 密钥文件不可读 {secret}", f"note: secret file not readable: {secret}"))
-    world = loaded.world
-    counts = f"{len(world.models)} models, {len(world.rules)} rules, {len(world.places)} places, "
-    click.echo(f"ok: {counts}{len(world.persons)} persons, {len(world.devices)} devices")
+    parts = ("models", "rules", "places", "persons", "devices")
+    click.echo("ok: " + ", ".join(f"{part} {len(getattr(loaded.world, part))}" for part in parts))
 
 
 @main.command()
 @config_option
 def doctor(path: Path) -> None:
-    """Look at broker, database, clock, disk and permissions; exit 1 if something is wrong. 体检"""
+    """体检 · Look at broker, database, clock, disk and secrets. Exits 1 if something is wrong."""
     from gateway.config import load
     from gateway.doctor import diagnose
 
@@ -83,7 +108,7 @@ def doctor(path: Path) -> None:
 @main.command()
 @config_option
 def reload(path: Path) -> None:
-    """Have the running gateway take the files as they are now; mistakes change nothing. 重新加载"""
+    """重新加载 · The running gateway takes the files as they are. Mistakes change nothing."""
     said = _ask(path, "reload")
     for line in said:
         click.echo(line, err=True)
@@ -92,23 +117,32 @@ def reload(path: Path) -> None:
 
 
 @main.command()
-@click.argument("packs", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @config_option
-def test(packs: tuple[Path, ...], path: Path) -> None:
-    """Run the scenarios of rule packs (default: all that lilong.yaml names). 运行规则场景"""
-    from gateway.tuning.scenarios import missed
-    from gateway.tuning.scenarios import run as play
+def test(files: tuple[Path, ...], path: Path) -> None:
+    """试验 · Rules' scenarios and models' examples. FILES or folders pick some."""
+    from gateway.tuning import examples, scenarios
 
     world = _world(path)
     rules = {rule.id: rule for rule in world.rules}
-    wanted = [s for s in world.scenarios if not packs or _within(Path(s.origin.file), packs)]
-    failed = 0
-    for scenario in wanted:
-        reason = missed(scenario, play(scenario, rules[scenario.rule]))
-        failed += bool(reason)
-        click.echo(f"{'FAIL' if reason else 'ok  '} {scenario.rule}: {scenario.name} {reason}".rstrip())
-    click.echo(f"{len(wanted) - failed} passed, {failed} failed")
-    sys.exit(1 if failed or not wanted else 0)
+    tried = [
+        (f"{model.id}: example of line {example.origin.line}", examples.missed(model, example))
+        for model in world.models.values()
+        for example in model.examples
+        if _picked(example.origin.file, files)
+    ]
+    tried += [
+        (f"{one.rule}: {one.name}", scenarios.missed(one, scenarios.run(one, rules[one.rule])))
+        for one in world.scenarios
+        if _picked(one.origin.file, files)
+    ]
+    for name, reason in tried:
+        click.echo(f"{'FAIL' if reason else 'ok  '} {name} {reason}".rstrip())
+    failed = sum(bool(reason) for _, reason in tried)
+    click.echo(f"{len(tried) - failed} passed, {failed} failed")
+    if not tried:
+        click.echo(_say("这些文件里没有场景或示例", "no scenario or example in these files"), err=True)
+    sys.exit(1 if failed or not tried else 0)
 
 
 @main.command()
@@ -116,27 +150,23 @@ def test(packs: tuple[Path, ...], path: Path) -> None:
 @click.argument("payload")
 @config_option
 def decode(model: str, payload: str, path: Path) -> None:
-    """Show what a payload means by a device model. 解码一条消息"""
-    from gateway.core.codecs import CODECS
-    from gateway.core.model import Device, Fault, Message, PayloadError
+    """解码 · What a payload means by a device model. PAYLOAD - reads stdin; MODEL may be a device's id."""
+    from gateway.tuning import examples
 
-    known = _world(path).models
-    if model not in known:
-        sys.exit(f"lilong: no model {model}; known: {', '.join(sorted(known))}")
-    faults: list[Fault] = []
-    device = Device(id="device", model=model, at="", topic="")
-    try:
-        message = Message("", payload.encode("utf-8", "surrogateescape"))
-        readings = CODECS[known[model].codec.kind](known[model])(device, message, 0, faults)
-    except PayloadError as error:
-        sys.exit(f"refused: {error}")
-    for reading in readings:
-        click.echo(
-            f"{reading.component or 'device'}: " + ", ".join(f"{k}={v:g}" for k, v in reading.values.items())
-        )
-    for fault in faults:
-        click.echo(f"refused: {fault.code}: {fault.field}: {fault.reason}")
-    sys.exit(1 if faults else 0)
+    world = _world(path)
+    device = world.devices.get(model)
+    known = world.models.get(device.model if device else model)
+    if known is None:
+        sys.exit(f"lilong: no model or device {model}; models: {', '.join(sorted(world.models))}")
+    payload = _stdin() if payload == "-" else payload
+    understood = examples.understand(known if device else examples.anybodys(known), payload, device)
+    for reading in understood.readings:
+        values = ", ".join(f"{name}={value:g}" for name, value in reading.values.items())
+        measured = f" @ {_time(reading.measured_ns, world.timezone)}" if reading.timed else ""
+        click.echo(f"{reading.component or 'device'}{measured}: {values}")
+    for fault in understood.faults:
+        click.echo(f"refused: {fault.code}: {fault.field or 'payload'}: {fault.reason}")
+    sys.exit(1 if understood.faults else 0)
 
 
 # ---------------------------------------------------------------- what is in the store
@@ -146,19 +176,40 @@ def decode(model: str, payload: str, path: Path) -> None:
 @config_option
 @click.option("--all", "everything", is_flag=True, help="closed ones too")
 def cases(path: Path, everything: bool) -> None:
-    """List open cases: level, stage, what, where, who. 待处理事项"""
-    query = "SELECT * FROM cases WHERE open OR ? ORDER BY id DESC LIMIT 200"
-    for row in _rows(path, query, everything):
-        level = ("", "yellow", "orange", "red")[row["level"]]
-        what = f"{row['rule']} {row['device']} {row['component']}".rstrip()
-        click.echo(
-            f"{_time(row['opened_ns'])} {level:6} {row['stage']:12} {what} {row['place']} {row['person']}"
-        )
+    """事项 · Open cases, newest first. Since when, level, stage, what, where, who, id."""
+    from gateway.core.model import Case
+
+    with closing(_store(path)) as db:
+        query = "SELECT body FROM cases WHERE open OR ? ORDER BY id DESC LIMIT 200"
+        found = [_value(body, Case) for (body,) in db.execute(query, (everything,))]
+        _table([_case_row(case, _judging(db)) for case in found])
+    if not found:
+        click.echo(_say("没有未结案的事项", "no open case"), err=True)
+
+
+@main.command()
+@click.argument("case", default="")
+@config_option
+def show(case: str, path: Path) -> None:
+    """详情 · One case, and what happened since. CASE is its id, or the end of it; left out: the newest."""
+    from gateway.core.model import Case
+    from gateway.web.pages import view_case
+
+    with closing(_store(path)) as db:
+        query = "SELECT body FROM cases WHERE ? = '' OR substr(id, -length(?)) = ? ORDER BY id DESC LIMIT 2"
+        found = db.execute(query, (case, case, case)).fetchall()
+        if not found or case and len(found) > 1:
+            sys.exit(f"lilong: {'more than one' if found else 'no'} such case; see lilong cases --all")
+        view = view_case(db, _judging(db), _value(found[0]["body"], Case), time.time_ns())
+    click.echo(f"【{view.badge.zh}】{view.says} · {view.subject}\n{' · '.join(view.place)}")
+    click.echo(f"{view.quantity} {view.value} {view.limit}".strip())
+    click.echo(f"{view.stage.zh} {view.owner}".rstrip() + (f"\n要做：{view.action}" if view.open else ""))
+    _table([(line.at, line.text, line.note) for line in view.lines])
 
 
 @main.group()
 def quarantine() -> None:
-    """Payloads that could not be believed: list, show, replay. 隔离区"""
+    """隔离区 · Payloads that could not be believed."""
 
 
 @quarantine.command("list")
@@ -169,11 +220,12 @@ def quarantine_list(path: Path, code: str) -> None:
     query = (
         "SELECT * FROM quarantine WHERE state = 'kept' AND (? = '' OR code = ?) ORDER BY id DESC LIMIT 500"
     )
-    for row in _rows(path, query, code, code):
-        why = f"{row['field']} {row['reason']}".strip()
-        click.echo(
-            f"{row['id']:>6} {_time(row['wall_ns'])} {row['code']:14} {row['device'] or row['topic']} {why}"
-        )
+    with closing(_store(path)) as db:
+        found = db.execute(query, (code, code)).fetchall()
+        zone = _judging(db).timezone
+    _table([_quarantine_row(row, zone) for row in found])
+    if not found:
+        click.echo(_say("隔离区是空的", "nothing in quarantine"), err=True)
 
 
 @quarantine.command("show")
@@ -181,12 +233,14 @@ def quarantine_list(path: Path, code: str) -> None:
 @config_option
 def quarantine_show(number: int, path: Path) -> None:
     """One payload, whole."""
-    for row in _rows(path, "SELECT * FROM quarantine WHERE id = ?", number):
-        for key in ("id", "state", "code", "device", "topic", "field", "reason", "position"):
-            click.echo(f"{key:9} {row[key]}")
-        click.echo(f"{'received':9} {_time(row['wall_ns'])}\n{'payload':9} {_printable(row['payload'])}")
-        return
-    sys.exit(f"lilong: {number} is not in quarantine")
+    with closing(_store(path)) as db:
+        row = db.execute("SELECT * FROM quarantine WHERE id = ?", (number,)).fetchone()
+        zone = _judging(db).timezone
+    if row is None:
+        sys.exit(f"lilong: {number} is not in quarantine; see lilong quarantine list")
+    for key in ("id", "state", "code", "device", "topic", "field", "reason", "position"):
+        click.echo(f"{key:9} {row[key]}")
+    click.echo(f"{'received':9} {_time(row['wall_ns'], zone)}\n{'payload':9} {_printable(row['payload'])}")
 
 
 @quarantine.command("replay")
@@ -194,9 +248,12 @@ def quarantine_show(number: int, path: Path) -> None:
 @config_option
 @click.option("--all", "everything", is_flag=True, help="everything that is kept")
 def quarantine_replay(numbers: tuple[int, ...], path: Path, everything: bool) -> None:
-    """Try kept payloads again after a repair: stored as of when they came, paging nobody."""
+    """Try kept payloads again. They are stored as of when they came, and page nobody."""
     if everything:
-        numbers = tuple(row["id"] for row in _rows(path, "SELECT id FROM quarantine WHERE state = 'kept'"))
+        with closing(_store(path)) as db:
+            numbers = tuple(row["id"] for row in db.execute("SELECT id FROM quarantine WHERE state = 'kept'"))
+    elif not numbers:
+        raise click.UsageError("name the numbers that `lilong quarantine list` shows, or say --all")
     still = _ask(path, "replay", ids=numbers)
     for line in still:
         click.echo(line)
@@ -212,7 +269,7 @@ def quarantine_replay(numbers: tuple[int, ...], path: Path, everything: bool) ->
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def simulate(arguments: tuple[str, ...]) -> None:
-    """Play a neighbourhood on a broker (see lilong simulate --help). 模拟社区"""
+    """模拟 · Play a neighbourhood on a broker; score who listened."""
     from simulators.__main__ import main as simulators_main
 
     sys.exit(simulators_main(list(arguments)))
@@ -221,11 +278,11 @@ def simulate(arguments: tuple[str, ...]) -> None:
 @main.command()
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="keep everything here")
 @click.option("--keep", is_flag=True, help="do not remove the folder at the end")
-@click.option("--speed", default=0.0, help="how many times faster than life")
-@click.option("--seed", default=1, show_default=True)
-@click.option("--port", default=0, help="of the pages")
+@click.option("--speed", default=0.0, help="how many times faster than life; 20")
+@click.option("--seed", default=1, show_default=True, help="of everything random")
+@click.option("--port", default=0, help="of the pages; 8420 or the next free one")
 def demo(directory: Path | None, keep: bool, speed: float, seed: int, port: int) -> None:
-    """The whole way on this machine, with an embedded broker and simulated devices. 演示"""
+    """演示 · The whole way on this machine, nothing else needed."""
     from gateway import demo as play
 
     sys.exit(
@@ -275,21 +332,82 @@ def _state(path: Path) -> Path:
     return state_directory(path)
 
 
-def _rows(path: Path, query: str, *values: object) -> list[sqlite3.Row]:
+def _store(path: Path) -> sqlite3.Connection:
+    """The records, read-only; the gateway may run meanwhile."""
     from gateway.adapters.store import open_reader
 
+    file = _state(path) / "lilong.db"
     try:
-        return open_reader(_state(path) / "lilong.db").execute(query, values).fetchall()
+        db = open_reader(file)
+        db.execute("SELECT 1 FROM meta").fetchone()
+        return db
     except sqlite3.OperationalError as error:
-        sys.exit(f"lilong: {_state(path)}: {error}")
+        hint = f"{error}" if file.exists() else "nothing there yet; lilong run makes it"
+        sys.exit(f"lilong: {file}: {hint}")
 
 
-def _within(file: Path, packs: Iterable[Path]) -> bool:
-    return any(file.resolve().is_relative_to(pack.resolve()) for pack in packs)
+def _value(body: bytes, kind: type[Any]) -> Any:
+    import msgspec
+
+    return msgspec.json.decode(body, type=kind)
 
 
-def _time(wall_ns: int) -> str:
-    return datetime.fromtimestamp(wall_ns / 1e9).strftime("%Y-%m-%d %H:%M:%S")
+def _judging(db: sqlite3.Connection) -> Any:
+    """The World by which the gateway judges, for names; one without any while it has kept none."""
+    import msgspec
+
+    from gateway.adapters.store import WORLD
+    from gateway.core.model import World
+
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (WORLD,)).fetchone()
+    try:
+        return msgspec.msgpack.decode(row["value"] if row else b"", type=World)
+    except msgspec.MsgspecError:  # none yet, or of another version's making
+        return World(models={}, rules=(), places={}, units={}, persons={}, posts=(), ladders={}, devices={})
+
+
+def _case_row(case: Any, world: Any) -> Sequence[str]:
+    from gateway.web import pages, words
+
+    rule = pages.find_rule(world, case.rule)
+    who = pages.person_name(world, case.handled_by or case.acknowledged_by or case.responsible)
+    what = f"{rule.says if rule else case.rule} · {pages.subject(world, case)}"
+    where = " · ".join(pages.near_places(world, case.place))
+    stage = words.STAGES[case.stage].zh
+    return _time(case.opened_ns, world.timezone), case.level.word, stage, what, where, who, case.id
+
+
+def _quarantine_row(row: sqlite3.Row, zone: str) -> Sequence[str]:
+    why = f"{row['field']} {row['reason']}".strip()
+    return str(row["id"]), _time(row["wall_ns"], zone), row["code"], row["device"] or row["topic"], why
+
+
+def _table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as they must be; a Chinese character takes two places on a terminal."""
+    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(padded).rstrip())
+
+
+def _columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _picked(file: str, wanted: Iterable[Path]) -> bool:
+    wanted = list(wanted)
+    return not wanted or any(Path(file).resolve().is_relative_to(one.resolve()) for one in wanted)
+
+
+def _stdin() -> str:
+    """One payload, without the line end that mosquitto_sub adds."""
+    return sys.stdin.buffer.read(STDIN_BYTES_MOST).decode("utf-8", "surrogateescape").removesuffix("\n")
+
+
+def _time(wall_ns: int, zone: str) -> str:
+    from gateway.core.calendars import local
+
+    return local(wall_ns, zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _printable(payload: bytes) -> str:

@@ -11,47 +11,34 @@ import math
 from dataclasses import dataclass
 
 from gateway.core.calendars import inside, parse_window
-from gateway.core.model import SECOND, Device, Level, Limit, Rule, Verdict, World
+from gateway.core.model import Device, Limit, Rule, Verdict, World
 from gateway.core.places import windows_of
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """One rule on one subject. `key` names its state."""
+    """One rule on one subject. `key` names its state; `low`..`high` is its calm band."""
 
     rule: Rule
     key: str
     quantity: str
     baseline: float | None  # judged is |value - baseline|
     windows: tuple[tuple[int, int], ...] | None  # inside them nothing is bad
-    limits: tuple[Limit, ...]
+    low: float
+    high: float
 
     def measure(self, value: float) -> float:
         return value if self.baseline is None else abs(value - self.baseline)
 
-    def band(self) -> tuple[float, float]:
-        """(low, high): a value in it is good for every level."""
-        high = min((limit.above for limit in self.limits if limit.above is not None), default=math.inf)
-        low = max((limit.below for limit in self.limits if limit.below is not None), default=-math.inf)
-        return (low, high) if self.baseline is None else (self.baseline - high, self.baseline + high)
-
     def beyond(self, value: float) -> bool:
         """Whether any level's limit is crossed, whatever the hour."""
-        measured = self.measure(value)
-        return any(crossed(limit, measured, active=False) for limit in self.limits)
+        return not self.low <= value <= self.high
 
     def verdict(self, limit: Limit, value: float, active: bool, minute: int) -> Verdict:
         """What this level says of a value at a minute of the day. An active level goes by its clear limit."""
         if self.windows is not None and inside(self.windows, minute):
             return Verdict.GOOD
         return Verdict.BAD if crossed(limit, self.measure(value), active) else Verdict.GOOD
-
-    def hold_ns(self, level: Level) -> int:
-        return next((int(limit.hold_s * SECOND) for limit in self.limits if limit.level is level), 0)
-
-    @property
-    def clear_hold_ns(self) -> int:
-        return int(self.rule.clear_hold_s * SECOND)
 
 
 def crossed(limit: Limit, value: float, active: bool) -> bool:
@@ -85,4 +72,11 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
     if rule.outside:
         windows = tuple(map(parse_window, windows_of(world, device.at, rule.outside) or ()))
     key = f"{rule.id}|{device.id}|{component}"
-    return Judge(rule, key, rule.quantity, baseline, windows, rule.limits)
+    return Judge(rule, key, rule.quantity, baseline, windows, *band(rule, baseline))
+
+
+def band(rule: Rule, baseline: float | None) -> tuple[float, float]:
+    """(low, high): a value in it is good for every level."""
+    high = min((limit.above for limit in rule.limits if limit.above is not None), default=math.inf)
+    low = max((limit.below for limit in rule.limits if limit.below is not None), default=-math.inf)
+    return (low, high) if baseline is None else (baseline - high, baseline + high)

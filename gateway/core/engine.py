@@ -363,14 +363,15 @@ class Engine:
         values: dict[str, float],
         age_ns: int,
     ) -> None:
+        tracks = self.state.tracks
         for judge in subject.judges:
             value = values.get(judge.quantity)
             if value is None:
                 continue  # unknown moves nothing
-            track = self.state.tracks.get(judge.key)
+            if judge.low <= value <= judge.high and not (subject.astir and judge.key in tracks):
+                continue
+            track = tracks.get(judge.key)
             if track is None:
-                if not judge.beyond(value):
-                    continue
                 track = self._new_track(judge.rule, judge.key, watch.device.id, component)
                 subject.astir += 1
             self._apply(step, judge, track, value, age_ns)
@@ -546,6 +547,6 @@ def bands(quantities: Iterable[str], judges: Iterable[Judge]) -> list[tuple[str,
     found = {name: (QUANTITIES[name].low, QUANTITIES[name].high) for name in quantities}
     for judge in judges:
         if judge.quantity in found:
-            (low, high), (lowest, highest) = judge.band(), found[judge.quantity]
-            found[judge.quantity] = max(low, lowest), min(high, highest)
+            low, high = found[judge.quantity]
+            found[judge.quantity] = max(low, judge.low), min(high, judge.high)
     return [(name, low, high) for name, (low, high) in found.items()]

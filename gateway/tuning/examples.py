@@ -1,55 +1,86 @@
-"""Device models' own tests: payloads, and what they must decode to."""
+"""What a device model makes of a payload; and the examples inside it, which are the model's own tests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from gateway.core.codecs import CODECS
 from gateway.core.model import Device, Example, Fault, Message, Model, PayloadError, Reading, Refusal
 from gateway.core.units import QUANTITIES
 
 DEVICE, TOPIC = "example", "example/24e124713d004a11"  # who an example's payload may say it comes from
+NOWHERE = "\0"  # a path that no payload has
 RECEIVED_NS = 1_800_000_000_000_000_000  # for payloads without an instant of their own; any will do
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """The readings that the gateway would believe, and what it would put into quarantine."""
+
+    readings: list[Reading]
+    faults: list[Fault]
+
+
+def understand(model: Model, payload: str, device: Device | None = None) -> Understood:
+    """What a payload of that device (else: of an example) means. Never raises for a payload."""
+    faults: list[Fault] = []
+    speaker = device or Device(id=DEVICE, model=model.id, at="", topic=TOPIC)
+    message = Message(speaker.topic, payload.encode("utf-8", "surrogateescape"))
+    try:
+        readings = CODECS[model.codec.kind](model)(speaker, message, RECEIVED_NS, faults)
+    except PayloadError as error:
+        return Understood([], [Fault(error.code, error.field, error.reason)])
+    possible = [_possible(reading, faults) for reading in readings]
+    return Understood([reading for reading in possible if reading.values], faults)
+
+
+def anybodys(model: Model) -> Model:
+    """The model, believing whoever a payload says it is from: for one that was caught in the field."""
+    return replace(model, codec=replace(model.codec, identity=NOWHERE))
 
 
 def missed(model: Model, example: Example) -> str:
     """Why an example failed, as people read it; "" when it decodes to what it says."""
-    readings, code = decoded(model, example.payload)
-    wanted = [_wanted(reading) for reading in example.readings]
-    if (readings, code) == (wanted, example.error):
+    understood = understand(model, example.payload)
+    found = [_as_written(reading) for reading in understood.readings]
+    wanted = [_normal(reading) for reading in example.readings]
+    code = str(understood.faults[0].code) if understood.faults else ""
+    if (found, code) == (wanted, example.error):
         return ""
-    return f"found {_shown(readings, code)}, expected {_shown(wanted, example.error)}"
+    return f"found {_shown(found, code)}, expected {_shown(wanted, example.error)}"
 
 
-def decoded(model: Model, payload: str) -> tuple[list[dict[str, Any]], str]:
-    """A payload's readings as an example writes them, and the code of its first flaw."""
-    faults: list[Fault] = []
-    try:
-        readings = decode(model, Device(id=DEVICE, model=model.id, at="", topic=TOPIC), payload, faults)
-    except PayloadError as error:
-        return [], str(error.code)
-    found = [
-        {"component": one.component, **({"measured_at": one.measured_ns // 1000} if one.timed else {})}
-        | one.values
-        for one in readings
-    ]
-    return found, str(faults[0].code) if faults else ""
+def _possible(reading: Reading, faults: list[Fault]) -> Reading:
+    """Without the values that cannot physically be; the engine refuses them in the same words."""
+    values = dict(reading.values)
+    for name, value in reading.values.items():
+        quantity = QUANTITIES[name]
+        if not quantity.low <= value <= quantity.high:
+            reason = f"found {value:g}, expected {quantity.low:g}..{quantity.high:g} {quantity.unit}"
+            faults.append(Fault(Refusal.RANGE, name, reason))
+            del values[name]
+    return msgspec.structs.replace(reading, values=values)
 
 
-def decode(model: Model, device: Device, payload: str, faults: list[Fault]) -> list[Reading]:
-    """What the gateway would believe of a payload of that device; the rest is in `faults`.
+def _as_written(reading: Reading) -> dict[str, Any]:
+    measured = {"measured_at": reading.measured_ns // 1000} if reading.timed else {}
+    return {"component": reading.component, **measured, **reading.values}
 
-    Raises PayloadError when nothing of it can be believed.
-    """
-    message = Message(device.topic or TOPIC, payload.encode("utf-8", "surrogateescape"))
-    readings = [
-        replace_values(one, faults)
-        for one in CODECS[model.codec.kind](model)(device, message, RECEIVED_NS, faults)
-    ]
-    believed = [one for one in readings if one.values]
-    if not believed:
-        raise PayloadError(faults[0].code, faults[0].field, faults[0].reason)
-    return believed
+
+def _normal(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """An example's reading as `_as_written` gives it: its instant in microseconds, UTC."""
+    entry = {"component": "", **reading}
+    if "measured_at" in entry:
+        instant = datetime.fromisoformat(entry["measured_at"])
+        entry["measured_at"] = int(instant.timestamp()) * 10**6 + instant.microsecond
+    return entry
+
+
+def _shown(readings: list[dict[str, Any]], code: str) -> str:
+    said = ["{" + ", ".join(f"{k}: {v}" for k, v in one.items() if v != "") + "}" for one in readings]
+    return f"[{', '.join(said)}]" + (f" and {code}" if code else "")

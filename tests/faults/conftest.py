@@ -1,0 +1,39 @@
+"""One influxd for all fault tests of a process; a rig, with a bucket of its own, for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.rig import Rig
+from tests.servers.influx import Influx
+
+
+@pytest.fixture(scope="session")
+def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
+    with Influx(tmp_path_factory.mktemp("faults")) as server:
+        yield server
+
+
+MakeRig = Callable[..., Rig]
+
+
+@pytest.fixture
+def make_rig(tmp_path: Path, influx: Influx) -> Iterator[MakeRig]:
+    """Rigs are taken down at the test's end; `mutant` plants a bug."""
+    with ExitStack() as later:
+
+        def make(mutant: str = "", name: str = "") -> Rig:
+            folder = tmp_path / (name or mutant or "rig")
+            folder.mkdir()
+            return later.enter_context(Rig(folder, influx, mutant))
+
+        yield make
+
+
+@pytest.fixture
+def rig(make_rig: MakeRig, request: pytest.FixtureRequest) -> Rig:
+    return make_rig(name=request.node.name.partition("[")[0])

@@ -1,0 +1,89 @@
+"""`lilong` with a bug planted, so that the fault tests can show that they see: each of these was written
+somewhere in earnest once.
+
+    python -m tests.faults.mutant ack_first run --config lilong.yaml
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gateway.adapters.mqtt import Delivery
+from gateway.adapters.store import Record, Store
+from gateway.cli import main as lilong
+from gateway.core import engine
+from gateway.core.model import Notification
+from gateway.forwarder import Lane
+from gateway.pipeline import Pipeline
+
+
+def ack_first() -> None:
+    """Acknowledges what it has received, not what it has committed."""
+    deliver = Pipeline.deliver
+
+    def hasty(self: Pipeline, delivery: Delivery) -> bool:
+        taken = deliver(self, delivery)
+        if taken and self._broker is not None:
+            self._broker.acknowledge([delivery])
+        return taken
+
+    def announce(self: Pipeline, work: Any, done: Any) -> None:
+        broker, self._broker = self._broker, None  # it has been told already
+        try:
+            original(self, work, done)
+        finally:
+            self._broker = broker
+
+    original = Pipeline._announce
+    Pipeline.deliver, Pipeline._announce = hasty, announce  # type: ignore[method-assign]
+
+
+def outbox_apart() -> None:
+    """Keeps what is to be told in memory until it has been told: the outbox is not in the transaction."""
+    commit = Store.commit
+
+    def without_outbox(self: Store, records: Sequence[Record], *rest: Any) -> int:
+        kept = [Record(r.event, [e for e in r.effects if not isinstance(e, Notification)]) for r in records]
+        return commit(self, kept, *rest)
+
+    def always_due(self: Any, notification: Notification) -> bool:
+        return True
+
+    from gateway.notifier import StoreLedger
+
+    Store.commit = without_outbox  # type: ignore[method-assign]
+    StoreLedger.still_due = always_due  # type: ignore[method-assign]
+
+
+def no_memory() -> None:
+    """Takes every second delivery for news."""
+    engine.Engine._delivered_before = lambda self, event: set()  # type: ignore[method-assign]
+    engine.Engine._said_before = lambda self, heard, reading, message: False  # type: ignore[method-assign]
+
+
+def cursor_first() -> None:
+    """Counts a batch as forwarded before the database has it."""
+    deliver = Lane._deliver
+
+    def hasty(self: Lane, batch: Any) -> None:
+        self.owed = self.owed.done(batch.first, batch.end)
+        self._held = None
+        deliver(self, batch)
+
+    Lane._deliver = hasty  # type: ignore[method-assign]
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    plant.__name__: plant for plant in (ack_first, outbox_apart, no_memory, cursor_first)
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    MUTANTS[arguments[0]]()
+    lilong(list(arguments[1:]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
