@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from gateway.adapters.archive import ArchiveSink
 from gateway.adapters.clock import Anchor, Clock
 from gateway.adapters.influx import InfluxSink
 from gateway.adapters.mqtt import Subscriber
-from gateway.adapters.store import Store
+from gateway.adapters.store import Record, Store
 from gateway.chores import Chores
 from gateway.config import Config, load
 from gateway.control import SOCKET, Control
@@ -222,8 +222,8 @@ class App:
     def _offer(self, due: Iterable[Notification]) -> None:
         self.notifier.offer(due)
 
-    def _committed(self) -> None:
-        self.forwarder.notify()
+    def _committed(self, first: int, records: Sequence[Record]) -> None:
+        self.forwarder.notify(first, records)
 
     def _link(self, up: bool, reason: str) -> None:
         self.pipeline.submit(lambda at, wall_ns: Link(at, wall_ns, up))

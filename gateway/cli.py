@@ -198,7 +198,7 @@ def show(case: str, path: Path) -> None:
     with closing(_store(path)) as db:
         query = "SELECT body FROM cases WHERE ? = '' OR substr(id, -length(?)) = ? ORDER BY id DESC LIMIT 2"
         found = db.execute(query, (case, case, case)).fetchall()
-        if not found or case and len(found) > 1:
+        if not found or (case and len(found) > 1):
             sys.exit(f"lilong: {'more than one' if found else 'no'} such case; see lilong cases --all")
         view = view_case(db, _judging(db), _value(found[0]["body"], Case), time.time_ns())
     click.echo(f"【{view.badge.zh}】{view.says} · {view.subject}\n{' · '.join(view.place)}")
@@ -239,7 +239,7 @@ def quarantine_show(number: int, path: Path) -> None:
     if row is None:
         sys.exit(f"lilong: {number} is not in quarantine; see lilong quarantine list")
     for key in ("id", "state", "code", "device", "topic", "field", "reason", "position"):
-        click.echo(f"{key:9} {row[key]}")
+        click.echo(f"{key:9} {_legible(str(row[key]))}")
     click.echo(f"{'received':9} {_time(row['wall_ns'], zone)}\n{'payload':9} {_printable(row['payload'])}")
 
 
@@ -384,10 +384,16 @@ def _quarantine_row(row: sqlite3.Row, zone: str) -> Sequence[str]:
 
 def _table(rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as they must be; a Chinese character takes two places on a terminal."""
+    rows = [[_legible(cell) for cell in row] for row in rows]
     widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         padded = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)]
         click.echo("  ".join(padded).rstrip())
+
+
+def _legible(text: str) -> str:
+    """What a device wrote must not draw on the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _columns(text: str) -> int:

@@ -20,13 +20,13 @@ import msgspec
 
 from gateway import telemetry
 from gateway.adapters.clock import Clock
-from gateway.adapters.store import Logged, QuarantineRow, Store, StoreDamaged
+from gateway.adapters.store import Logged, QuarantineRow, Record, Store, StoreDamaged
 from gateway.core import backoff
 from gateway.core.backlog import Owed, Range
 from gateway.core.backoff import TransientError
 from gateway.core.decoding import Decoder
 from gateway.core.lines import Batch, Formatted, Formatter, RefusedLine, Taken, Unreadable
-from gateway.core.model import SECOND, Message, Messages, Refusal, World
+from gateway.core.model import SECOND, Message, Messages, Reading, Refusal, World
 
 LINES_MOST = 5_000  # a request: larger ones gain nothing and hurt more when one line is bad
 READ_MOST = 2_500  # messages read from the log at a time: some 5 MB while they are decoded
@@ -87,8 +87,11 @@ class Forwarder:
         for lane in self._lanes:
             lane.thread.start()
 
-    def notify(self) -> None:
-        """Something was committed. Cheap, never blocks."""
+    def notify(self, first: int = 0, records: Sequence[Record] = ()) -> None:
+        """There is news from position `first` on; `records` spare us decoding them again. Never blocks."""
+        for record in records:
+            self._reader.hand(first, record.readings)
+            first += record.count
         for lane in self._lanes:
             lane.woken.set()
 
@@ -126,9 +129,19 @@ class LogReader:
         self._formatter: Formatter | None = None
         self._cache: OrderedDict[int, Formatted] = OrderedDict()
         self._cached = 0  # messages in it
+        self._handed: dict[int, Sequence[Sequence[Reading]]] = {}  # written by the pipeline's thread alone
+        self._handed_count = 0
         self._turn = threading.Lock()  # held while formatting: the second sink waits and then finds it
         self._places: dict[str, int] = {}  # where each healthy sink stands
         self._moved = threading.Condition()
+
+    def hand(self, position: int, readings: Sequence[Sequence[Reading]]) -> None:
+        """What the messages of the event at a position say, already decoded; kept for a moment."""
+        if readings and self._places:  # no use while every sink is in trouble
+            self._handed[position] = readings
+            self._handed_count += len(readings)
+        while self._handed_count > CACHE_MOST:
+            self._handed_count -= len(self._handed.pop(next(iter(self._handed))))
 
     def passed(self, sink: str, position: int | None) -> None:
         """A sink has taken everything to here, or (None) is in trouble: nobody waits for it."""
@@ -194,7 +207,7 @@ class LogReader:
         if self._formatter is None or world is not self._world:
             self._world, self._decoder = world, Decoder(world)
             self._formatter = Formatter(world, self._decoder.decode)
-        return self._formatter.format(logged)
+        return self._formatter.format(logged, self._handed.get(logged.first, ()))
 
     def _keep(self, found: Iterable[Formatted]) -> None:
         for part in found:

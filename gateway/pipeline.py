@@ -83,8 +83,8 @@ class _Done:
 class Pipeline:
     """Owns the engine and the thread that steps it.
 
-    `offer` gets the notifications that a commit made due, `committed` is called after each commit (to wake
-    the forwarder). Give the network's half later with `listen_to`.
+    `offer` gets the notifications that a commit made due, `committed` gets each commit's first position
+    and records (for the forwarder). Give the network's half later with `listen_to`.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Pipeline:
         store: Store,
         clock: Clock,
         offer: Callable[[Iterable[Notification]], None],
-        committed: Callable[[], None],
+        committed: Callable[[int, Sequence[Record]], None],
     ) -> None:
         self.store, self.clock, self._offer, self._committed = store, clock, offer, committed
         self.engine = rebuild(_judged_last(store) or world, store)
@@ -105,6 +105,7 @@ class Pipeline:
         self._stopping = False
         self._company = threading.Event()  # set only to stop
         self._committed_at = 0.0
+        self._first = 0  # position of the last commit
         self._checkpoint_at = 0.0
         self.checkpointed = 0  # nothing before this position is needed to start again
         self._new_world: bytes | None = None
@@ -221,7 +222,7 @@ class Pipeline:
             if one.asked is not None and one.asked.future.set_running_or_notify_cancel():
                 one.asked.future.set_result(list(one.record.effects))
         if done:
-            self._committed()
+            self._committed(self._first, [one.record for one in done])
 
     def _events(self, work: Work) -> Iterable[tuple[Event, _Asked | None]]:
         """Deliveries that follow each other are one event: one step and one row of the log."""
@@ -247,19 +248,20 @@ class Pipeline:
             self._checkpoint_at = 0.0  # the log before a change of rules is never stepped again by new ones
             self._new_world = msgspec.msgpack.encode(asked.world)
             return Record(event, self.engine.reconfigure(event, asked.world))
-        return Record(event, self.engine.step(event))
+        effects = self.engine.step(event)
+        return Record(event, effects, self.engine.readings if isinstance(event, Messages) else ())
 
     def _commit(self, records: Sequence[Record]) -> None:
-        count = sum(len(r.event.items) if isinstance(r.event, Messages) else 1 for r in records)
+        count = sum(record.count for record in records)
         checkpoint, world, self._new_world = None, self._new_world, None
         if time.monotonic() >= self._checkpoint_at:
             checkpoint = self._checkpoint(self.store.position() + count)
             self._checkpoint_at = time.monotonic() + CHECKPOINT_S
         with COMMIT_S.time():
-            self.store.commit(records, checkpoint, world)
+            self._first = self.store.commit(records, checkpoint, world)
         if checkpoint is not None:
             self.checkpointed = max(checkpoint.position - RECENT_MOST, 0)
-        MESSAGES.inc(sum(len(r.event.items) for r in records if isinstance(r.event, Messages)))
+        MESSAGES.inc(sum(r.count for r in records if isinstance(r.event, Messages)))
 
     def _checkpoint(self, position: int) -> Checkpoint:
         state = self.engine.state

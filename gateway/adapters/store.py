@@ -33,6 +33,7 @@ from gateway.core.model import (
     Noted,
     Notification,
     NotificationState,
+    Reading,
     Refused,
     Stage,
 )
@@ -89,10 +90,19 @@ class StoreDamaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One event and all that followed from it."""
+    """One event and all that followed from it.
+
+    `readings` is what each message of it says: not stored, for whoever would decode them again.
+    """
 
     event: Event
     effects: Sequence[Effect]
+    readings: Sequence[Sequence[Reading]] = ()
+
+    @property
+    def count(self) -> int:
+        """How many positions of the log it takes."""
+        return len(self.event.items) if isinstance(self.event, Messages) else 1
 
 
 Change = Alert | Case | Notification
@@ -201,11 +211,10 @@ class Store:
             elif not isinstance(effect, Noted):
                 changes.append((type(effect).__name__, effect))
                 _UPSERTS[type(effect).__name__](db, effect)
-        count = len(event.items) if type(event) is Messages else 1
         body = _encode(_Body(event, marks, changes))
-        values = (position, count, event.at, event.wall_ns, body, zlib.crc32(body))
+        values = (position, record.count, event.at, event.wall_ns, body, zlib.crc32(body))
         db.execute("INSERT INTO log VALUES (?,?,?,?,?,?)", values)
-        return position + count
+        return position + record.count
 
     def save_cursor(self, sink: str, body: bytes, quarantined: Sequence[QuarantineRow] = ()) -> None:
         """How far a sink has come; the points it refused for good go to quarantine in the same breath."""

@@ -93,6 +93,7 @@ class Engine:
     def __init__(self, world: World, state: State, recent: Iterable[Message] = ()) -> None:
         self.state = state
         self.recent: deque[Message] = deque(recent, maxlen=RECENT_MOST)
+        self.readings: list[list[Reading]] = []  # of each message of the last Messages event
         self._adopt(world)
 
     # ------------------------------------------------------------ the one door
@@ -210,10 +211,12 @@ class Engine:
     def _messages(self, step: Step, event: Messages) -> None:
         known = self._delivered_before(event)
         by_topic, received = self._by_topic, event.wall_ns - 1
+        decoded = self.readings = []
         for index, message in enumerate(event.items):
             received += 1
             watch = by_topic.get(message.topic) or self._watch_of(message.topic)
             if watch is None:
+                decoded.append([])
                 reason = f"no device speaks on {message.topic[:120]}"
                 self._refuse_whole(step, index, "", Fault(Refusal.UNKNOWN_DEVICE, "", reason))
                 continue
@@ -221,9 +224,11 @@ class Engine:
             try:
                 readings = watch.decode(watch.device, message, received, faults)
             except PayloadError as error:
+                decoded.append([])
                 fault = Fault(error.code, error.field, error.reason)
                 self._refuse_whole(step, index, watch.device.id, fault)
                 continue
+            decoded.append(readings)
             if event.kept:
                 self._keep(step, index, watch, readings, faults)
             elif faults or message.retained or watch.quiet or index in known:

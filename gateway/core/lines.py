@@ -131,12 +131,15 @@ class Formatter:
         self._world, self._decode = world, decode
         self._heads: dict[tuple[str, str], Head] = {}
 
-    def format(self, logged: Logged) -> Formatted:
-        """Never raises for what a message holds: that becomes Unreadable."""
+    def format(self, logged: Logged, readings: Sequence[Sequence[Reading]] = ()) -> Formatted:
+        """Never raises for what a message holds: that becomes Unreadable.
+
+        `readings` are those of each message, when somebody has decoded them already.
+        """
         event, first = logged.event, logged.first
         kept, unreadable = list[_Kept](), list[Unreadable]()
         if type(event) is Messages:
-            self._read(event, first, _by_index(logged.marks), kept, unreadable)
+            self._read(event, first, _by_index(logged.marks), readings, kept, unreadable)
         lines, rows = self._written_safely(kept, event, first, unreadable)
         at = [item[0] for item in kept] + [first] * len(logged.changes)
         lines += [change_line(change, self._world) for change in logged.changes]
@@ -149,17 +152,18 @@ class Formatter:
         event: Messages,
         first: int,
         marks: Mapping[int, Sequence[Marked]],
+        readings: Sequence[Sequence[Reading]],
         kept: list[_Kept],
         unreadable: list[Unreadable],
     ) -> None:
-        """Decode again what the log holds, and apply what the engine said of it."""
+        """What the log holds, decoded (again, if need be), with what the engine said of it."""
         decode, marked = self._decode, marks.get
         received_ns, position = event.wall_ns, first
         for index, message in enumerate(event.items):
             odd = marked(index)
             if odd is None or not any(mark.component == "*" and not mark.store for mark in odd):
                 try:
-                    for reading in decode(message, received_ns):
+                    for reading in readings[index] if readings else decode(message, received_ns):
                         good = position, "good", reading
                         kept.append(good if odd is None else _judged(position, reading, odd))
                 except Exception as error:  # it must not stop the others, whoever's fault it is

@@ -50,7 +50,7 @@ class Street:
     def __init__(self, folder: Path, replacing: dict[str, str] | None = None) -> None:
         self.world = practice_world(folder, replacing or {})
         self.store, self.clock = Store(folder / "state"), Watch()
-        self.pipeline = Pipeline(self.world, self.store, self.clock, self._offer, lambda: None)
+        self.pipeline = Pipeline(self.world, self.store, self.clock, self._offer, lambda *_: None)
         self.links = Links([b"k" * 32])
         self.notifier = Notifier(
             {"inbox": Inbox()},

@@ -74,7 +74,9 @@ class Ledger:
                 self._db = None  # not there yet
 
     def _read(self, db: sqlite3.Connection) -> None:
-        for row in db.execute("SELECT first, count, body FROM log WHERE first >= ? ORDER BY first", (self._next,)):
+        for row in db.execute(
+            "SELECT first, count, body FROM log WHERE first >= ? ORDER BY first", (self._next,)
+        ):
             self.gaps += row["first"] - self._next
             self._next = row["first"] + row["count"]
             event, marks, changes = msgspec.msgpack.decode(row["body"])
@@ -143,7 +145,9 @@ class Verdict:
 
     def faults(self, told_most: int = 2) -> dict[str, Any]:
         zero = ("lost", "phantom", "duplicate", "changed", "quarantined", "pending", "twice_raised", "gaps")
-        found: dict[str, Any] = {name: getattr(self, name) for name in (*zero, "unaccounted", "untold", "wrongly")}
+        found: dict[str, Any] = {
+            name: getattr(self, name) for name in (*zero, "unaccounted", "untold", "wrongly")
+        }
         found["told more than twice"] = self.told_max > told_most
         return {name: value for name, value in found.items() if value}
 
@@ -162,7 +166,7 @@ class Checker:
     """Compares the witnesses. Ask when everything has come to rest."""
 
     def __init__(self, script: Script, ledger: Ledger, influx: Influx, bucket: str, hook: Hook) -> None:
-        self._script, self._ledger, self._hook = script, ledger, hook
+        self.script, self._ledger, self._hook = script, ledger, hook
         self._influx, self._bucket = influx, bucket
 
     def stored(self) -> int:
@@ -171,10 +175,10 @@ class Checker:
     def settled(self) -> bool:
         """Nothing under way any more, as far as one can see: no promise that all is there."""
         self._ledger.look()
-        return not self._ledger.pending.get("influx", 1) and self._script.expected <= self._hook.devices()
+        return not self._ledger.pending.get("influx", 1) and self.script.expected <= self._hook.devices()
 
     def whole(self) -> bool:
-        return self.stored() >= len(self._script.truth) and self.settled()
+        return self.stored() >= len(self.script.truth) and self.settled()
 
     def judged(self, seconds: float = SETTLE_S) -> Verdict:
         """The verdict once all is there, or so long after: then it says what is missing."""
@@ -184,12 +188,12 @@ class Checker:
 
     def verdict(self) -> Verdict:
         self._ledger.look()
-        ledger, truth = self._ledger, self._script.truth
+        ledger, truth = self._ledger, self.script.truth
         points = self._points()
         known = {(device, ns // 1000): mark for (device, ns), mark in points.items() if not ns % 1000}
         known = {sample: mark for sample, mark in known.items() if sample in truth}
         beside = sum((device, ns // 1000) in truth for device, ns in points) - len(known)
-        told, expected = self._hook.told, self._script.expected
+        told, expected = self._hook.told, self.script.expected
         times = Counter({device: 0 for device in expected})
         for (device, _), count in told.items():
             times[device] += count

@@ -23,17 +23,17 @@ MakeRig = Callable[..., Rig]
 
 @pytest.fixture
 def make_rig(tmp_path: Path, influx: Influx) -> Iterator[MakeRig]:
-    """Rigs are taken down at the test's end; `mutant` plants a bug."""
+    """Rigs are taken down at the test's end; see Gateway for `mutant` and Broker for `saving`."""
     with ExitStack() as later:
 
-        def make(mutant: str = "", name: str = "") -> Rig:
-            folder = tmp_path / (name or mutant or "rig")
+        def make(mutant: str = "", saving: bool = False) -> Rig:
+            folder = tmp_path / f"{tmp_path.name}-{mutant or 'rig'}"  # names the bucket too
             folder.mkdir()
-            return later.enter_context(Rig(folder, influx, mutant))
+            return later.enter_context(Rig(folder, influx, mutant, saving))
 
         yield make
 
 
 @pytest.fixture
-def rig(make_rig: MakeRig, request: pytest.FixtureRequest) -> Rig:
-    return make_rig(name=request.node.name.partition("[")[0])
+def rig(make_rig: MakeRig) -> Rig:
+    return make_rig()

@@ -31,7 +31,7 @@ class Hook:
         self.calls: list[Call] = []
         self.status = 200
         self.heard: Callable[[Call], None] = lambda call: None
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/alerts"
@@ -74,6 +74,11 @@ class Hook:
         return found
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Its callers are killed on purpose, in the midst of a word: nothing to say."""
+
+
 def _handler(hook: Hook) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -87,6 +92,6 @@ def _handler(hook: Hook) -> type[http.server.BaseHTTPRequestHandler]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Its caller may be killed on purpose: nothing to say."""
+            """One line for each call would hide the counts."""
 
     return Handler

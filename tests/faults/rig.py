@@ -16,10 +16,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from tests.faults.checker import Ledger
+from tests.faults.checker import Checker, Ledger
 from tests.faults.fleet import Fleet
 from tests.faults.hook import Hook
-from tests.faults.street import NAMES, write_street
+from tests.faults.street import NAMES, Script, write_street
 from tests.servers.influx import ORG, TOKEN, Influx
 from tests.servers.mosquitto import HINT
 from tests.servers.process import Process, find_program, free_port
@@ -44,9 +44,13 @@ channels:
 
 
 class Broker(Process):
-    """Mosquitto with deploy/mosquitto: every name its own password and topics, every change on disk."""
+    """Mosquitto with deploy/mosquitto: every name its own password and topics, every change on disk.
 
-    def __init__(self, directory: Path) -> None:
+    `saving` False leaves out the latter, where the broker is never killed: it then reads more than one
+    acknowledgement for each time it saves everything, and so keeps up with a burst.
+    """
+
+    def __init__(self, directory: Path, saving: bool) -> None:
         directory.mkdir(parents=True)
         (directory / "data").mkdir()
         (directory / "lilong.acl").write_bytes((PROFILE / "lilong.acl").read_bytes())
@@ -62,6 +66,8 @@ class Broker(Process):
         }.items():
             assert old in text, f"the shipped profile has no {old} any more"
             text = text.replace(old, new)
+        if not saving:
+            text = text.replace("autosave_on_changes true", "autosave_on_changes false")
         text += "log_dest stderr\n" + ("user root\n" if os.geteuid() == 0 else "")
         (directory / "lilong.conf").write_text(text, "utf-8")
         command = [find_program("mosquitto", HINT), "-c", f"{directory}/lilong.conf"]
@@ -162,11 +168,11 @@ CLI = "from gateway.cli import main; main()"  # what the installed command `lilo
 class Rig:
     """One broker, one webhook, one gateway; `influx` may serve several rigs, each has its own bucket."""
 
-    def __init__(self, folder: Path, influx: Influx, mutant: str = "") -> None:
+    def __init__(self, folder: Path, influx: Influx, mutant: str = "", saving: bool = False) -> None:
         self.folder, self.influx = folder, influx
         self.bucket = re.sub(r"\W", "-", folder.name)
         self.gateway = Gateway(folder, mutant)
-        self.broker = Broker(folder / "broker")
+        self.broker = Broker(folder / "broker", saving)
         self.hook = Hook()
         self.fleet = Fleet(self.broker.port, PASSWORD)
         self.ledger = Ledger(folder / "state" / "lilong.db")
@@ -187,12 +193,20 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         self._later.close()
 
+    def checker(self, script: Script) -> Checker:
+        return Checker(script, self.ledger, self.influx, self.bucket, self.hook)
+
     def _configure(self) -> None:
         write_street(self.folder)
         words = {"port": self.broker.port, "url": self.influx.url, "org": ORG, "bucket": self.bucket}
         text = LILONG.format(**words, hook=self.hook.url, web=free_port())
         self.gateway.config.write_text(text, "utf-8")
-        secrets = {"broker-password": PASSWORD, "influx-token": TOKEN, "hook-secret": "s3" * 20, "link-key": "k" * 40}
+        secrets = {
+            "broker-password": PASSWORD,
+            "influx-token": TOKEN,
+            "hook-secret": "s3" * 20,
+            "link-key": "k" * 40,
+        }
         for name, secret in secrets.items():
             (self.folder / name).write_text(secret)
             (self.folder / name).chmod(0o600)

@@ -55,7 +55,7 @@ class Gateway:
         at, _ = self.store.last_instant()
         self.clock = Clock(at, 0, Anchor(time.monotonic_ns(), START_NS))
         self.offered: list[Notification] = []
-        self.pipeline = Pipeline(WORLD, self.store, self.clock, self.offered.extend, lambda: None)
+        self.pipeline = Pipeline(WORLD, self.store, self.clock, self.offered.extend, lambda *_: None)
         self.pipeline.listen_to(broker)
         self.pipeline._thread = threading.Thread(target=until_killed, args=[self.pipeline._run], daemon=True)
         self.broker = broker
@@ -235,7 +235,11 @@ def test_edit_while_we_were_down_loses_no_alert(tmp_path, broker):
     store = Store(tmp_path)
     offered: list[Notification] = []
     pipeline = Pipeline(
-        world(rules=(HOT,), digest="two"), store, Clock(*store.last_instant()), offered.extend, lambda: None
+        world(rules=(HOT,), digest="two"),
+        store,
+        Clock(*store.last_instant()),
+        offered.extend,
+        lambda *_: None,
     )
     pipeline.start()
     effects = pipeline.submit(lambda at, wall: Link(at, wall, True)).result(10)
