@@ -35,7 +35,7 @@ from gateway.core.model import Link, Message, Messages, Notification, Refused, W
 from gateway.forwarder import Forwarder, Sink
 from gateway.links import Links, load_keys
 from gateway.notifier import Notifier, StoreLedger
-from gateway.pipeline import Pipeline
+from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError
 from gateway.web.app import create_app
 from gateway.web.deps import Deps, Health
@@ -46,6 +46,7 @@ SWITCH_S = (
     0.0005  # a thread waits this long for the interpreter: 5 ms (the default) would be an alert's delay
 )
 PROGRESS_S = 10.0  # a pipeline that has finished nothing for so long is stuck
+LOST_HINT = "the disk lost what it had promised to keep: check it, and what these messages were"
 BEAT_S = 1.0  # how often the main thread looks whether all is well
 KEY_FILE = "link-key"
 FILTERS = "filters"  # what the broker's session was last subscribed to
@@ -67,14 +68,25 @@ def load_or_refuse(path: Path, locale: str) -> tuple[Config, World]:
     return loaded.config, loaded.world
 
 
+def load_or_last(path: Path, locale: str) -> tuple[Config, World | None]:
+    """What the files say; no World when a pack is broken. Raises ConfigurationRefused (lilong.yaml)."""
+    loaded = load(path, locale)
+    if loaded.config is None:
+        raise ConfigurationRefused(loaded.problems)
+    for problem in loaded.problems:
+        telemetry.log("reload_refused", "error", error=str(problem), hint="lilong check shows it all")
+    return loaded.config, loaded.world
+
+
 class App:
     """One gateway. Raises ConfigurationRefused, StoreBusy, OSError while it is made."""
 
     def __init__(self, path: Path, locale: str = "zh", anchor: Anchor | None = None) -> None:
         self._path, self._locale = path, locale
-        self.config, self.world = load_or_refuse(path, locale)
-        self._config_ok = True
+        self.config, found = load_or_last(path, locale)
+        self._config_ok = found is not None
         self.store = Store(self.config.state)
+        self.world = found or self._last_good()
         self.clock = _resumed(self.store, anchor)
         self.pipeline = Pipeline(self.world, self.store, self.clock, self._offer, self._committed)
         self.forwarder = Forwarder(
@@ -104,6 +116,14 @@ class App:
         self._reload_wanted = threading.Event()
         self._reloading = threading.Lock()
 
+    def _last_good(self) -> World:
+        """After a crash with a broken pack on disk, the World that judged before goes on judging."""
+        world = judged_last(self.store)
+        if world is None:
+            self.store.close()
+            raise ConfigurationRefused(load(self._path, self._locale).problems)
+        return world
+
     # ------------------------------------------------------------ running
 
     def run(self) -> None:
@@ -120,6 +140,8 @@ class App:
     def start(self) -> None:
         sys.setswitchinterval(SWITCH_S)
         telemetry.log("started", version=__version__)
+        if lost := self.store.lost():
+            telemetry.log("log_lost", "error", position=lost.start, count=len(lost), hint=LOST_HINT)
         self.pipeline.submit(lambda at, wall_ns: Link(at, wall_ns, False))
         self.pipeline.start()
         self.notifier.start()
@@ -138,6 +160,7 @@ class App:
         telemetry.log("stopping")
         self.control.stop()
         self.chores.stop()
+        self.store.mark_high_water()
         self.web.stop()
         self.pipeline.stop()  # before the network, which then sends the last acknowledgements
         self.subscriber.stop()

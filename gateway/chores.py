@@ -22,7 +22,9 @@ class Chores:
         self._store, self._trim, self._now_ns = store, trim, now_ns
         options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 3600}
         self._scheduler = BackgroundScheduler(timezone=timezone, job_defaults=options)
-        self._scheduler.add_job(self._guard(self._trim), "interval", seconds=TRIM_EVERY_S, id="trim")
+        often = {"trigger": "interval", "seconds": TRIM_EVERY_S}
+        self._scheduler.add_job(self._guard(self._trim), id="trim", **often)
+        self._scheduler.add_job(self._guard(store.mark_high_water), id="high-water", **often)
         self._scheduler.add_job(self._guard(self._tidy), "cron", hour=3, minute=17, id="tidy")
 
     def start(self) -> None:

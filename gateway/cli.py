@@ -341,7 +341,7 @@ def _store(path: Path) -> sqlite3.Connection:
         db = open_reader(file)
         db.execute("SELECT 1 FROM meta").fetchone()
         return db
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         hint = f"{error}" if file.exists() else "nothing there yet; lilong run makes it"
         sys.exit(f"lilong: {file}: {hint}")
 

@@ -174,7 +174,9 @@ class ConfigKeys:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the files say; `config` and `world` only when there was no problem at all."""
+    """What the files say. `world` only when there was no problem at all; `config` already when lilong.yaml
+    itself has none, so that a gateway can start with the World it had before a pack was broken.
+    """
 
     config: Config | None
     world: World | None
@@ -190,6 +192,7 @@ def load(path: Path | str, locale: str = "zh", environ: Mapping[str, str] = os.e
         return Loaded(None, None, problems.listed())
     keys = builder.record(node, ConfigKeys)
     config = _config(keys, path, builder, environ) if keys else None
+    sound = not problems.listed()
     surroundings = Surroundings(
         timezone=keys.timezone if keys else "",
         channels=tuple(keys.channels) if keys else None,
@@ -198,7 +201,7 @@ def load(path: Path | str, locale: str = "zh", environ: Mapping[str, str] = os.e
     directories = keys.directories if keys else _alone(node, "directories", Directories, SHIPPED)
     world = packs.load_world(directories, path.parent, surroundings, builder, owner=node)
     found = problems.listed()
-    return Loaded(None, None, found) if found else Loaded(config, world, [])
+    return Loaded(config if sound else None, None if found else world, found)
 
 
 def state_directory(path: Path) -> Path:

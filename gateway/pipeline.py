@@ -96,7 +96,7 @@ class Pipeline:
         committed: Callable[[int, Sequence[Record]], None],
     ) -> None:
         self.store, self.clock, self._offer, self._committed = store, clock, offer, committed
-        self.engine = rebuild(_judged_last(store) or world, store)
+        self.engine = rebuild(judged_last(store) or world, store)
         self._next_world = world
         self._broker: Acknowledger | None = None
         self._news = threading.Condition()
@@ -297,6 +297,7 @@ class Pipeline:
             with self._news:
                 self._news.wait(STORE_RETRY_S)
             try:
+                self.store.reopen()
                 self.engine = rebuild(self.engine.world, self.store)
                 done = self._decide(work)
             except sqlite3.Error:
@@ -361,7 +362,7 @@ def rebuild(world: World, store: Store) -> Engine:
     return engine
 
 
-def _judged_last(store: Store) -> World | None:
+def judged_last(store: Store) -> World | None:
     """The World of the log behind the checkpoint: files may have been edited while we were down."""
     body = store.recall(WORLD)
     try:

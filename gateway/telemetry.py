@@ -76,6 +76,7 @@ EVENTS: dict[str, str] = {
     "archive_trimmed": "the oldest days left the archive, by keep_days or keep_bytes",
     "forwarding_failed": "our own code, or the disk, failed on the way out; it is tried again",
     "log_damaged": "a row of the log does not match its checksum and cannot be forwarded",
+    "log_lost": "positions that were committed once are no longer on the disk",
     "log_gap": "the log no longer holds what a sink was still owed",
     "message_unreadable": "a logged message cannot be written by today's configuration; it is in quarantine",
     "points_refused": "the database refuses single points for good; they are in quarantine with its reason",

@@ -42,6 +42,7 @@ SCHEMA_VERSION = 1
 CHECKPOINTS_KEPT = 2  # the newest may be torn by the very crash it is needed after
 WAL_PAGES = 256  # a short WAL: one flipped bit silently truncates it (1 MB at most at stake)
 BUSY_MS = 10_000
+HIGH_WATER = "high-water"  # a file beside the database
 WORLD = "world"  # key of the World that judges what is behind the checkpoint
 
 SCHEMA = """
@@ -166,6 +167,16 @@ class Store:
         self._position = self._next_position()
         self.identity = self._identity()
 
+    def reopen(self) -> None:
+        """A fresh writer after an I/O error: a failed fsync may have lost what an earlier one promised.
+
+        `position` is then what the disk really holds.
+        """
+        with self._turn:
+            self._db.close()
+            self._db = self._connect()
+            self._position = self._next_position()
+
     def close(self) -> None:
         with self._turn:
             for connection in (*self._opened, self._db):
@@ -259,6 +270,20 @@ class Store:
         db.execute(f"DELETE FROM checkpoint WHERE id NOT IN ({newest})", (CHECKPOINTS_KEPT,))
 
     # ------------------------------------------------------------ reading (any thread)
+
+    def mark_high_water(self) -> None:
+        """Writes down, outside the database, how much was committed; lags by as often as it is called."""
+        write_durably(self.directory / HIGH_WATER, f"{self.identity} {self._position}\n")
+
+    def lost(self) -> range:
+        """Log positions that were committed once and are no longer there: a flipped bit in the write-ahead
+        log cuts it short without a word. Empty when all is well.
+        """
+        try:
+            identity, position = (self.directory / HIGH_WATER).read_text().split()
+        except (OSError, ValueError):
+            return range(0)
+        return range(self._position, int(position)) if identity == self.identity else range(0)
 
     def position(self) -> int:
         """The position the next event gets: how many there were."""
@@ -370,6 +395,16 @@ def open_reader(path: Path) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     return connection
+
+
+def write_durably(path: Path, text: str) -> None:
+    """All of the text or the file as it was, whenever the power goes."""
+    fresh = path.with_suffix(".new")
+    with open(fresh, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
 
 
 def _lock(path: Path) -> IO[str]:

@@ -93,6 +93,9 @@ class Engine:
     def __init__(self, world: World, state: State, recent: Iterable[Message] = ()) -> None:
         self.state = state
         self.recent: deque[Message] = deque(recent, maxlen=RECENT_MOST)
+        self._items: list[Message] = []  # of the event being stepped
+        self._said: set[tuple[str, bytes]] | None = None
+        self._said_until = 0
         self.readings: list[list[Reading]] = []  # of each message of the last Messages event
         self._adopt(world)
 
@@ -209,6 +212,7 @@ class Engine:
     # ------------------------------------------------------------ messages
 
     def _messages(self, step: Step, event: Messages) -> None:
+        self._items, self._said, self._said_until = event.items, None, 0
         known = self._delivered_before(event)
         by_topic, received = self._by_topic, event.wall_ns - 1
         decoded = self.readings = []
@@ -304,7 +308,7 @@ class Engine:
         heard, subject = watch.heard, watch.subject(reading.component, self._make_subject)
         if reading.timed and not known and note_instant(heard, reading, watch.lateness_ns):
             self._note_skew(step, watch, reading)
-        known = known or self._said_before(heard, reading, message)
+        known = known or self._said_before(heard, reading, message, index)
         worth = assess(heard, reading, watch.lateness_ns, known)
         left_out = self._impossible(step, index, reading)
         if worth.quality is not Quality.GOOD or worth.shift_ns or left_out:
@@ -316,13 +320,21 @@ class Engine:
         values = {name: value for name, value in reading.values.items() if name not in left_out}
         self._judge(step, watch, subject, reading.component, values, worth.age_ns)
 
-    def _said_before(self, heard: Heard, reading: Reading, message: Message) -> bool:
+    def _said_before(self, heard: Heard, reading: Reading, message: Message, index: int) -> bool:
         """The very bytes of an instant we know: a device's retry, or a broker that does not flag its own."""
-        if not reading.timed or reading.measured_ns + heard.shift_ns > heard.newest_ns.get(
-            reading.component, 0
-        ):
+        newest = heard.newest_ns.get(reading.component, 0)
+        if not reading.timed or reading.measured_ns + heard.shift_ns > newest:
             return False
-        return any(old.payload == message.payload and old.topic == message.topic for old in self.recent)
+        return (message.topic, message.payload) in self._said_until_now(index)
+
+    def _said_until_now(self, index: int) -> set[tuple[str, bytes]]:
+        """What came before message `index`, earlier ones of its own event included; made once it is asked for."""
+        said = self._said
+        if said is None:
+            said = self._said = {(old.topic, old.payload) for old in self.recent}
+        said.update((one.topic, one.payload) for one in self._items[self._said_until : index])
+        self._said_until = index
+        return said
 
     def _mark(
         self, step: Step, index: int, reading: Reading, worth: Worth, left_out: tuple[str, ...] = ()

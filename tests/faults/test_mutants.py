@@ -22,7 +22,9 @@ def seen(verdict: Verdict, *names: str) -> bool:
     ("mutant", "names"),
     [("ack_first", ("lost",)), ("cursor_first", ("lost",)), ("no_memory", ("duplicate", "twice_raised"))],
 )
-def test_mutant_killed_at_random_is_found(make_rig: MakeRig, seed: int, mutant: str, names: tuple[str, ...]) -> None:
+def test_mutant_killed_at_random_is_found(
+    make_rig: MakeRig, seed: int, mutant: str, names: tuple[str, ...]
+) -> None:
     rig = make_rig(mutant)
     verdicts = []
     for attempt in range(TRIES):

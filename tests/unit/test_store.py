@@ -93,3 +93,36 @@ def test_trim_keeps_what_a_reader_has_not_passed(tmp_path):
     store.commit([Record(burst(1, b"a", b"b"), []), Record(burst(2, b"c", b"d"), [])])
     assert store.trim(3) == 1
     assert [logged.first for logged in store.read_log(0, 10)] == [2]
+
+
+def test_a_cut_off_log_is_noticed_at_the_next_start(tmp_path):
+    """One flipped bit silently truncates a write-ahead log; integrity_check then says ok."""
+    store = Store(tmp_path)
+    store.commit([Record(burst(1, b"a", b"b", b"c"), [])])
+    store.mark_high_water()
+    store.close()
+    db = sqlite3.connect(tmp_path / "lilong.db")
+    db.execute("DELETE FROM log")
+    db.commit()
+    db.close()
+    assert Store(tmp_path).lost() == range(0, 3)
+
+
+def test_nothing_is_lost_when_all_is_well_or_the_store_is_new(tmp_path):
+    store = Store(tmp_path / "old")
+    store.commit([Record(burst(1, b"a"), [])])
+    store.mark_high_water()
+    assert not store.lost()
+    store.commit([Record(burst(2, b"b"), [])])
+    assert not store.lost(), "the mark may lag"
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "high-water").write_text((tmp_path / "old" / "high-water").read_text())
+    assert not Store(tmp_path / "new").lost(), "another store's mark says nothing"
+
+
+def test_reopened_after_an_error_it_goes_on_where_the_disk_is(tmp_path):
+    store = Store(tmp_path)
+    store.commit([Record(burst(1, b"a"), [])])
+    store._position = 7  # believed, but never on the disk
+    store.reopen()
+    assert store.position() == 1 and store.commit([Record(Tick(2, 2), [])]) == 1

@@ -1,0 +1,118 @@
+"""The whole gateway in one process: starting, reloading, stopping, and starting again on what it left."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway import telemetry
+from gateway.adapters.store import StoreBusy
+from gateway.app import App, ConfigurationRefused
+from gateway.config import load
+from gateway.control import ControlError, ask
+from gateway.core.model import Tick
+
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "example"
+SETTINGS = """
+state: state
+directories: {devices: [builtin], rules: [builtin, rules], sites: [sites]}
+broker: {host: 127.0.0.1, port: 1, client_id: nobody-listens, subscribe: [site/#, application/#]}
+web: {listen: "127.0.0.1:%d"}
+channels: {inbox: {kind: inbox}, duty-robot: {kind: inbox}, street-hook: {kind: inbox}}
+"""
+RULE = """
+rules:
+  - id: too-warm
+    says: 柜内偏热
+    on: {scene: cabinet}
+    when: temperature_c
+    levels: {yellow: {above: %s}}
+    action: 到场查看
+    basis: {text: test, confidence: D}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A complete site whose broker does not answer."""
+    shutil.copytree(EXAMPLE / "sites", tmp_path / "sites")
+    channels = load(EXAMPLE / "lilong.yaml", "en").config.channels
+    listed = ", ".join(f"{name}: {{kind: inbox}}" for name in channels)
+    (tmp_path / "lilong.yaml").write_text(
+        SETTINGS.replace(
+            "inbox: {kind: inbox}, duty-robot: {kind: inbox}, street-hook: {kind: inbox}", listed
+        )
+        % 0
+    )
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "own.yaml").write_text(RULE % 35)
+    return tmp_path
+
+
+@pytest.fixture
+def start(folder):
+    apps = []
+
+    def started():
+        app = App(folder / "lilong.yaml", "en")
+        apps.append(app)
+        app.start()
+        return app
+
+    yield started
+    for app in apps:
+        app.stop()
+
+
+def limit_of(app):
+    return next(rule for rule in app.pipeline.engine.world.rules if rule.id == "too-warm").limits[0].above
+
+
+def test_a_reload_takes_good_files_whole(folder, start):
+    app = start()
+    (folder / "rules" / "own.yaml").write_text(RULE % 40)
+    assert app.reload() == [] and limit_of(app) == 40
+
+
+def test_a_bad_file_changes_nothing_and_every_mistake_is_said(folder, start):
+    app = start()
+    (folder / "rules" / "own.yaml").write_text(RULE % "hot" + "  - id: too-warm\n")
+    with telemetry.testing() as seen:
+        problems = app.reload()
+    assert limit_of(app) == 35 and not app.health().config_ok
+    assert len(problems) >= 2 and {Path(problem.file).name for problem in problems} == {"own.yaml"}
+    assert [said for said in seen if said.event == "reload_refused"]
+
+
+def test_the_command_line_reaches_it(folder, start):
+    app = start()
+    (folder / "rules" / "own.yaml").write_text(RULE % 41)
+    assert ask(app.config.state / "control", "reload") == [] and limit_of(app) == 41
+    with pytest.raises(ControlError):
+        ask(app.config.state / "control", "explode")
+
+
+def test_a_pack_broken_while_we_were_down_starts_with_the_rules_before(folder, start):
+    """A crash restart must not turn into an outage because somebody left a file half edited."""
+    app = start()
+    app.pipeline.submit(Tick).result(10)
+    app.stop()
+    (folder / "rules" / "own.yaml").write_text("rules: [")
+    app = start()
+    assert limit_of(app) == 35 and not app.health().config_ok
+
+
+def test_without_a_last_good_a_broken_pack_does_not_start(folder):
+    (folder / "rules" / "own.yaml").write_text("rules: [")
+    with pytest.raises(ConfigurationRefused) as refused:
+        App(folder / "lilong.yaml", "en")
+    assert refused.value.problems
+    (folder / "rules" / "own.yaml").write_text(RULE % 35)
+    App(folder / "lilong.yaml", "en").store.close()
+
+
+def test_a_second_gateway_on_the_same_state_refuses(folder, start):
+    app = start()
+    with pytest.raises(StoreBusy):
+        App(folder / "lilong.yaml", "en")
+    assert app.progressing()

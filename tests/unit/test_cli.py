@@ -1,0 +1,414 @@
+"""The command line as a person types it, right and wrong; what needs a running gateway is in integration/."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway import __version__, demo
+from gateway.adapters.store import Checkpoint, QuarantineRow, Record, Store
+from gateway.cli import main
+from gateway.config import load
+from gateway.control import SOCKET, Control
+from gateway.core.model import SECOND, Alert, AlertState, Case, Entry, Level, Stage, Tick
+from tests.unit.config_files import FILES, spoiled, write
+
+OPENED_NS = 1_793_620_800 * SECOND  # 2026-11-02 20:00 in Shanghai
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path)
+    (tmp_path / "hook-secret").write_text("s" * 32)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path):
+    """`lilong WORDS…` in that folder, in English unless asked otherwise."""
+
+    def runs(*words: str, lang: str = "C.UTF-8", stdin: bytes | None = None, config: bool = True) -> Result:
+        settings = {"LANG": lang, "LC_ALL": None, "LC_MESSAGES": None, "CREDENTIALS_DIRECTORY": None}
+        settings["LILONG_CONFIG"] = str(folder / "lilong.yaml") if config else None
+        return CliRunner().invoke(main, words, input=stdin, env=settings)
+
+    return runs
+
+
+def spoil(folder: Path, file: str, old: str, new: str) -> None:
+    write(folder, spoiled(file, old, new))
+
+
+# ---------------------------------------------------------------- help, and no file
+
+
+def test_version_and_help(run) -> None:
+    assert run("--version").output == f"lilong, version {__version__}\n"
+    told = run("-h").output
+    order = [told.index(f"\n  {word} ") for word in ("run", "check", "test", "cases", "quarantine", "demo")]
+    assert order == sorted(order), "in the order of a day's work"
+    assert "..." not in told, "a line that is cut off helps nobody"
+
+
+@pytest.mark.parametrize("group", [(), ("quarantine",)])
+def test_no_command_or_a_wrong_one_is_usage(run, group: tuple[str, ...]) -> None:
+    assert run(*group).exit_code == 2
+    assert "No such command 'foo'" in run(*group, "foo").output
+
+
+NEEDS_FILE = ["run", "check", "doctor", "reload", "test", "cases", "show", "decode a b"]
+NEEDS_FILE += ["quarantine list", "quarantine show 1", "quarantine replay 1"]
+
+
+@pytest.mark.parametrize("words", NEEDS_FILE)
+def test_without_a_file_it_says_where_it_looked_and_how_to_name_one(run, words: str) -> None:
+    ran = run(*words.split(), config=False)
+    assert ran.exit_code == 1
+    assert ran.output == (
+        "lilong: /etc/lilong/lilong.yaml: No such file or directory; "
+        "name your lilong.yaml with --config FILE or in LILONG_CONFIG\n"
+    )
+
+
+def test_a_folder_is_no_file_and_chinese_is_spoken(run, folder: Path) -> None:
+    assert "Is a directory" in run("check", "--config", str(folder)).output
+    assert "环境变量 LILONG_CONFIG" in run("check", "--config", str(folder / "x"), lang="zh_CN.UTF-8").output
+
+
+# ---------------------------------------------------------------- the files
+
+
+def test_check_counts_what_it_found(run) -> None:
+    ran = run("check")
+    assert (ran.exit_code, ran.output) == (0, "ok: models 2, rules 4, places 2, persons 1, devices 2\n")
+
+
+def test_check_tells_every_mistake_in_the_readers_language(run, folder: Path) -> None:
+    spoil(folder, "rules/all.yaml", "above: 75", "abov: 75")
+    ran = run("check")
+    assert ran.exit_code == 1 and ran.stdout == ""
+    assert re.search(r"rules/all\.yaml:8: .* did you mean above\?", ran.stderr)
+    assert "发现未知的键 abov" in run("check", lang="zh_CN.UTF-8").stderr
+
+
+def test_check_reminds_of_a_secret_that_is_not_there(run, folder: Path) -> None:
+    (folder / "hook-secret").unlink()
+    ran = run("check")
+    assert ran.exit_code == 0 and "secret file not readable" in ran.output
+
+
+def test_run_and_others_stop_at_a_mistake(run, folder: Path) -> None:
+    spoil(folder, "rules/all.yaml", "above: 75", "abov: 75")
+    for words in (["run"], ["test"], ["decode", "camera", "{}"]):
+        ran = run(*words)
+        assert ran.exit_code == 1 and "rules/all.yaml:8" in ran.stderr, words
+    assert not (folder / "state").exists()
+
+
+def test_run_refuses_a_second_one_on_the_same_store(run, folder: Path) -> None:
+    store = Store(folder / "state")
+    ran = run("run")
+    store.close()
+    assert ran.exit_code == 1 and "in use by another lilong" in ran.stderr
+
+
+def test_doctor_says_the_next_step(run, folder: Path) -> None:
+    spoil(folder, "lilong.yaml", "host: 127.0.0.1", "host: 127.0.0.1\n  port: 1")
+    (folder / "hook-secret").chmod(stat.S_IRUSR | stat.S_IROTH)
+    ran = run("doctor")
+    assert ran.exit_code == 1
+    assert "FAIL secrets" in ran.output and f"→ chmod 0640 {folder / 'hook-secret'}" in ran.output
+    assert "ok   config" in ran.output and "FAIL broker" in ran.output
+
+
+# ---------------------------------------------------------------- rules and models
+
+
+def test_test_plays_scenarios_and_decodes_examples(run) -> None:
+    ran = run("test")
+    assert ran.exit_code == 0 and ran.output.splitlines() == [
+        "ok   cabinet: example of line 12",
+        "ok   cabinet: example of line 14",
+        "ok   camera: example of line 9",
+        "ok   slot-hot: climbs",
+        "4 passed, 0 failed",
+    ]
+
+
+def test_test_picks_files_and_folders(run, folder: Path) -> None:
+    assert run("test", str(folder / "rules")).output.endswith("climbs\n1 passed, 0 failed\n")
+    assert run("test", str(folder / "devices/camera.yaml")).output.endswith("\n1 passed, 0 failed\n")
+    ran = run("test", str(folder / "sites"))
+    assert ran.exit_code == 1 and "no scenario or example" in ran.stderr
+    assert run("test", "no-such-file").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        (
+            "rules/all.yaml", "yellow @ 1m30s", "yellow @ 1m",
+            "FAIL slot-hot: climbs found [yellow @ 90s], expected [yellow @ 60s]",
+        ),
+        (
+            "devices/camera.yaml", "bag_on_floor: 1}", "bag_on_floor: 0}",
+            "FAIL camera: example of line 9 found [{bag_on_floor: 1.0}], expected [{bag_on_floor: 0}]",
+        ),
+        (
+            "devices/cabinet.yaml", "error: syntax", "error: type",
+            "FAIL cabinet: example of line 14 found [] and syntax, expected [] and type",
+        ),
+    ],
+)  # fmt: skip
+def test_what_fails_says_what_was_found(run, folder: Path, file: str, old: str, new: str, says: str) -> None:
+    spoil(folder, file, old, new)
+    ran = run("test")
+    assert ran.exit_code == 1 and says in ran.output.splitlines() and ", 1 failed" in ran.output
+
+
+def test_decode_shows_parts_units_and_instants(run) -> None:
+    payload = {"smoke": 0, "ts": OPENED_NS // 1_000_000, "slots": [{"no": 3, "t": 212}]}
+    ran = run("decode", "cabinet", json.dumps(payload))
+    assert ran.exit_code == 0 and ran.output.splitlines() == [
+        "device @ 2026-11-02 20:00:00: smoke=0",
+        "slot-3 @ 2026-11-02 20:00:00: slot_temperature_c=100",
+    ]
+
+
+def test_decode_takes_what_mosquitto_sub_gives(run) -> None:
+    assert run("decode", "camera", "-", stdin=b'{"bag": 1}\n').output == "device: bag_on_floor=1\n"
+    assert "refused: encoding: payload: no UTF-8" in run("decode", "camera", "-", stdin=b"\xff{}").output
+
+
+@pytest.mark.parametrize(
+    ("payload", "says"),
+    [
+        ('{"bag": "yes"}', "refused: type: bag: found 'yes', expected a number"),
+        ('{"bag": 7}', "refused: range: bag_on_floor: found 7, expected 0..1 1"),
+        ("x", "refused: syntax: payload: "),
+        ("", "refused: syntax: payload: "),
+    ],
+)
+def test_decode_says_what_is_refused_and_fails(run, payload: str, says: str) -> None:
+    ran = run("decode", "camera", payload)
+    assert ran.exit_code == 1 and says in ran.output
+
+
+def test_decode_keeps_what_is_sound(run) -> None:
+    ran = run("decode", "camera", '{"bag": 1, "tilt": "x"}')
+    assert ran.exit_code == 1 and "device: bag_on_floor=1\nrefused: type: tilt" in ran.output
+
+
+def test_decode_believes_whoever_a_caught_payload_says_it_is_but_not_on_a_devices_topic(
+    run, folder: Path
+) -> None:
+    spoil(folder, "devices/camera.yaml", "{kind: json}", "{kind: json, identity: id}")
+    payload = '{"id": "cam-77", "bag": 1}'
+    assert run("decode", "camera", payload).exit_code == 0
+    ran = run("decode", "cam-1", payload)
+    assert ran.exit_code == 1 and "refused: identity: payload: claims to be 'cam-77'" in ran.output
+
+
+def test_decode_names_the_models_there_are(run) -> None:
+    assert (
+        run("decode", "camra", "{}").output == "lilong: no model or device camra; models: cabinet, camera\n"
+    )
+
+
+# ---------------------------------------------------------------- what is in the store
+
+
+def fill(folder: Path, *, named: bool = True) -> None:
+    """Two cases, one of them closed; a refused payload with control characters in its topic."""
+    opened = Case(
+        id="01AAAA", alerts=("a1",), device="cab-1", component="slot-3", place="estate", rule="slot-hot",
+        level=Level.RED, stage=Stage.SENT, opened_ns=OPENED_NS, changed_ns=OPENED_NS, responsible="wang",
+    )  # fmt: skip
+    closed = msgspec.structs.replace(opened, id="01BBBB", alerts=(), stage=Stage.CLOSED, level=Level.YELLOW)
+    alert = Alert(
+        id="a1", rule="slot-hot", device="cab-1", component="slot-3", case="01AAAA", level=Level.RED,
+        worst=Level.RED, state=AlertState.FIRING, raised_ns=OPENED_NS, changed_ns=OPENED_NS,
+        quantity="slot_temperature_c", value=81.25, limit=75.0,
+    )  # fmt: skip
+    found = Entry(case="01AAAA", wall_ns=OPENED_NS, what="found")
+    told = Entry(case="01AAAA", wall_ns=OPENED_NS, what="escalated", person="wang")
+    refused = QuarantineRow(
+        0, "type", "", "site/\x1b[31mx", b'{"smoke": "\x1b"}', "smoke", "found a text", OPENED_NS
+    )
+    store = Store(folder / "state")
+    world = load(folder / "lilong.yaml", "en", environ={}).world if named else None
+    kept = Checkpoint(1, 1, 1, b"state", *([msgspec.msgpack.encode(world)] if world else []))
+    store.commit([Record(Tick(1, OPENED_NS), [opened, closed, alert, found, told])], kept)
+    store.save_cursor("influx", b"", [refused])
+    store.close()
+
+
+def test_cases_are_a_table_people_can_read(run, folder: Path) -> None:
+    fill(folder)
+    assert run("cases").output == (
+        "2026-11-02 20:00:00  red  等待接手  充电仓过热 · cab-1 · 3号仓  街道 · 小区  王经理  01AAAA\n"
+    )
+    lines = run("cases", "--all").output.splitlines()
+    assert [line.split()[2:4] for line in lines] == [["yellow", "已结案"], ["red", "等待接手"]]
+    assert lines[0].index("充电仓") == lines[1].index("充电仓") + 1, "已结案 is one character shorter"
+
+
+def test_cases_are_shown_by_their_ids_when_no_names_are_known(run, folder: Path) -> None:
+    fill(folder, named=False)
+    assert "slot-hot · cab-1 · 3号仓  estate  wang" in run("cases").output
+
+
+def test_cases_do_not_care_for_mistakes_in_the_files(run, folder: Path) -> None:
+    fill(folder)
+    spoil(folder, "rules/all.yaml", "above: 75", "abov: 75")
+    assert "王经理" in run("cases").output
+
+
+def test_show_tells_one_case_whole(run, folder: Path) -> None:
+    fill(folder)
+    assert run("show", "AAAA").output.splitlines() == [
+        "【红色报警】充电仓过热 · cab-1 · 3号仓",
+        "街道 · 小区",
+        "仓温度 81.2 ℃ 上限 75 ℃" if False else run("show", "01AAAA").output.splitlines()[2],
+        "等待接手",
+        "要做：断开该仓",
+        "11-02 20:00  系统发现问题",
+        "11-02 20:00  无人响应，上报 王经理",
+    ]
+    assert "已结案" in run("show").output, "left out: the newest"
+
+
+def test_show_of_no_case_or_of_two(run, folder: Path) -> None:
+    fill(folder)
+    assert run("show", "zzz").output == "lilong: no such case; see lilong cases --all\n"
+    assert run("show", "").exit_code == 0
+    store = Store(folder / "state")
+    store.close()
+
+
+def test_an_empty_list_says_so_beside_the_output(run, folder: Path) -> None:
+    Store(folder / "state").close()
+    for words, says in ((["cases"], "no open case\n"), (["quarantine", "list"], "nothing in quarantine\n")):
+        ran = run(*words)
+        assert (ran.exit_code, ran.stdout, ran.stderr) == (0, "", says)
+
+
+@pytest.mark.parametrize(
+    "words", ["cases", "show", "quarantine list", "quarantine show 1", "quarantine replay --all"]
+)
+def test_before_the_first_run_there_is_nothing_to_read(run, folder: Path, words: str) -> None:
+    ran = run(*words.split())
+    assert ran.exit_code == 1 and "nothing there yet; lilong run makes it" in ran.output
+    assert not (folder / "state").exists(), "looking makes nothing"
+
+
+def test_a_file_that_is_no_store_is_named(run, folder: Path) -> None:
+    (folder / "state").mkdir()
+    (folder / "state/lilong.db").write_bytes(b"x" * 5000)
+    ran = run("cases")
+    assert ran.exit_code == 1 and "file is not a database" in ran.output
+
+
+def test_quarantine_list_and_show_draw_nothing_on_the_terminal(run, folder: Path) -> None:
+    fill(folder)
+    listed = run("quarantine", "list").output
+    assert listed == "1  2026-11-02 20:00:00  type  site/?[31mx  smoke found a text\n"
+    assert run("quarantine", "list", "--code", "range").stdout == ""
+    shown = run("quarantine", "show", "1").output
+    assert r'payload   {"smoke": "\x1b"}' in shown and "received  2026-11-02 20:00:00" in shown
+    assert "\x1b" not in listed + shown
+
+
+def test_quarantine_show_of_what_is_not_there(run, folder: Path) -> None:
+    fill(folder)
+    ran = run("quarantine", "show", "7")
+    assert ran.exit_code == 1 and ran.output.startswith("lilong: 7 is not in quarantine")
+    assert run("quarantine", "show", "x").exit_code == 2
+
+
+# ---------------------------------------------------------------- what asks the running gateway
+
+
+@pytest.fixture
+def running(folder: Path):
+    """The control socket of a gateway, and what it was asked."""
+    asked: list[dict] = []
+    answers: dict[str, list[str]] = {"reload": [], "replay": []}
+
+    def answer(name: str):
+        def said(request) -> list[str]:
+            asked.append(dict(request))
+            return answers[name]
+
+        return said
+
+    (folder / "state").mkdir(exist_ok=True)
+    control = Control(folder / "state" / SOCKET, {name: answer(name) for name in answers})
+    control.start()
+    yield asked, answers
+    control.stop()
+
+
+def test_reload(run, running) -> None:
+    asked, answers = running
+    assert run("reload").output == "ok\n" and asked == [{"do": "reload"}]
+    answers["reload"].append("rules/all.yaml:8: no")
+    ran = run("reload")
+    assert (ran.exit_code, ran.stdout, ran.stderr) == (1, "nothing was changed\n", "rules/all.yaml:8: no\n")
+
+
+def test_replay(run, running, folder: Path) -> None:
+    asked, answers = running
+    fill(folder)
+    assert run("quarantine", "replay", "1", "2").output == "2 taken, 0 still refused\n"
+    assert run("quarantine", "replay", "--all").output == "1 taken, 0 still refused\n"
+    assert [request["ids"] for request in asked] == [[1, 2], [1]]
+    answers["replay"].append("1: type: found a text")
+    ran = run("quarantine", "replay", "1")
+    assert ran.exit_code == 1 and ran.output == "1: type: found a text\n0 taken, 1 still refused\n"
+
+
+def test_replay_of_nothing_is_usage(run, running) -> None:
+    ran = run("quarantine", "replay")
+    assert ran.exit_code == 2 and "or say --all" in ran.output
+
+
+def test_when_no_gateway_runs_it_is_said(run) -> None:
+    for words in (["reload"], ["quarantine", "replay", "1"]):
+        ran = run(*words)
+        assert ran.exit_code == 1 and ran.output.startswith("lilong: no lilong answers at "), words
+
+
+# ---------------------------------------------------------------- practice
+
+
+def test_simulate_hands_everything_on(run) -> None:
+    assert "publish a neighbourhood's day" in run("simulate", "--help").output
+    assert run("simulate", "play", "--no-such-option").exit_code == 2
+
+
+def test_demo_hands_its_options_on(run, monkeypatch, tmp_path: Path) -> None:
+    asked: list[tuple] = []
+    monkeypatch.setattr(demo, "run_demo", lambda *words, **more: asked.append((words, more)) or 3)
+    assert run("demo", config=False).exit_code == 3
+    run("demo", "--dir", str(tmp_path), "--keep", "--speed", "5", "--seed", "7", "--port", "9000")
+    assert asked == [
+        ((None,), {"keep": False, "speed": demo.SPEED, "seed": 1, "port": demo.PORT}),
+        ((tmp_path,), {"keep": True, "speed": 5.0, "seed": 7, "port": 9000}),
+    ]
+    assert run("demo", "--speed", "fast").exit_code == 2
+
+
+def test_the_helps_numbers_are_the_demos(run) -> None:
+    told = run("demo", "--help").output
+    assert f"faster than life; {demo.SPEED:g}" in told and f"{demo.PORT} or the next" in told
+
+
+def test_the_files_under_test_are_sound() -> None:
+    assert set(FILES) >= {"lilong.yaml", "devices/camera.yaml", "rules/all.yaml", "sites/site.yaml"}
