@@ -140,6 +140,9 @@ class Engine:
         self._armed: dict[tuple[str, str], int] = {}
         self._judges: dict[str, Judge] = {}
         self._rules: dict[tuple[str, str], list[Rule]] = {}
+        self._silences: dict[str, list[Rule]] = {}  # by scene
+        for rule in filter(is_silence, world.rules):
+            self._silences.setdefault(rule.scene, []).append(rule)
         self._by_topic: dict[str, Watch] = {}
         self._watches = {device.id: self._watch(device) for device in world.devices.values()}
         self._gone: list[Track] = []
@@ -154,7 +157,7 @@ class Engine:
         heard = self.state.heard.setdefault(device.id, Heard(self.state.at))
         watch = Watch(device, self.decoder.codec_of(device), int(model.lateness_s * SECOND), heard)
         watch.silence = [
-            rule for rule in self.world.rules if is_silence(rule) and applies(rule, device, model.scene)
+            rule for rule in self._silences.get(model.scene, ()) if applies(rule, device, model.scene)
         ]
         if watch.silence:
             self._push(heard.seen_at + _spans(watch.silence)[0], "silence", device.id)
