@@ -47,6 +47,7 @@ SWITCH_S = (
 )
 PROGRESS_S = 10.0  # a pipeline that has finished nothing for so long is stuck
 LOST_HINT = "the disk lost what it had promised to keep: check it, and what these messages were"
+TELLING_S = 2.0  # for the sendings under way at the end; one that takes longer is told again
 BEAT_S = 1.0  # how often the main thread looks whether all is well
 KEY_FILE = "link-key"
 FILTERS = "filters"  # what the broker's session was last subscribed to
@@ -162,9 +163,9 @@ class App:
         self.chores.stop()
         self.store.mark_high_water()
         self.web.stop()
+        self.notifier.stop(TELLING_S)  # before the pipeline, which then commits what became of the last ones
         self.pipeline.stop()  # before the network, which then sends the last acknowledgements
         self.subscriber.stop()
-        self.notifier.stop()
         self.forwarder.stop()
         self.store.close()
         telemetry.log("stopped")

@@ -100,7 +100,7 @@ def doctor(path: Path) -> None:
     findings = diagnose(loaded.config, loaded.problems, locale)
     for finding in findings:
         click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}")
-        if finding.hint and not finding.ok:
+        if finding.hint:
             click.echo(f"     → {finding.hint}")
     sys.exit(0 if all(finding.ok for finding in findings) else 1)
 
@@ -114,6 +114,27 @@ def reload(path: Path) -> None:
         click.echo(line, err=True)
     click.echo(_say("配置未更改", "nothing was changed") if said else "ok")
     sys.exit(1 if said else 0)
+
+
+@main.command("send-test")
+@click.argument("person")
+@config_option
+def send_test(person: str, path: Path) -> None:
+    """测试通知 · Send PERSON a message marked as a test, by every channel but the inbox."""
+    from time import time_ns
+
+    from gateway.tuning.drill import send_test as send
+
+    loaded = _loaded(path)
+    known = loaded.world.persons
+    if person not in known:
+        sys.exit(f"lilong: no person {person}; known: {', '.join(sorted(known))}")
+    answers = list(send(loaded.config, known[person], time_ns()))
+    for channel, answer in answers:
+        click.echo(f"{answer.told:9} {channel} {answer.detail}".rstrip())
+    if not answers:
+        click.echo(_say("除收件箱外没有通知渠道", "there is no channel but the inbox"))
+    sys.exit(0 if all(answer.told == "accepted" for _, answer in answers) else 1)
 
 
 @main.command()
@@ -182,7 +203,8 @@ def cases(path: Path, everything: bool) -> None:
     with closing(_store(path)) as db:
         query = "SELECT body FROM cases WHERE open OR ? ORDER BY id DESC LIMIT 200"
         found = [_value(body, Case) for (body,) in db.execute(query, (everything,))]
-        _table([_case_row(case, _judging(db)) for case in found])
+        world = _judging(db)
+    _table([_case_row(case, world) for case in found])
     if not found:
         click.echo(_say("没有未结案的事项", "no open case"), err=True)
 
@@ -406,8 +428,8 @@ def _picked(file: str, wanted: Iterable[Path]) -> bool:
 
 
 def _stdin() -> str:
-    """One payload, without the line end that mosquitto_sub adds."""
-    return sys.stdin.buffer.read(STDIN_BYTES_MOST).decode("utf-8", "surrogateescape").removesuffix("\n")
+    """One payload, as mosquitto_sub gives it."""
+    return sys.stdin.buffer.read(STDIN_BYTES_MOST).decode("utf-8", "surrogateescape")
 
 
 def _time(wall_ns: int, zone: str) -> str:

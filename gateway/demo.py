@@ -76,7 +76,7 @@ WELCOME = """
   接下来 what will happen (街道时间 street time):
 {programme}
 
-  在手机页点“我来处理”,就不再上报 press it on his phone, and nobody higher up is told.
+  在手机页点“我来处理”，就不再上报 press it on his phone, and nobody higher up is told.
   发给每个人的消息 every message to a person appears below. Ctrl-C 结束 ends everything.
 """
 

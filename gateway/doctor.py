@@ -80,7 +80,7 @@ def _guarded(name: str, t: Texts, check: Callable[[], list[Finding]]) -> list[Fi
     try:
         return check()
     except Exception as error:
-        detail = t("检查时出错:", "the check itself failed: ") + f"{type(error).__name__}: {error}"
+        detail = t("检查时出错：", "the check itself failed: ") + f"{type(error).__name__}: {error}"
         return [Finding(name, False, detail, t("请把这一行报告给维护者", "please report this line"))]
 
 
@@ -89,7 +89,7 @@ def _configuration(problems: Sequence[ConfigError], locale: str, t: Texts) -> Fi
         return Finding("config", True, t("配置没有错误", "no mistakes"))
     told = "\n".join(problem.text(locale) for problem in problems)
     return Finding(
-        "config", False, told, t("改好以上各行,再运行 lilong check", "put these right, then lilong check")
+        "config", False, told, t("改好以上各行，再运行 lilong check", "put these right, then lilong check")
     )
 
 
@@ -98,7 +98,7 @@ def _configuration(problems: Sequence[ConfigError], locale: str, t: Texts) -> Fi
 
 def _secrets(config: Config, t: Texts) -> list[Finding]:
     findings = [finding for path in secret_files(config) if (finding := _secret(path, t))]
-    return findings or [Finding("secrets", True, t("密钥文件都在,权限正确", "all there, and private"))]
+    return findings or [Finding("secrets", True, t("密钥文件都在，权限正确", "all there, and private"))]
 
 
 def secret_files(config: Config) -> list[Path]:
@@ -129,7 +129,7 @@ def _secret(path: Path, t: Texts) -> Finding | None:
         )
     if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
         detail = t(
-            f"{path} 权限过宽({status.st_mode & 0o777:o})",
+            f"{path} 权限过宽（{status.st_mode & 0o777:o}）",
             f"{path} is open to others ({status.st_mode & 0o777:o})",
         )
         return Finding("secrets", False, detail, f"chmod 0640 {path}")
@@ -142,7 +142,7 @@ def _secret(path: Path, t: Texts) -> Finding | None:
 def _disk(config: Config, t: Texts) -> list[Finding]:
     state = config.state
     if not state.is_dir():
-        detail = t(f"{state} 还不存在,首次运行时创建", f"{state} is not there yet; the first run makes it")
+        detail = t(f"{state} 还不存在，首次运行时创建", f"{state} is not there yet; the first run makes it")
         makes = os.access(_nearest_directory(state), os.W_OK)
         hint = "" if makes else f"install -d -m 0700 -o lilong -g lilong {state}"
         return [Finding("disk", makes, detail, hint)]
@@ -166,12 +166,12 @@ def _free(config: Config, t: Texts) -> Finding:
     free = _free_bytes(config.state)
     detail = t(f"可用 {free / 1e9:.1f} GB", f"{free / 1e9:.1f} GB free")
     if free < FREE_BYTES_LEAST:
-        hint = t("腾出空间,或调小 archive.keep_bytes", "make room, or lower archive.keep_bytes")
+        hint = t("腾出空间，或调小 archive.keep_bytes", "make room, or lower archive.keep_bytes")
         return Finding("disk", False, detail, hint)
     stored = sum(file.stat().st_size for file in config.archive.directory.glob("**/*") if file.is_file())
     lacking = config.archive.keep_bytes - stored - free
     if lacking > 0:
-        zh = f"归档上限 keep_bytes 比剩余空间多 {lacking / 1e9:.1f} GB,请调小"
+        zh = f"归档上限 keep_bytes 比剩余空间多 {lacking / 1e9:.1f} GB，请调小"
         return Finding(
             "disk",
             True,
@@ -200,7 +200,7 @@ def _fsync(directory: Path, t: Texts) -> Finding:
     detail = t(f"落盘一次 {span_s * 1e3:.1f} 毫秒", f"{span_s * 1e3:.1f} ms a sync")
     if span_s <= FSYNC_S_MOST:
         return Finding("disk", True, detail)
-    hint = t("磁盘太慢:换用固态硬盘,不要用 SD 卡", "the disk is too slow: use an SSD, not an SD card")
+    hint = t("磁盘太慢：换用固态硬盘，不要用 SD 卡", "the disk is too slow: use an SSD, not an SD card")
     return Finding("disk", False, detail, hint)
 
 
@@ -226,9 +226,9 @@ class ClockWatch:
 def _clock(watch: ClockWatch, t: Texts) -> Finding:
     now = datetime.now(UTC)
     installed = datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC)
-    enable = t("启用校时:timedatectl set-ntp true", "let it be set: timedatectl set-ntp true")
+    enable = t("启用校时：timedatectl set-ntp true", "let it be set: timedatectl set-ntp true")
     if now < installed or now.year > installed.year + 30:
-        detail = t(f"时钟是 {now:%Y-%m-%d},不可信", f"the clock says {now:%Y-%m-%d}, which cannot be")
+        detail = t(f"时钟是 {now:%Y-%m-%d}，不可信", f"the clock says {now:%Y-%m-%d}, which cannot be")
         return Finding("clock", False, detail, enable)
     if abs(step := watch.step_s()) > STEP_S_MOST:
         detail = t(f"检查期间时钟跳变 {step:+.1f} 秒", f"the clock was set by {step:+.1f} s while we looked")
@@ -284,7 +284,7 @@ def _broker(config: BrokerConfig, t: Texts) -> Finding:
         detail = t(f"{where} 拒绝订阅 ", f"{where} refuses to subscribe ") + ", ".join(refused)
         hint = t("在代理的 ACL 中给该用户读取权限", "grant this user read access in the broker's ACL")
         return Finding("broker", False, detail, hint)
-    detail = t(f"{where} 已连接,订阅被接受", f"{where} connected, subscriptions granted")
+    detail = t(f"{where} 已连接，订阅被接受", f"{where} connected, subscriptions granted")
     if days is not None and days < CERTIFICATE_DAYS_LEAST:
         return Finding(
             "broker", True, detail, t(f"代理证书 {days} 天后到期", f"its certificate ends in {days} days")
@@ -303,7 +303,7 @@ def _broker_hint(reason: str, config: BrokerConfig, t: Texts) -> str:
             "核对 broker.ca_file、端口与证书域名",
             "check broker.ca_file, the port, and the certificate's name",
         )
-    return t("代理在运行吗?主机与端口对吗?", "is the broker running? are host and port right?")
+    return t("代理在运行吗？主机与端口对吗？", "is the broker running? are host and port right?")
 
 
 class _Visit:
@@ -377,7 +377,7 @@ def _first_line(file: Path | None) -> str | None:
 def _database(config: InfluxConfig | None, watch: ClockWatch, t: Texts) -> Finding:
     """Asks the write API to take a comment: it checks token, organisation and bucket, and stores nothing."""
     if config is None:
-        return Finding("database", True, t("未配置数据库,只写归档", "none configured: the archive alone"))
+        return Finding("database", True, t("未配置数据库，只写归档", "none configured: the archive alone"))
     origin = Origin.parse(config.url)
     base = urlsplit(config.url).path.rstrip("/")
     query = f"org={quote(config.org, safe='')}&bucket={quote(config.bucket, safe='')}&precision=ns"
@@ -386,7 +386,7 @@ def _database(config: InfluxConfig | None, watch: ClockWatch, t: Texts) -> Findi
         try:
             reply = site.post(f"{base}/api/v2/write?{query}", b"# lilong doctor\n", headers)
         except (Unreachable, Unanswered) as error:
-            hint = t("数据库在运行吗?influx.url 对吗?", "is it running? is influx.url right?")
+            hint = t("数据库在运行吗？influx.url 对吗？", "is it running? is influx.url right?")
             return Finding("database", False, f"{config.url}: {error}", hint)
     watch.compare(reply.headers.get("date", ""))
     return _database_answer(config, reply.status, reply.body, t)
@@ -402,9 +402,9 @@ def _database_answer(config: InfluxConfig, status: int, body: bytes, t: Texts) -
             "database", True, t(f"{config.url} 可写入 {config.bucket}", f"{config.url} takes {config.bucket}")
         )
     hints = {
-        401: t("令牌无效:核对 influx.token_file", "the token is not known: check influx.token_file"),
+        401: t("令牌无效：核对 influx.token_file", "the token is not known: check influx.token_file"),
         403: t("令牌没有写入该桶的权限", "the token may not write this bucket"),
-        404: t("没有这个组织或桶,先建好", "no such organisation or bucket: create it"),
+        404: t("没有这个组织或桶，先建好", "no such organisation or bucket: create it"),
     }
     hint = hints.get(status, t("看数据库自己的日志", "see the database's own log"))
     return Finding("database", False, f"{detail} {said}".rstrip(), hint)

@@ -173,7 +173,19 @@ class Pipeline:
                 self._one_by_one(work)
             else:
                 self._announce(work, done)
+        self._finish()
         self._save_last()
+
+    def _finish(self) -> None:
+        """What channels and people have answered by now counts; messages in the queue come again."""
+        with self._news:
+            asked: Work = [found for found in self._queue if isinstance(found, _Asked)]
+            self._queue.clear()
+        if asked:
+            try:
+                self._announce(asked, self._decide(asked))
+            except Exception as error:
+                telemetry.log("event_failed", "error", error=error)
 
     def _take(self) -> Work:
         """The next stretch of the queue; waits for one, or until time alone may change something."""

@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.adapters import http
 from gateway.channels.base import Answer, Secret, Setup, cut, detail, pause_s
-from gateway.core.model import Level, Notification, Told
+from gateway.core.model import Kind, Level, Notification, Told
 
 SETTINGS = frozenset({"url"})  # only for a relay that speaks the same
 SECRETS = frozenset({"key_file"})
@@ -45,6 +45,7 @@ USERID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 EVERYBODY = "@all"
 COLOURS = {Level.YELLOW: "comment", Level.ORANGE: "warning", Level.RED: "warning"}
 SIGNS = {Level.YELLOW: "🟡", Level.ORANGE: "🟠", Level.RED: "🔴"}
+GOOD_SIGN, GOOD_COLOUR = "🟢", "info"  # never red in front of 已恢复正常
 # What a device's name could use to draw links, mention the whole group or change the layout.
 _MARKUP = str.maketrans({"<": "＜", ">": "＞", "[": "［", "]": "］", "`": "｀", "*": "＊", "#": "＃"})
 
@@ -154,17 +155,21 @@ def compose(notification: Notification, text: str, link: str) -> dict[str, Any]:
 
 
 def _text(notification: Notification, text: str, link: str, mention: dict[str, list[str]]) -> dict[str, Any]:
-    head = f"{SIGNS[notification.level]} {_title(notification)}"
+    head = f"{_sign(notification)} {_title(notification)}"
     body = _fit(head, plain(text), link, TEXT_BYTES_MOST)
     return {"msgtype": "text", "text": {"content": body, **mention}}
 
 
 def _markdown(notification: Notification, text: str, link: str, userid: str) -> dict[str, Any]:
-    colour = COLOURS[notification.level]
-    head = f'{SIGNS[notification.level]} **<font color="{colour}">{_title(notification)}</font>**'
+    colour = GOOD_COLOUR if notification.kind is Kind.CLEARED else COLOURS[notification.level]
+    head = f'{_sign(notification)} **<font color="{colour}">{_title(notification)}</font>**'
     foot = f"[打开处置单]({link})" + (f" <@{userid}>" if userid else "")
     body = _fit(head, plain(text), foot, MARKDOWN_BYTES_MOST)
     return {"msgtype": "markdown", "markdown": {"content": body}}
+
+
+def _sign(notification: Notification) -> str:
+    return GOOD_SIGN if notification.kind is Kind.CLEARED else SIGNS[notification.level]
 
 
 def _title(notification: Notification) -> str:

@@ -86,7 +86,7 @@ class Caseload:
         )  # fmt: skip
         track.alert = alert.id
         self._keep_alert(step, alert)
-        self._enter(step, case, level.word, note=texts.situation(alert, rule, self.world))
+        self._enter(step, case, level.word, note=texts.situation(alert, self.world, step.wall_ns))
         news = not self._standing(case)  # it had cleared, or is new: the telling begins again
         rises = not news and level > case.level
         level = level if news else max(level, case.level)
@@ -109,7 +109,7 @@ class Caseload:
         case = self.state.cases.get(alert.case)
         if case is None:
             return
-        self._enter(step, case, level.word, note=texts.situation(alert, rule, self.world))
+        self._enter(step, case, level.word, note=texts.situation(alert, self.world, step.wall_ns))
         if level > case.level:
             self._climb_anew(step, replace(case, level=level), Kind.RISEN)
 
@@ -317,7 +317,7 @@ class Caseload:
             id=self._id(step), case=case.id, alert=alert.id, kind=kind, level=alert.level, person=person,
             channel=channel, address=address,
             title=texts.title(kind, alert.level, rule, device, alert.component),
-            text=texts.body(kind, alert, rule, device, self.world),
+            text=texts.body(kind, alert, rule, case, self.world, step.wall_ns),
             created_ns=step.wall_ns, due_at=step.at,
         )  # fmt: skip
         self.state.notifications[told.id] = told

@@ -331,7 +331,7 @@ class Engine:
         return (message.topic, message.payload) in self._said_until_now(index)
 
     def _said_until_now(self, index: int) -> set[tuple[str, bytes]]:
-        """What came before message `index`, earlier ones of its own event included; made once it is asked for."""
+        """What came before message `index`, also in its own event; made once somebody asks."""
         said = self._said
         if said is None:
             said = self._said = {(old.topic, old.payload) for old in self.recent}

@@ -17,12 +17,12 @@ def ancestors(world: World, place: str) -> Iterator[Place]:
 
 
 def whereabouts(world: World, place: str) -> str:
-    """The way to a place from the street down, as people say it: "枫林路街道 · 宛南居委 · 向阳小区".
+    """The place, then the way to it from the street down: "充电区（枫林路街道 · 宛南居委 · 向阳小区）".
 
     Whoever is told knows the city and the district.
     """
-    known = ("city", "district")
-    return " · ".join(p.says for p in reversed(list(ancestors(world, place))) if p.kind not in known)
+    here, *around = [p.says for p in ancestors(world, place) if p.kind not in ("city", "district")] or [place]
+    return f"{here}（{' · '.join(reversed(around))}）" if around else here
 
 
 def windows_of(world: World, place: str, name: str) -> tuple[str, ...] | None:

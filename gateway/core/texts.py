@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from gateway.core.calendars import local
-from gateway.core.model import Alert, Device, Kind, Level, Rule, World
+from gateway.core.cases import UNANSWERED
+from gateway.core.model import SECOND, Alert, AlertState, Case, Device, Kind, Level, Rule, World
 from gateway.core.places import whereabouts
 from gateway.core.units import QUANTITIES, shown
 
 LEVELS = {Level.YELLOW: "黄色提示", Level.ORANGE: "橙色预警", Level.RED: "红色报警"}
 COMPONENTS = {"slot": "号仓", "door": "号门", "channel": "号通道"}
-KINDS = {
-    Kind.RAISED: "",
-    Kind.RISEN: "升级为",
-    Kind.ESCALATED: "无人响应，上报：",
-    Kind.BOUNCED: "未恢复，退回处理：",
-    Kind.CLEARED: "已恢复正常：",
+KINDS = {  # the level stands first, since a locked screen shows little more; good news has none
+    Kind.RAISED: "{level}",
+    Kind.RISEN: "升级为{level}",
+    Kind.ESCALATED: "{level}，无人响应",
+    Kind.BOUNCED: "{level}，仍未恢复",
+    Kind.CLEARED: "已恢复正常",
 }
 HINT = "筛查提示，不是法定鉴定结论。"
 
@@ -31,33 +32,57 @@ def subject_name(device: Device, component: str) -> str:
 
 
 def title(kind: Kind, level: Level, rule: Rule, device: Device, component: str) -> str:
-    return f"【{KINDS[kind]}{LEVELS[level]}】{rule.says} · {subject_name(device, component)}"
+    head = KINDS[kind].format(level=LEVELS[level])
+    return f"【{head}】{rule.says} · {subject_name(device, component)}"
 
 
-def body(kind: Kind, alert: Alert, rule: Rule, device: Device, world: World) -> str:
+def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns: int) -> str:
     """The text of one notification, without the link."""
-    lines = [f"位置：{whereabouts(world, device.at)}", f"情况：{situation(alert, rule, world)}"]
+    lines = [f"位置：{whereabouts(world, case.place)}", f"情况：{situation(alert, world, now_ns)}"]
     if kind is Kind.CLEARED:
-        return "\n".join([*lines, "传感器已恢复正常。现场处理完请点“已处理”。"])
+        return "\n".join([*lines, "要做：到现场确认，处理完请点“已处理”。"])
     lines.append(f"要做：{rule.action}")
     if kind is Kind.BOUNCED:
-        lines.append("您已报完成，但传感器仍显示异常，请再到现场查看。")
-    elif rule.respond_within_s:
-        lines.append(f"请在 {span(rule.respond_within_s)}内响应。")
+        lines.append("您已报处理完成，但传感器仍显示异常，请再到现场查看。")
+    elif case.stage in UNANSWERED and rule.respond_within_s:
+        lines.append(f"时限：{deadline(rule.respond_within_s, case.opened_ns, world.timezone, now_ns)}")
+    if kind is Kind.ESCALATED and case.responsible in world.persons:
+        lines.append(f"此前已通知{world.persons[case.responsible].says}，尚无响应。")
     return "\n".join([*lines, HINT])
 
 
-def situation(alert: Alert, rule: Rule, world: World) -> str:
+def situation(alert: Alert, world: World, now_ns: int) -> str:
     """The number, its limit and since when: "仓温度 81.2 ℃（限 75 ℃），14:05 起"."""
-    since = local(alert.raised_ns, world.timezone).strftime("%m-%d %H:%M")
+    since = clock(alert.raised_ns, world.timezone, now_ns)
+    if alert.state is AlertState.CLEARED:
+        return f"{_found(alert)}，{since} 至 {clock(alert.changed_ns, world.timezone, now_ns)} 异常"
+    return f"{_found(alert)}，{since} {'发现' if alert.value is None else '起'}"
+
+
+def _found(alert: Alert) -> str:
+    cleared = alert.state is AlertState.CLEARED
     if alert.value is None:
-        return f"{rule.says}，{since} 起没有数据"
+        return "数据已恢复" if cleared else "没有数据"
     quantity = QUANTITIES[alert.quantity]
     if quantity.unit == "1":
-        return f"{quantity.says}，{since} 起"
-    found = f"{quantity.says} {shown(alert.quantity, alert.value)}"
+        return f"{quantity.says}已解除" if cleared else quantity.says
     limit = f"（限 {shown(alert.quantity, alert.limit)}）" if alert.limit is not None else ""
-    return f"{found}{limit}，{since} 起"
+    return f"{quantity.says} {shown(alert.quantity, alert.value)}{limit}"
+
+
+def deadline(within_s: float, opened_ns: int, zone: str, now_ns: int) -> str:
+    """By when, on the clock: whoever is woken does not know since when the span counts."""
+    due_ns = opened_ns + int(within_s * SECOND)
+    if due_ns <= now_ns:
+        return f"{clock(due_ns, zone, now_ns)} 已过，请马上响应"
+    whole = f"（{span(within_s)}内）" if opened_ns == now_ns else ""
+    return f"{clock(due_ns, zone, now_ns)} 前响应{whole}"
+
+
+def clock(wall_ns: int, zone: str, now_ns: int) -> str:
+    """14:05, with the date when it was another day."""
+    then, now = local(wall_ns, zone), local(now_ns, zone)
+    return then.strftime("%H:%M") if then.date() == now.date() else then.strftime("%m-%d %H:%M")
 
 
 def span(seconds: float) -> str:

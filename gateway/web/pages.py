@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
-from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Level, Notification, Rule, Stage, World
+from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Stage, World
 from gateway.core.places import ancestors
-from gateway.core.texts import component_name, span
+from gateway.core.texts import HINT, clock, component_name, span
 from gateway.core.units import QUANTITIES, shown
 from gateway.links import VALID_S, Grant, Links, Purpose
 from gateway.web import rows, words
@@ -91,7 +91,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         value=_value(alert),
         quantity=_quantity(alert),
         limit=_limit(alert, rule),
-        since=words.clock(case.opened_ns, world.timezone, now_ns),
+        since=clock(case.opened_ns, world.timezone, now_ns),
         lasted=words.ago(until_ns - case.opened_ns),
         action=rule.action if rule else "",
         respond=span(rule.respond_within_s) if rule and rule.respond_within_s else "",
@@ -152,7 +152,7 @@ def overdue(case: Case, rule: Rule | None, now_ns: int) -> str:
 def _respond_by(case: Case, rule: Rule | None, world: World, now_ns: int) -> str:
     if rule is None or not rule.respond_within_s:
         return ""
-    return words.clock(case.opened_ns + int(rule.respond_within_s * SECOND), world.timezone, now_ns)
+    return clock(case.opened_ns + int(rule.respond_within_s * SECOND), world.timezone, now_ns)
 
 
 def _model(world: World, device: str) -> str:
@@ -168,7 +168,7 @@ def _value(alert: Alert | None) -> str:
     if alert.value is None:
         return "没有数据" if alert.state == "firing" else "数据已恢复"
     if is_state(alert.quantity):
-        return "是" if alert.value else "否"
+        return "已解除" if alert.state == "cleared" else "检测到"
     return rounded(alert.quantity, alert.value) if alert.quantity in QUANTITIES else f"{alert.value:g}"
 
 
@@ -191,12 +191,13 @@ def is_state(quantity: str) -> bool:
 
 def _line(entry: Entry, world: World, now_ns: int) -> Line:
     said = words.ENTRIES.get(entry.what, words.Said(entry.what, ""))
-    text = said.zh.replace("{who}", person_name(world, entry.person)).replace("{note}", entry.note)
+    text = said.zh.replace("{who}", person_name(world, entry.person))
+    said_note = words.ROLES.get(entry.note, entry.note)
     return Line(
-        at=words.clock(entry.wall_ns, world.timezone, now_ns),
-        text=text,
+        at=clock(entry.wall_ns, world.timezone, now_ns),
+        text=text.replace("{note}", said_note),
         en=said.en,
-        note="" if entry.what in words.NOTE_IS_SAID else entry.note,
+        note="" if entry.what in words.NOTE_IS_SAID else words.unbroken(entry.note),
         css=entry.what,
     )
 
@@ -281,7 +282,7 @@ def _received(
     alive = grant.expires_s * SECOND > now_ns
     return Bubble(
         key=one.id,
-        at=words.clock(one.created_ns, world.timezone, now_ns),
+        at=clock(one.created_ns, world.timezone, now_ns),
         mine=False,
         title=one.title,
         text=one.text,
@@ -318,7 +319,7 @@ def _sent(entry: Entry, case: Case, world: World, now_ns: int) -> Bubble:
     rule = find_rule(world, case.rule)
     return Bubble(
         key=f"{entry.case}-{entry.wall_ns}",
-        at=words.clock(entry.wall_ns, world.timezone, now_ns),
+        at=clock(entry.wall_ns, world.timezone, now_ns),
         mine=True,
         title=rule.says if rule else "",
         text=DEEDS[entry.what] + note,
@@ -358,10 +359,11 @@ class Pill:
 class Console:
     open: Sequence[Row]
     open_count: int
-    worst: Mapping[str, int]  # level word -> how many open
+    counts: Sequence[tuple[words.Badge, int]]  # open cases of each level, the worst first
     overdue_count: int
     ended: Sequence[Row]
     pills: Sequence[Pill]
+    troubles: Sequence[words.Said]
     inboxes: Sequence[tuple[str, str]]  # person, name
     clock: str
 
@@ -372,17 +374,18 @@ def view_console(
     rules = {rule.id: rule for rule in world.rules}
     found = rows.open_cases(db)
     listed = [_row(case, rules.get(case.rule), world, now_ns) for case in found]
-    counts = {level.word: sum(case.level is level for case in found) for level in sorted(Level, reverse=True)}
+    counts = rows.count_open(db)
     persons = [one for one in world.persons.values() if inboxes & set(one.reach)] if inboxes else []
     return Console(
         open=listed,
-        open_count=rows.count_open(db),
-        worst=counts,
+        open_count=sum(counts.values()),
+        counts=[(words.Badge.of(level), count) for level, count in counts.items()],
         overdue_count=sum(bool(row.overdue) for row in listed),
         ended=[_row(case, rules.get(case.rule), world, now_ns) for case in rows.ended_cases(db)],
         pills=pills(health, now_ns),
+        troubles=troubles(health),
         inboxes=[(one.id, one.says) for one in persons or (world.persons.values() if inboxes else ())],
-        clock=words.clock(now_ns, world.timezone, now_ns),
+        clock=clock(now_ns, world.timezone, now_ns),
     )
 
 
@@ -396,7 +399,7 @@ def _row(case: Case, rule: Rule | None, world: World, now_ns: int) -> Row:
         place=" · ".join(near_places(world, case.place)),
         who=person_name(world, case.handled_by or case.acknowledged_by or case.responsible),
         stage=words.STAGES[case.stage],
-        since=words.clock(case.opened_ns, world.timezone, now_ns),
+        since=clock(case.opened_ns, world.timezone, now_ns),
         lasted=words.ago(until_ns - case.opened_ns),
         overdue=overdue(case, rule, now_ns),
     )
@@ -414,6 +417,17 @@ def pills(health: Health, now_ns: int) -> list[Pill]:
         Pill("待入库", "backlog", f"{health.backlog:,}", "plain"),
         Pill("最近消息", "latest", f"{words.ago(now_ns - last)}前" if last else "尚无", "plain"),
     ]
+
+
+def troubles(health: Health) -> list[words.Said]:
+    """What a failing part of ours means for whoever relies on this screen."""
+    well = {
+        "progressing": health.progressing,
+        "broker": health.broker,
+        "store": health.store_writable,
+        "database": health.database is not False,
+    }
+    return [words.TROUBLES[part] for part, good in well.items() if not good]
 
 
 def _well(good: bool, yes: str, no: str) -> tuple[str, str]:

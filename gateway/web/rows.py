@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.core.model import Alert, Case, Entry, Notification
+from gateway.core.model import Alert, Case, Entry, Level, Notification
 
 T = TypeVar("T")
 OPEN_MOST = 200  # more on one screen helps nobody; the count above the list is the true one
@@ -28,8 +28,10 @@ def open_cases(db: sqlite3.Connection) -> list[Case]:
     )
 
 
-def count_open(db: sqlite3.Connection) -> int:
-    return int(db.execute("SELECT count(*) FROM cases WHERE open = 1").fetchone()[0])
+def count_open(db: sqlite3.Connection) -> dict[Level, int]:
+    """How many of each level, the worst first."""
+    query = "SELECT level, count(*) FROM cases WHERE open = 1 GROUP BY level ORDER BY level DESC"
+    return {Level(level): count for level, count in db.execute(query)}
 
 
 def ended_cases(db: sqlite3.Connection, most: int = 12) -> list[Case]:

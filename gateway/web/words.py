@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.core.calendars import local
 from gateway.core.model import SECOND, Level, Stage
 from gateway.core.texts import LEVELS
 
@@ -45,11 +45,27 @@ ENTRIES: Mapping[str, Said] = {
     "handled": Said("{who} 报告处理完成", "reported done"),
     "bounced": Said("传感器仍异常，退回 {who}", "still bad"),
     "cleared": Said("传感器恢复正常", "sensor normal again"),
+    "rule_gone": Said("规则或设备已从配置中移除：{note}", "rule or device removed"),
     "verified": Said("传感器核验通过", "sensor agrees"),
     "closed": Said("结案", "closed"),
     "false": Said("{who} 判为误报", "false alarm"),
 }
-NOTE_IS_SAID = frozenset({"post_empty"})  # their words are in the sentence already
+NOTE_IS_SAID = frozenset({"post_empty", "rule_gone"})  # their words are in the sentence already
+
+TROUBLES: Mapping[str, Said] = {
+    "progressing": Said(
+        "网关停滞：报警可能发不出去。请巡查重点部位，并联系网关管理员。", "alerts may not go out"
+    ),
+    "broker": Said(
+        "收不到传感器消息：新情况不会出现在这里。请巡查重点部位，并联系网关管理员。", "no sensor is heard"
+    ),
+    "store": Said(
+        "磁盘写不进：新情况不会出现在这里。请巡查重点部位，并联系网关管理员。", "nothing can be kept"
+    ),
+    "database": Said(
+        "数据库连不上：报警不受影响，数据先存在本机，恢复后自动补写。", "alerts are not affected"
+    ),
+}
 
 REASONS: Mapping[str, str] = {
     "sensor": "传感器误动作",
@@ -58,6 +74,7 @@ REASONS: Mapping[str, str] = {
     "repeat": "同一件事重复上报",
     "other": "其他原因",
 }
+ROLES: Mapping[str, str] = {"property": "物业", "committee": "居委", "street": "街道"}  # others by their id
 
 # Stage -> how many of the steps 发现 · 通知 · 接手 · 处理 · 核验 are behind us.
 STEPS = ("发现", "通知", "接手", "处理", "核验")
@@ -87,12 +104,6 @@ class Badge:
         return cls(level.word, SIGNS[level], LEVELS[level], LEVELS_EN[level])
 
 
-def clock(wall_ns: int, zone: str, now_ns: int) -> str:
-    """14:05, with the date when it was another day."""
-    then, now = local(wall_ns, zone), local(now_ns, zone)
-    return then.strftime("%H:%M") if then.date() == now.date() else then.strftime("%m-%d %H:%M")
-
-
 def ago(span_ns: int) -> str:
     """A span as people say it, in its largest unit: 8 秒, 12 分钟, 3 小时, 2 天."""
     seconds = max(span_ns, 0) // SECOND
@@ -100,3 +111,8 @@ def ago(span_ns: int) -> str:
         if seconds >= size:
             return f"{seconds // size} {word}"
     return f"{seconds} 秒"
+
+
+def unbroken(text: str) -> str:
+    """Keeps a number and its unit on one line."""
+    return re.sub(r"(?<=\d) (?=\S)", "\N{NO-BREAK SPACE}", text)

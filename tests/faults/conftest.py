@@ -26,8 +26,8 @@ def make_rig(tmp_path: Path, influx: Influx) -> Iterator[MakeRig]:
     """Rigs are taken down at the test's end; see Gateway for `mutant` and Broker for `saving`."""
     with ExitStack() as later:
 
-        def make(mutant: str = "", saving: bool = False) -> Rig:
-            folder = tmp_path / f"{tmp_path.name}-{mutant or 'rig'}"  # names the bucket too
+        def make(mutant: str = "", attempt: int = 0, saving: bool = False) -> Rig:
+            folder = tmp_path / f"{tmp_path.name}-{attempt}"  # names the bucket too
             folder.mkdir()
             return later.enter_context(Rig(folder, influx, mutant, saving))
 

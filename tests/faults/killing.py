@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import threading
 
-from tests.faults.checker import Verdict
+from tests.faults.checker import SETTLE_S, Verdict
 from tests.faults.rig import Rig
 from tests.faults.street import Script
 
 BURST_S = 0.5  # about what a thousand messages take on a busy machine
 
 
-def killed_at_random(rig: Rig, script: Script, kills: int) -> Verdict:
+def killed_at_random(rig: Rig, script: Script, kills: int, patience_s: float = SETTLE_S) -> Verdict:
     """The devices never wait: each kill falls into a burst, or into the start after the kill before."""
     lots, pause = random.Random(script.seed), threading.Event()
     rig.gateway.start()
@@ -24,10 +24,12 @@ def killed_at_random(rig: Rig, script: Script, kills: int) -> Verdict:
         rig.gateway.revive(ready=lots.random() < 0.8)
     rig.gateway.until_ready()
     rig.fleet.play(script, script.left)
-    return rig.checker(script).judged()
+    return rig.checker(script).judged(patience_s)
 
 
-def killed_while_nobody_listens(rig: Rig, script: Script, kills: int) -> Verdict:
+def killed_while_nobody_listens(
+    rig: Rig, script: Script, kills: int, patience_s: float = SETTLE_S
+) -> Verdict:
     """Alerts are raised while the webhook refuses, and wait in the outbox while the gateway is killed."""
     rig.hook.status = 503
     rig.gateway.start()
@@ -36,4 +38,4 @@ def killed_while_nobody_listens(rig: Rig, script: Script, kills: int) -> Verdict
         rig.gateway.kill()
         rig.gateway.revive()
     rig.hook.status = 200
-    return rig.checker(script).judged()
+    return rig.checker(script).judged(patience_s)

@@ -15,7 +15,7 @@ from gateway.adapters.store import Record, Store
 from gateway.cli import main as lilong
 from gateway.core import engine
 from gateway.core.model import Notification
-from gateway.forwarder import Lane
+from gateway.notifier import StoreLedger
 from gateway.pipeline import Pipeline
 
 
@@ -51,32 +51,18 @@ def outbox_apart() -> None:
     def always_due(self: Any, notification: Notification) -> bool:
         return True
 
-    from gateway.notifier import StoreLedger
-
     Store.commit = without_outbox  # type: ignore[method-assign]
     StoreLedger.still_due = always_due  # type: ignore[method-assign]
 
 
 def no_memory() -> None:
     """Takes every second delivery for news."""
-    engine.Engine._delivered_before = lambda self, event: set()  # type: ignore[method-assign]
-    engine.Engine._said_before = lambda self, heard, reading, message: False  # type: ignore[method-assign]
-
-
-def cursor_first() -> None:
-    """Counts a batch as forwarded before the database has it."""
-    deliver = Lane._deliver
-
-    def hasty(self: Lane, batch: Any) -> None:
-        self.owed = self.owed.done(batch.first, batch.end)
-        self._held = None
-        deliver(self, batch)
-
-    Lane._deliver = hasty  # type: ignore[method-assign]
+    engine.Engine._delivered_before = lambda self, *rest: set()  # type: ignore[method-assign]
+    engine.Engine._said_before = lambda self, *rest: False  # type: ignore[method-assign]
 
 
 MUTANTS: dict[str, Callable[[], None]] = {
-    plant.__name__: plant for plant in (ack_first, outbox_apart, no_memory, cursor_first)
+    plant.__name__: plant for plant in (ack_first, outbox_apart, no_memory)
 }
 
 

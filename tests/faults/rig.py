@@ -1,4 +1,4 @@
-"""Everything that is real here: Mosquitto with the shipped profile, influxd, a webhook, and the gateway as a child.
+"""Everything that is real here: Mosquitto with our profile, influxd, a webhook, the gateway as a child.
 
 `with Rig(folder, influx) as rig:` starts broker, webhook and fleet; the gateway is the test's own to start.
 """
@@ -34,7 +34,9 @@ STOP_S_MOST = 5.0  # the promise for SIGTERM
 LILONG = """\
 state: state
 directories: {{devices: [devices], rules: [rules], sites: [sites]}}
-broker: {{host: 127.0.0.1, port: {port}, client_id: faults, username: lilong, password_file: broker-password, subscribe: [site/#]}}
+broker:
+  {{host: 127.0.0.1, port: {port}, client_id: faults, subscribe: [site/#],
+    username: lilong, password_file: broker-password}}
 influx: {{url: "{url}", org: {org}, bucket: {bucket}, token_file: influx-token}}
 archive: {{directory: archive}}
 web: {{listen: "127.0.0.1:{web}", link_key_file: link-key, public_url: "http://127.0.0.1:{web}"}}

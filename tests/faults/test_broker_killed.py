@@ -43,10 +43,10 @@ def test_broker_killed_with_messages_unacknowledged(make_rig: MakeRig, seed: int
             rig.gateway.kill()
             rig.gateway.revive()
     verdict = rig.checker(script).judged()
-    again = rig.fleet.sent_again
+    again, stale = rig.fleet.sent_again, rig.gateway.everything_said().count("mqtt_acknowledged_stale")
     print(
         f"\nbroker killed: seed={seed} kills={KILLS} outstanding={outstanding} sent again={again} "
-        f"stale acknowledgements dropped={rig.gateway.everything_said().count('mqtt_acknowledged_stale')} {verdict}"
+        f"stale acknowledgements dropped={stale} {verdict}"
     )
     assert outstanding >= KILLS * OUTSTANDING and verdict.repeated
     assert not verdict.faults()

@@ -14,10 +14,12 @@ from click.testing import CliRunner, Result
 
 from gateway import __version__, demo
 from gateway.adapters.store import QuarantineRow, Record, Store
+from gateway.channels import Answer
 from gateway.cli import main
 from gateway.config import load
 from gateway.control import SOCKET, Control
-from gateway.core.model import SECOND, Alert, AlertState, Case, Entry, Level, Stage, Tick
+from gateway.core.model import SECOND, Alert, AlertState, Case, Entry, Level, Stage, Tick, Told
+from gateway.doctor import Finding
 from tests.unit.config_files import spoiled, write
 
 OPENED_NS = 1_793_620_800 * SECOND  # 2026-11-02 20:00 in Shanghai
@@ -125,6 +127,13 @@ def test_doctor_says_the_next_step(run, folder: Path) -> None:
     assert ran.exit_code == 1
     assert "FAIL secrets" in ran.output and f"→ chmod 0640 {folder / 'hook-secret'}" in ran.output
     assert "ok   config" in ran.output and "FAIL broker" in ran.output
+
+
+def test_doctor_gives_advice_where_all_is_well(run, monkeypatch) -> None:
+    findings = [Finding("disk", True, "1 GB free", "lower it"), Finding("clock", True, "now")]
+    monkeypatch.setattr("gateway.doctor.diagnose", lambda *_: findings)
+    ran = run("doctor")
+    assert (ran.exit_code, ran.output) == (0, "ok   disk: 1 GB free\n     → lower it\nok   clock: now\n")
 
 
 # ---------------------------------------------------------------- rules and models
@@ -412,3 +421,28 @@ def test_demo_hands_its_options_on(run, monkeypatch, tmp_path: Path) -> None:
 def test_the_helps_numbers_are_the_demos(run) -> None:
     told = run("demo", "--help").output
     assert f"faster than life; {demo.SPEED:g}" in told and f"{demo.PORT} or the next" in told
+
+
+def test_send_test_tries_every_channel_and_says_what_became_of_it(run, folder, monkeypatch) -> None:
+    """A drill must not need the daemon, and must fail loudly when a provider would refuse a real alarm."""
+    sent = []
+
+    class Robot:
+        def send(self, told, text, link):
+            sent.append((told.person, told.title))
+            return Answer(Told.REFUSED, "invalid key")
+
+    monkeypatch.setattr("gateway.channels.build", lambda *_: Robot())
+    ran = run("send-test", "nobody")
+    assert ran.exit_code != 0 and "no person nobody" in ran.output
+    person = next(iter(load(folder / "lilong.yaml").world.persons))
+    ran = run("send-test", person)
+    assert sent and {who for who, _ in sent} == {person} and all("测试" in title for _, title in sent)
+    assert ran.exit_code == 1 and "invalid key" in ran.output
+
+
+def test_send_test_names_a_secret_that_cannot_be_read(run, folder) -> None:
+    (folder / "hook-secret").unlink()
+    person = next(iter(load(folder / "lilong.yaml").world.persons))
+    ran = run("send-test", person)
+    assert ran.exit_code == 1 and "hook-secret" in ran.output

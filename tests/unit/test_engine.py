@@ -7,9 +7,9 @@ import pytest
 
 from gateway.core import state as states
 from gateway.core.engine import Engine
-from gateway.core.model import SECOND, Alert, Configured, Link, Marked, Messages, Quality, Refused
+from gateway.core.model import SECOND, Alert, Configured, Link, Marked, Message, Messages, Quality, Refused
 from gateway.core.state import State
-from tests.unit.worlds import HOT, SMOKE, START_NS, Play, levels, of, payload, world
+from tests.unit.worlds import HOT, SMOKE, START_NS, TOPIC, Play, levels, of, payload, world
 
 
 @pytest.fixture
@@ -112,6 +112,13 @@ def test_a_retry_of_the_same_instant_counts_once(play):
     play.say(smoke=0, ts=seconds(play))
     play.say(smoke=0, ts=seconds(play))
     assert [(mark.quality, mark.store) for mark in of(play.effects, Marked)] == [(Quality.DUPLICATE, False)]
+
+
+def test_a_retry_within_one_event_counts_once(play):
+    """A device whose PUBACK was lost with the broker says it again at once: both come in one read."""
+    said = Message(TOPIC, payload(smoke=0, ts=seconds(play)))
+    play.give(Messages(play.at, play.wall(), [said, said]))
+    assert [mark.quality for mark in of(play.effects, Marked)] == [Quality.DUPLICATE]
 
 
 def test_two_samples_of_one_instant_both_count(play):

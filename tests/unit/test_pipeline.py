@@ -164,6 +164,28 @@ def test_mutant_acknowledging_first_loses_the_alert(tmp_path, broker):
     again.crash()
 
 
+def test_what_a_channel_answered_before_the_stop_counts(tmp_path, broker):
+    """Else whoever was told in the last moment would be told again after every restart."""
+    gateway = Gateway(tmp_path, broker).start()
+    broker.send(gateway.pipeline, payload(smoke=1))
+    until(lambda: gateway.offered)
+    told, taken, go_on = gateway.offered[0].id, threading.Event(), threading.Event()
+
+    def held(*arguments):
+        taken.set()
+        assert go_on.wait(10)
+        return commit(*arguments)
+
+    commit, gateway.store.commit = gateway.store.commit, held
+    broker.send(gateway.pipeline, payload({1: 20}))
+    assert taken.wait(10)
+    gateway.pipeline.submit(lambda at, wall: Outcome(at, wall, told, Told.ACCEPTED))
+    threading.Timer(0.1, go_on.set).start()
+    gateway.pipeline.stop()
+    assert gateway.store.due_notifications() == []
+    gateway.store.close()
+
+
 def test_a_hold_goes_on_over_a_crash(tmp_path, broker):
     """Bad for 30 s, killed, down for no time, 30 s more: it fires at 60 s as if nothing had been."""
     gateway = Gateway(tmp_path, broker).start()
