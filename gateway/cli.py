@@ -120,7 +120,7 @@ def reload(path: Path) -> None:
 @click.argument("person")
 @config_option
 def send_test(person: str, path: Path) -> None:
-    """测试通知 · Send PERSON a message marked as a test, by every channel but the inbox."""
+    """测试通知 · A message marked as a test, by every real channel."""
     from time import time_ns
 
     from gateway.tuning.drill import send_test as send
