@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,7 @@ SWITCH_S = (
 )
 PROGRESS_S = 10.0  # a pipeline that has finished nothing for so long is stuck
 LOST_HINT = "the disk lost what it had promised to keep: check it, and what these messages were"
+FORWARDING_S = 2.0  # for the requests under way at the end; one that hangs is sent again at the next start
 TELLING_S = 2.0  # for the sendings under way at the end; one that takes longer is told again
 BEAT_S = 1.0  # how often the main thread looks whether all is well
 KEY_FILE = "link-key"
@@ -143,7 +145,6 @@ class App:
         telemetry.log("started", version=__version__)
         if lost := self.store.lost():
             telemetry.log("log_lost", "error", position=lost.start, count=len(lost), hint=LOST_HINT)
-        self.pipeline.submit(lambda at, wall_ns: Link(at, wall_ns, False))
         self.pipeline.start()
         self.notifier.start()
         self.notifier.offer(self.store.due_notifications())
@@ -161,12 +162,13 @@ class App:
         telemetry.log("stopping")
         self.control.stop()
         self.chores.stop()
-        self.store.mark_high_water()
+        with suppress(OSError):  # a full disk: the mark before it serves, and the rest must still stop
+            self.store.mark_high_water()
         self.web.stop()
         self.notifier.stop(TELLING_S)  # before the pipeline, which then commits what became of the last ones
         self.pipeline.stop()  # before the network, which then sends the last acknowledgements
         self.subscriber.stop()
-        self.forwarder.stop()
+        self.forwarder.stop(FORWARDING_S)
         self.store.close()
         telemetry.log("stopped")
         telemetry.flush(everything=True)

@@ -218,12 +218,6 @@ class LogReader:
             _, oldest = self._cache.popitem(last=False)
             self._cached -= oldest.end - oldest.first
 
-    def after_damage(self, position: int) -> int:
-        """The end of the row that holds `position`: a damaged row is stepped over whole."""
-        query = "SELECT first + count AS end FROM log WHERE first + count > ? ORDER BY first LIMIT 1"
-        row = self._store.reader().execute(query, (position,)).fetchone()
-        return int(row["end"]) if row else position + 1
-
     def messages(self, positions: Iterable[int]) -> dict[int, Message]:
         """The messages at these positions, for quarantine; none for an event that is no message."""
         found: dict[int, Message] = {}
@@ -336,7 +330,7 @@ class Lane:
             batch = self._reader.batch(wanted)
         except StoreDamaged as error:
             telemetry.log("log_damaged", level="error", sink=self.sink.name, error=error)
-            self.owed = self.owed.done(wanted[0], self._reader.after_damage(wanted[0]))
+            self.owed = self.owed.done(wanted[0], self._store.row_end(wanted[0]))
             return None
         if batch is None and news and self._known:
             raise TransientError("the log does not show yet what was committed")

@@ -10,7 +10,7 @@ import heapq
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from gateway.channels.base import Answer, Channel
 from gateway.core.model import Event, Level, Notification, NotificationState, Outcome, Told
 
 QUEUE_MOST = 2_000  # a channel's queue; what does not fit stays DUE in the store and is fetched later
+SETTLED_S = 2.0  # for an outcome's commit; a disk that is slower must not silence a channel
 REFILL_S = 1.0  # pause between two looks into a store that has nothing new for us
 STOP_S = 11.0  # a little more than a channel's longest attempt
 NO_CHANNEL = "no such channel: add it to channels in lilong.yaml, or take it out of the ladder"
@@ -185,18 +186,29 @@ class _Worker:
     # ------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        while job := self._next():
+        job = None
+        while not self._stopping:
             try:
-                self._handle(job)
+                if job := self._next():
+                    self._handle(job)
             except Exception as error:  # one that we cannot handle must not stop the others
-                self._forget(job)
-                telemetry.log(
-                    "notification_failed",
-                    "error",
-                    channel=self._name,
-                    message_id=job.notification.id,
-                    error=type(error).__name__,  # its words may hold the request, and so a key
-                )
+                self._failed(job, error)
+
+    def _failed(self, job: _Job | None, error: Exception) -> None:
+        """Whatever was in hand is still due: the store will say so, when it can be read again."""
+        if job:
+            self._forget(job)
+        telemetry.log(
+            "notification_failed",
+            "error",
+            channel=self._name,
+            message_id=job.notification.id if job else "",
+            error=type(error).__name__,  # its words may hold the request, and so a key
+        )
+        with self._news:
+            self._left_in_store = True
+            if not self._stopping:
+                self._news.wait(REFILL_S)
 
     def _next(self) -> _Job | None:
         """The most urgent that is due; waits for one. None: stop."""
@@ -249,7 +261,9 @@ class _Worker:
                 case=notification.case,
                 attempt=notification.attempt + 1,
             )
-        _report(self._submit, notification, answer).add_done_callback(lambda _: self._forget(job))
+        reported = _report(self._submit, notification, answer)
+        reported.add_done_callback(lambda _: self._forget(job))
+        wait([reported], SETTLED_S)  # only then the next: a crash repeats one message, not all of a burst
 
     def _attempt(self, notification: Notification) -> Answer:
         try:

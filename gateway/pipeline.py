@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
@@ -22,13 +22,14 @@ import msgspec
 from gateway import telemetry
 from gateway.adapters.clock import Clock
 from gateway.adapters.mqtt import Delivery
-from gateway.adapters.store import WORLD, Checkpoint, Record, Store
+from gateway.adapters.store import WORLD, Checkpoint, Logged, Record, Store, StoreDamaged
 from gateway.core import state as states
 from gateway.core.engine import ALL, RECENT_MOST, Engine
 from gateway.core.model import (
     Configured,
     Effect,
     Event,
+    Link,
     Marked,
     Message,
     Messages,
@@ -55,6 +56,8 @@ MESSAGES = telemetry.counter("lilong_messages_total", "Messages committed to the
 COMMIT_S = telemetry.histogram("lilong_commit_seconds", "One transaction of the pipeline, fsync included")
 QUEUED = telemetry.gauge("lilong_queue_messages", "Messages read from the broker and not yet committed")
 
+CRASHED = Marked(0, ALL, Quality.GOOD, store=False, left_out=(Refusal.CRASHED,))  # never stepped again
+
 Make = Callable[[int, int], Event]
 
 
@@ -69,6 +72,7 @@ class _Asked:
     make: Make
     future: Future[list[Effect]]
     world: World | None = None  # a Configured event brings its World
+    refused: Refused | None = None  # a message that is not stepped: our own code failed on it
 
 
 Work = list[Delivery | _Asked]
@@ -96,7 +100,9 @@ class Pipeline:
         committed: Callable[[int, Sequence[Record]], None],
     ) -> None:
         self.store, self.clock, self._offer, self._committed = store, clock, offer, committed
-        self.engine = rebuild(judged_last(store) or world, store)
+        self._world = judged_last(store) or world  # of what is committed
+        self.engine = rebuild(self._world, store)
+        self._sound = True  # the engine is what the store says
         self._next_world = world
         self._broker: Acknowledger | None = None
         self._news = threading.Condition()
@@ -108,6 +114,7 @@ class Pipeline:
         self._first = 0  # position of the last commit
         self._checkpoint_at = 0.0
         self.checkpointed = 0  # nothing before this position is needed to start again
+        self._checkpoint_last = 0  # position of the newest one
         self._new_world: bytes | None = None
         self.progress_at = time.monotonic()  # last commit, or last proof that there was nothing to do
         self.received_ns = 0  # wall time of the last message
@@ -117,7 +124,13 @@ class Pipeline:
         self._broker = broker
 
     def start(self) -> None:
-        """Begins with the World it was made with; whatever judged before is let go in good order."""
+        """Begins with the World it was made with; whatever judged before is let go in good order.
+
+        Before that it says that it has been deaf since the last thing it knows, and still is.
+        """
+        last = self.engine.state.at
+        self.submit(lambda _, wall_ns: Link(last, wall_ns, False))
+        self.submit(lambda at, wall_ns: Link(at, wall_ns, False))
         self.reconfigure(self._next_world)
         self._thread.start()
 
@@ -165,16 +178,27 @@ class Pipeline:
         while not self._stopping:
             work = self._take()
             try:
-                done = self._decide(work)
-            except sqlite3.Error as error:
-                self._store_failed(work, error)
+                self._do(work)
             except Exception as error:
                 telemetry.log("step_failed", "error", error=error, hint="messages are tried one by one")
                 self._one_by_one(work)
-            else:
-                self._announce(work, done)
         self._finish()
         self._save_last()
+
+    def _do(self, work: Work) -> bool:
+        """Commits and announces, however long the disk refuses; False: told to stop before it could.
+
+        Raises what our own code does on the way, with nothing written.
+        """
+        try:
+            done = self._decide(work)
+        except sqlite3.Error as error:
+            found = self._store_failed(work, error)
+            if found is None:
+                return False
+            done = found
+        self._announce(work, done)
+        return True
 
     def _finish(self) -> None:
         """What channels and people have answered by now counts; messages in the queue come again."""
@@ -217,11 +241,15 @@ class Pipeline:
         return min(self.clock.real_s(due - self.clock.at()), IDLE_S)
 
     def _decide(self, work: Work) -> list[_Done]:
-        """Step and commit. Raises with nothing written."""
+        """Step and commit. Raises with nothing written; the engine is then made anew before its next step."""
+        if not self._sound:
+            self.engine, self._new_world = rebuild(self._world, self.store), None
+        self._sound = False
         done = [_Done(self._step(event, asked), asked) for event, asked in self._events(work)]
         if done:
             self._commit([one.record for one in done])
             self._committed_at = time.monotonic()
+        self._world, self._sound = self.engine.world, True
         self.progress_at = time.monotonic()
         return done
 
@@ -237,11 +265,18 @@ class Pipeline:
             self._committed(self._first, [one.record for one in done])
 
     def _events(self, work: Work) -> Iterable[tuple[Event, _Asked | None]]:
-        """Deliveries that follow each other are one event: one step and one row of the log."""
+        """The work's events, after what is due; but whether we heard at all is said before it."""
         at, wall_ns = self.clock.at(), self.clock.wall_ns()
-        due = self.engine.next_due()
-        if due is not None and due <= at:
+        events = self._made(work, at, wall_ns)
+        first, due = next(events, None), self.engine.next_due()
+        if due is not None and due <= at and not (first and isinstance(first[0], Link)):
             yield Tick(at, wall_ns), None
+        if first:
+            yield first
+            yield from events
+
+    def _made(self, work: Work, at: int, wall_ns: int) -> Iterator[tuple[Event, _Asked | None]]:
+        """Deliveries that follow each other are one event: one step and one row of the log."""
         items: list[Message] = []
         for found in work:
             if isinstance(found, Delivery):
@@ -260,6 +295,8 @@ class Pipeline:
             self._checkpoint_at = 0.0  # the log before a change of rules is never stepped again by new ones
             self._new_world = msgspec.msgpack.encode(asked.world)
             return Record(event, self.engine.reconfigure(event, asked.world))
+        if asked is not None and asked.refused is not None:
+            return Record(event, [asked.refused, CRASHED])
         effects = self.engine.step(event)
         return Record(event, effects, self.engine.readings if isinstance(event, Messages) else ())
 
@@ -272,7 +309,8 @@ class Pipeline:
         with COMMIT_S.time():
             self._first = self.store.commit(records, checkpoint, world)
         if checkpoint is not None:
-            self.checkpointed = max(checkpoint.position - RECENT_MOST, 0)
+            self.checkpointed = max(self._checkpoint_last - RECENT_MOST, 0)  # the newest may be torn
+            self._checkpoint_last = checkpoint.position
         MESSAGES.inc(sum(r.count for r in records if isinstance(r.event, Messages)))
 
     def _checkpoint(self, position: int) -> Checkpoint:
@@ -281,6 +319,8 @@ class Pipeline:
 
     def _save_last(self) -> None:
         """The next start then has nothing to step again."""
+        if not self._sound:
+            return  # it knows of what nobody was told
         try:
             self.store.commit([], self._checkpoint(self.store.position()))
         except sqlite3.Error as error:
@@ -300,58 +340,54 @@ class Pipeline:
 
     # ------------------------------------------------------------ when something is wrong
 
-    def _store_failed(self, work: Work, error: sqlite3.Error) -> None:
-        """Nothing was written or acknowledged: wait, and do the same work again from what is written."""
+    def _store_failed(self, work: Work, error: sqlite3.Error) -> list[_Done] | None:
+        """Nothing was written or acknowledged: wait, and do the same work again from what is written.
+
+        What fell silent meanwhile may wait at the broker, as all the others do: we listen anew from here.
+        """
         telemetry.log(
             "store_failed", "error", error=error, hint="free or repair the disk; nothing is lost yet"
         )
-        while not self._stopping:
-            with self._news:
-                self._news.wait(STORE_RETRY_S)
+        listen = _Asked(lambda at, wall_ns: Link(at, wall_ns, self.engine.state.link_up), Future())
+        while not self._company.wait(STORE_RETRY_S):
             try:
                 self.store.reopen()
-                self.engine = rebuild(self.engine.world, self.store)
-                done = self._decide(work)
+                done = self._decide([listen, *work])
             except sqlite3.Error:
                 continue
             telemetry.log("store_recovered")
-            self._announce(work, done)
-            return
+            return done
+        return None
 
     def _one_by_one(self, work: Work) -> None:
         """Our own code failed on something here: find it, keep it in quarantine, lose nothing else."""
+        if not work:
+            self._company.wait(STORE_RETRY_S)  # time alone did it: at least do not spin
         for found in work:
             if isinstance(found, _Asked):
                 self._alone(found)
                 continue
-            for message in found.messages:
-                self._alone_message(message)
-            if self._broker is not None:
+            done = [self._alone_message(Delivery(found.epoch, (), [one])) for one in found.messages]
+            if all(done) and self._broker is not None:
                 self._broker.acknowledge([found])
 
     def _alone(self, asked: _Asked) -> None:
-        self.engine = rebuild(self.engine.world, self.store)
         try:
-            done = self._decide([asked])
+            self._do([asked])
         except Exception as error:
             telemetry.log("event_failed", "error", error=error)
-            asked.future.set_exception(error)
-            self.engine = rebuild(self.engine.world, self.store)
-        else:
-            self._announce([asked], done)
+            if asked.future.set_running_or_notify_cancel():
+                asked.future.set_exception(error)
 
-    def _alone_message(self, message: Message) -> None:
-        at, wall_ns = self.clock.at(), self.clock.wall_ns()
-        event = Messages(at, wall_ns, [message])
+    def _alone_message(self, one: Delivery) -> bool:
+        """False: told to stop before it was committed."""
         try:
-            record = Record(event, self.engine.step(event))
+            return self._do([one])
         except Exception as error:
-            telemetry.log("message_crashed", "error", topic=message.topic, error=error)
+            telemetry.log("message_crashed", "error", topic=one.messages[0].topic, error=error)
             refused = Refused(0, Refusal.CRASHED, "", "", f"{type(error).__name__}: {error}"[:200])
-            record = Record(event, [refused, Marked(0, ALL, Quality.GOOD, store=False)])
-            self.engine = rebuild(self.engine.world, self.store)
-        self._commit([record])
-        self._tell(record.effects)
+        kept = _Asked(lambda at, wall_ns: Messages(at, wall_ns, one.messages), Future(), refused=refused)
+        return self._do([kept])
 
 
 def rebuild(world: World, store: Store) -> Engine:
@@ -363,15 +399,29 @@ def rebuild(world: World, store: Store) -> Engine:
     position = checkpoint.position if checkpoint else 0
     state = states.load(checkpoint.body) if checkpoint else State(identity=store.identity)
     engine = Engine(world, state, _recent(store, position))
-    end = store.position()
-    while position < end:
-        for logged in store.read_log(position, REPLAY_MOST):
-            event = logged.event
-            crashed = isinstance(event, Messages) and len(event.items) == 1 and _is_crashed(logged.marks)
-            if not crashed:
-                engine.step(event)
-            position = logged.first + (len(event.items) if isinstance(event, Messages) else 1)
+    for logged in _logged(store, position):
+        if CRASHED not in logged.marks:
+            engine.step(logged.event)
     return engine
+
+
+def _logged(store: Store, position: int) -> Iterator[Logged]:
+    """The log from a position to its end. A damaged row is named and costs itself, not the start."""
+    end, most = store.position(), REPLAY_MOST
+    while position < end:
+        try:
+            rows = store.read_log(position, most)
+        except StoreDamaged as error:
+            if most == 1:
+                telemetry.log("log_damaged", "error", position=position, error=error)
+                position = store.row_end(position)
+            most = 1 if most > 1 else REPLAY_MOST  # what lies before it first
+            continue
+        for logged in rows:
+            position = logged.first + (len(logged.event.items) if isinstance(logged.event, Messages) else 1)
+            yield logged
+        if not rows:
+            return
 
 
 def judged_last(store: Store) -> World | None:
@@ -383,20 +433,13 @@ def judged_last(store: Store) -> World | None:
         return None
 
 
-def _is_crashed(marks: Sequence[Marked]) -> bool:
-    return bool(marks) and marks[0].component == ALL and not marks[0].store
-
-
-def _recent(store: Store, position: int) -> list[Message]:
+def _recent(store: Store, position: int) -> list[tuple[int, Message]]:
     """The last messages before a position, to know a broker's second delivery over a restart."""
-    found: deque[Message] = deque(maxlen=RECENT_MOST)
-    start = max(position - RECENT_MOST, 0)
-    while start < position:
-        rows = store.read_log(start, RECENT_MOST)
-        if not rows:
+    found: deque[tuple[int, Message]] = deque(maxlen=RECENT_MOST)
+    for logged in _logged(store, max(position - RECENT_MOST, 0)):
+        if logged.first >= position:
             break
-        for logged in rows:
-            items = logged.event.items if isinstance(logged.event, Messages) else []
-            found.extend(islice(items, max(position - logged.first, 0)))
-            start = logged.first + max(len(items), 1)
+        if isinstance(logged.event, Messages):
+            items = islice(logged.event.items, position - logged.first)
+            found.extend((logged.event.at, message) for message in items)
     return list(found)

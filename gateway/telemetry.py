@@ -67,6 +67,7 @@ EVENTS: dict[str, str] = {
     "message_crashed": "our own code failed on a message; it is in quarantine",
     "payload_refused": "a payload, or a part of it, cannot be believed; it is in quarantine",
     "step_failed": "our own code failed on a batch; its messages are tried one by one",
+    "timer_failed": "our own code failed on what was due at an instant; all else goes on",
     # -- store, database, archive
     "store_failed": "the disk does not take our commits; nothing is acknowledged until it does",
     "store_recovered": "the disk takes our commits again",
@@ -138,6 +139,7 @@ LEVEL_OF = {  # of events that the core notes; the others are information
     "device_clock_skewed": "warning",
     "ladder_missing": "error",
     "notification_refused": "error",
+    "timer_failed": "error",
     "notification_retried": "warning",
     "payload_refused": "warning",
     "post_empty": "error",

@@ -2,10 +2,11 @@
 
 The daemon only appends text and fsyncs. A segment that is full or old is closed, and a short-lived child
 process (`python -m gateway.adapters.archive compact`) turns closed segments into Parquet with DuckDB, whose
-memory is thereby never ours. Queries read all three kinds, so nothing is invisible at any moment:
+memory is thereby never ours. Queries read the three of them, so nothing is invisible at any moment:
 
     open-<position>-<ns>.tsv      the one being written: from which log position on, and begun when
     closed-<position>-<ns>.tsv    waits for the child
+    recent-<position>-<ns>.tsv    is in the daily file already; a few are kept for the pages' charts
     2026-11-21/<position>-<ns>.parquet   that segment's readings measured on that day (site time)
 
 Exactly once: the sink's cursor holds the open segment's durable length, and whatever lies beyond it is cut
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES_MOST = 64 * 2**20  # about 300,000 readings: a few seconds of DuckDB's work
 SEGMENT_S_MOST = 600.0  # what a backtest must read as text is never more than this
+RECENT_MOST, RECENT_BYTES_MOST = 6, 64 * 2**20  # compacted segments that stay as text: an hour, on most boxes
 MERGE_AT = 24  # small files of a day before they become one (a day has 144 segments)
 MERGE_BYTES_MOST = 32 * 2**20  # a larger file is not small any more
 TRIM_DAYS_MOST = 3  # days a run may drop: a wrong clock is noticed before the archive is gone
@@ -267,6 +269,7 @@ def compact(
             done.segments += 1
         except Exception as error:  # the others must not wait behind a damaged one
             done.errors.append(f"{segment.name}: {type(error).__name__}: {str(error)[:300]}")
+    _forget_recent(directory)
     for day in _days(directory):
         done.merged += _merge(day)
     done.trimmed = _trim(directory, today, keep_days, keep_bytes)
@@ -274,7 +277,7 @@ def compact(
 
 
 def _compact_segment(segment: Path, timezone: str) -> None:
-    """One file for each day it holds; the segment goes when all of them are durable."""
+    """One file for each day it holds; the segment is done with when all of them are durable."""
     directory = segment.parent
     with _duckdb(directory) as db:
         if segment.stat().st_size:
@@ -283,8 +286,17 @@ def _compact_segment(segment: Path, timezone: str) -> None:
             for day, first_ns, end_ns in _days_of(db, ZoneInfo(timezone)):
                 rows = f"SELECT * FROM long WHERE measured_ns >= {first_ns} AND measured_ns < {end_ns}"
                 _write_parquet(db, rows, directory / day.isoformat() / _parquet_name(segment))
-    segment.unlink()
+    os.rename(segment, directory / segment.name.replace("closed-", "recent-", 1))
     _sync_directory(directory)
+
+
+def _forget_recent(directory: Path) -> None:
+    """Only the newest stay, and not many bytes."""
+    total = 0
+    for n, segment in enumerate(sorted(directory.glob("recent-*.tsv"), reverse=True)):
+        total += segment.stat().st_size
+        if n >= RECENT_MOST or total > RECENT_BYTES_MOST:
+            segment.unlink()
 
 
 def _parquet_name(segment: Path) -> str:

@@ -25,7 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway import telemetry
-from gateway.adapters.mqtt_packets import PINGREQ, Batch, PacketParser, pubacks
+from gateway.adapters.mqtt_packets import PINGREQ, PINGRESP, Batch, PacketParser, pubacks
 from gateway.core.model import Message
 
 if TYPE_CHECKING:
@@ -283,15 +283,22 @@ class Connection:
         return min(self._client.keepalive or ours, ours)
 
     def leave(self, waker: Waker) -> None:
-        """Send what waits, then DISCONNECT; the session stays at the broker."""
+        """Send what waits, hear that the broker has read it, then DISCONNECT; the session stays there.
+
+        A socket closed with something unread in it is reset, and the broker forgets what it has not read of
+        ours. So what still comes is read, and left unacknowledged: it comes again.
+        """
         deadline = time.monotonic() + LEAVE_S
+        self._out += PINGREQ
+        heard = not self._fast  # paho tells nobody of a PINGRESP
         leaving = False
         while self._client.socket() is not None and not self._lost and time.monotonic() < deadline:
-            if not self._out and not leaving:
+            if heard and not self._out and not leaving:
                 self._client.disconnect()
                 leaving = True
             self.write()
-            self.wait(waker, reading=False, timeout_s=PAUSE_S)
+            if self.wait(waker, reading=not heard, timeout_s=PAUSE_S):
+                heard = PINGRESP in self.read().others
 
     def close(self) -> None:
         sock = self._client.socket()

@@ -13,7 +13,7 @@ TOPICS_MOST, TOPIC_BYTES_MOST = 20_000, 256  # what the cache of decoded topics 
 RETAIN, QOS, DUP = 0x01, 0x06, 0x08  # bits of a PUBLISH's first byte
 PUBLISH_OURS = frozenset(range(0x30, 0x34)) | frozenset(range(0x38, 0x3C))  # QoS 0 and 1; 2 is paho's
 PUBACK = 0x40020000
-PINGREQ = b"\xc0\x00"
+PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"
 
 
 class MalformedError(Exception):

@@ -311,6 +311,12 @@ class Store:
         )
         return row["first"] if row["first"] is not None else position
 
+    def row_end(self, position: int) -> int:
+        """The end of the row that holds a position: a damaged row is stepped over whole."""
+        query = "SELECT first + count AS end FROM log WHERE first + count > ? ORDER BY first LIMIT 1"
+        row = self.reader().execute(query, (position,)).fetchone()
+        return int(row["end"]) if row else position + 1
+
     def load_cursor(self, sink: str) -> bytes | None:
         row = self.reader().execute("SELECT body FROM cursor WHERE sink = ?", (sink,)).fetchone()
         return row["body"] if row else None

@@ -50,7 +50,7 @@ def due_at(one: Standing, hold_ns: int, clear_hold_ns: int) -> int | None:
     if one.phase is Phase.PENDING:
         return max(one.since + hold_ns, one.not_before)
     if one.phase is Phase.CLEARING:
-        return one.since + clear_hold_ns
+        return max(one.since + clear_hold_ns, one.not_before)
     return None
 
 

@@ -39,7 +39,7 @@ from gateway.core.model import (
 from gateway.core.routing import ladder, recipient
 from gateway.core.state import State, Track
 
-REPEAT_S = 900  # an unanswered red case tells its last rung again this often, until somebody answers
+REPEAT_S = 900  # an unanswered red case, or one that reached nobody, tells its last rung again this often
 RETRY_S_MOST = 60  # between two attempts at one notification
 
 
@@ -98,7 +98,10 @@ class Caseload:
         step.note("alert_raised", alert=alert.id, rule=rule.id, device=alert.device, alert_level=level.word)
 
     def _level_changed(self, step: Step, track: Track, rule: Rule, alert: Alert, level: Level) -> None:
-        rises = level > alert.level
+        rises, case = level > alert.level, self.state.cases.get(alert.case)
+        if case is None and level > alert.worst:  # "false" was said of a lower level
+            case = replace(self._new_case(step, track, level), alerts=(alert.id,), level=alert.worst)
+            alert = replace(alert, case=case.id)
         alert = replace(
             alert, level=level, worst=max(alert.worst, level), changed_ns=step.wall_ns,
             value=track.value, limit=_limit(rule, level), count=track.count,
@@ -106,7 +109,6 @@ class Caseload:
         self._keep_alert(step, alert)
         event = "alert_rose" if rises else "alert_fell"
         step.note(event, alert=alert.id, rule=rule.id, alert_level=level.word)
-        case = self.state.cases.get(alert.case)
         if case is None:
             return
         self._enter(step, case, level.word, note=texts.situation(alert, self.world, step.wall_ns))
@@ -140,8 +142,11 @@ class Caseload:
         step.effects.append(replace(alert, state=AlertState.CLEARED, changed_ns=step.wall_ns))
         step.note("alert_rule_gone", alert=alert.id, rule=alert.rule, device=alert.device)
         case = self.state.cases.get(alert.case)
-        if case is not None:
-            self._enter(step, case, "rule_gone", note=alert.rule)
+        if case is None:
+            return
+        self._enter(step, case, "rule_gone", note=alert.rule)
+        if case.stage is Stage.HANDLED and not self._standing(case):
+            self._close(step, case)  # nobody is left who could disagree with the doer
 
     # ------------------------------------------------------------ what people do
 
@@ -174,7 +179,7 @@ class Caseload:
         bad = self._still_bad(case)
         if bad is not None:
             case = self._turn(step, case, Turn.BOUNCED, act)
-            self._tell(step, case, bad, Kind.BOUNCED, act.person)
+            self._bounce(step, case, bad)
             return
         case = self._turn(step, case, Turn.DONE, act)
         if not self._standing(case):
@@ -184,9 +189,12 @@ class Caseload:
         """The sensor turned bad while we waited for it to confirm a "done"."""
         case = self.state.cases.get(alert.case)
         if case is not None and case.stage is Stage.HANDLED:
-            doer = case.handled_by
-            case = self._turn(step, case, Turn.BOUNCED, None)
-            self._tell(step, case, alert, Kind.BOUNCED, doer)
+            self._bounce(step, self._turn(step, case, Turn.BOUNCED, None), alert)
+
+    def _bounce(self, step: Step, case: Case, alert: Alert) -> None:
+        """Back to the doer; who is no longer there is nobody, and the ladder begins again."""
+        if not self._tell(step, case, alert, Kind.BOUNCED, case.handled_by):
+            self._climb_anew(step, case, Kind.ESCALATED)
 
     def _still_bad(self, case: Case) -> Alert | None:
         for track in self.state.tracks.values():
@@ -212,7 +220,7 @@ class Caseload:
             return
         while case.rung < len(steps) and self._rung_at(case) <= step.at:
             case = self._take_rung(step, case, Kind.ESCALATED if case.rung else Kind.RAISED)
-        if case.rung >= len(steps) and case.level is Level.RED and self._rung_at(case) <= step.at:
+        if case.rung >= len(steps) and _told_again(case) and self._rung_at(case) <= step.at:
             case = self._take_rung(step, replace(case, rung=len(steps) - 1), Kind.ESCALATED)
             case = replace(case, climbing_at=step.at - int(steps[-1].after_s * SECOND))
         self._keep_case(step, case)
@@ -259,7 +267,7 @@ class Caseload:
 
     def _arm(self, step: Step, case: Case) -> None:
         steps = ladder(self.world, case.level)
-        if steps and case.stage in UNANSWERED and (case.rung < len(steps) or case.level is Level.RED):
+        if steps and case.stage in UNANSWERED and (case.rung < len(steps) or _told_again(case)):
             step.timers.append((self._rung_at(case), "climb", case.id))
 
     def timers(self) -> list[tuple[int, str, str]]:
@@ -299,7 +307,11 @@ class Caseload:
         """Nobody of this rung can be reached any more: do not wait for the clock."""
         case = self.state.cases.get(refused.case)
         waiting = any(told.case == refused.case for told in self.state.notifications.values())
-        if case is None or waiting or case.stage is not Stage.FOUND:
+        if case is None or waiting:
+            return
+        if refused.kind is Kind.BOUNCED and case.stage is Stage.HANDLING:
+            self._climb_anew(step, case, Kind.ESCALATED)
+        if case.stage is not Stage.FOUND:
             return
         steps = ladder(self.world, case.level)
         if case.rung < len(steps):
@@ -311,7 +323,7 @@ class Caseload:
         self, step: Step, case: Case, alert: Alert, kind: Kind, person: str, channel: str, address: str
     ) -> None:
         rule, device = self.rules.get(alert.rule), self.world.devices.get(alert.device)
-        if rule is None or device is None:
+        if rule is None or device is None or self._waits(case, kind, person, channel):
             return
         told = Notification(
             id=self._id(step), case=case.id, alert=alert.id, kind=kind, level=alert.level, person=person,
@@ -323,14 +335,23 @@ class Caseload:
         self.state.notifications[told.id] = told
         step.effects.append(told)
 
-    def _tell(self, step: Step, case: Case, alert: Alert, kind: Kind, person_id: str) -> None:
-        """One person, by the channels of the first rung of the case's level."""
+    def _waits(self, case: Case, kind: Kind, person: str, channel: str) -> bool:
+        """Whether the same is on its way already: a provider that was away must not get a pile of it."""
+        same = (case.id, kind, person, channel)
+        return any(
+            (told.case, told.kind, told.person, told.channel) == same
+            for told in self.state.notifications.values()
+        )
+
+    def _tell(self, step: Step, case: Case, alert: Alert, kind: Kind, person_id: str) -> bool:
+        """One person, by the channels of the first rung of the case's level; False: there is no such."""
         person = self.world.persons.get(person_id)
         steps = ladder(self.world, case.level)
         if person is None or not steps:
-            return
+            return False
         for channel in steps[0].by:
             self._notify(step, case, alert, kind, person.id, channel, person.reach.get(channel, ""))
+        return True
 
     def _tell_everyone_told(self, step: Step, case: Case, alert: Alert, kind: Kind) -> None:
         """Whoever was told of the trouble is told of its end."""
@@ -404,6 +425,11 @@ class Caseload:
     def _id(self, step: Step) -> str:
         self.state.counter += 1
         return make_id(step.wall_ns, self.state.identity, self.state.counter)
+
+
+def _told_again(case: Case) -> bool:
+    """Nobody answers a fire, or no provider has taken a message at all: its last rung is told again."""
+    return case.level is Level.RED or case.stage is Stage.FOUND
 
 
 def _limit(rule: Rule, level: Level) -> float | None:

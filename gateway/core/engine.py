@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import repeat
 
 from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, turn
 from gateway.core.calendars import minute_of_day
@@ -42,10 +43,15 @@ from gateway.core.quality import Heard, Worth, assess, name_of_skew, note_instan
 from gateway.core.state import State, Track
 from gateway.core.units import QUANTITIES
 
-RECENT_MOST = 4096  # messages remembered to know a broker's second delivery; above any receive maximum
+RECENT_MOST = 20_000  # messages remembered to know a second delivery; brokers overrun a receive maximum
 SETTLE_NS = 2 * SECOND  # a late word may be followed by the one that takes it back
+SETTLE_NS_MOST = 60 * SECOND  # an hour of the broker's keeping comes in less
 LATE_NS = 10 * SECOND  # from here on a word counts as late
+KEPT_NS = 600 * SECOND  # after we hear again: as long it may take until all that the broker kept is here
+LINE_NS = 300 * SECOND  # a lost line may return within; from then on what we last knew must do
+IN_FLIGHT_NS = 600 * SECOND  # what we heard longer before a line broke has surely been acknowledged on it
 REJUDGE_NS = 60 * SECOND  # how often a value waiting for its window's end is looked at again
+TOPICS_MOST = 10_000  # topics remembered beyond one a device: a + in a filter takes any number
 ALL = "*"
 
 
@@ -88,11 +94,12 @@ class Watch:
 
 
 class Engine:
-    """Judges events of one World. `recent` are the last messages before the state's position."""
+    """Judges events of one World. `recent` are the last (at, message) before the state's position."""
 
-    def __init__(self, world: World, state: State, recent: Iterable[Message] = ()) -> None:
+    def __init__(self, world: World, state: State, recent: Iterable[tuple[int, Message]] = ()) -> None:
         self.state = state
-        self.recent: deque[Message] = deque(recent, maxlen=RECENT_MOST)
+        self.recent: deque[tuple[int, Message]] = deque(recent, maxlen=RECENT_MOST)
+        self._kept_ns = 0  # how much older than its device's lateness a word may be that the broker kept
         self._items: list[Message] = []  # of the event being stepped
         self._said: set[tuple[str, bytes]] | None = None
         self._said_until = 0
@@ -104,8 +111,10 @@ class Engine:
     def step(self, event: Event) -> list[Effect]:
         """What follows from an event, after what was due before it."""
         step = Step(event.at, event.wall_ns)
-        self.state.at = event.at
+        heard_at, self.state.at = self.state.at, event.at
         self._let_go(step)
+        if isinstance(event, Link):
+            self._link(event, heard_at)  # first: a silence that fell due while we were deaf proves nothing
         self._advance(step)
         if isinstance(event, Messages):
             self._messages(step, event)
@@ -113,8 +122,6 @@ class Engine:
             self.cases.outcome(step, event)
         elif isinstance(event, Act):
             self.cases.act(step, event)
-        elif isinstance(event, Link):
-            self._link(step, event)
         self._arm(step)
         return step.effects
 
@@ -160,7 +167,8 @@ class Engine:
             rule for rule in self._silences.get(model.scene, ()) if applies(rule, device, model.scene)
         ]
         if watch.silence:
-            self._push(heard.seen_at + _spans(watch.silence)[0], "silence", device.id)
+            since = max(heard.seen_at, self.state.listening_since)
+            self._push(since + _spans(watch.silence)[0], "silence", device.id)
         return watch
 
     def _make_subject(self, device: Device, component: str) -> Subject:
@@ -191,12 +199,22 @@ class Engine:
         for name in [name for name in self.state.heard if name not in self._watches]:
             del self.state.heard[name]
         for key, track in list(self.state.tracks.items()):
-            rule = self.cases.rules.get(track.rule)
-            if rule is None or track.device not in self._watches:
+            if not self._has_a_say(key, track):
                 self._gone.append(self.state.tracks.pop(key))
                 continue
             here = {one.level: one for one in track.standings}
-            track.standings = [here.get(limit.level, Standing(limit.level)) for limit in rule.limits]
+            limits = self.cases.rules[track.rule].limits
+            track.standings = [here.get(limit.level, Standing(limit.level)) for limit in limits]
+
+    def _has_a_say(self, key: str, track: Track) -> bool:
+        """Whether the rule of a track, as it is now, still judges that subject in the same way."""
+        rule, watch = self.cases.rules.get(track.rule), self._watches.get(track.device)
+        if rule is None or watch is None or is_silence(rule) != (track.value is None):
+            return False
+        if is_silence(rule):
+            return rule in watch.silence
+        watch.subject(track.component, self._make_subject)
+        return key in self._judges
 
     def _attach(self, key: str, track: Track) -> None:
         """Puts a loaded track back to work."""
@@ -216,6 +234,7 @@ class Engine:
 
     def _messages(self, step: Step, event: Messages) -> None:
         self._items, self._said, self._said_until = event.items, None, 0
+        self._kept_ns = self._kept_for_ns(step.at)
         known = self._delivered_before(event)
         by_topic, received = self._by_topic, event.wall_ns - 1
         decoded = self.readings = []
@@ -242,13 +261,20 @@ class Engine:
                 self._unusual(step, index, watch, readings, message, faults, index in known)
             else:
                 self._usual(step, index, watch, readings, message)
-        self.recent.extend(event.items)
+        self.recent.extend(zip(repeat(event.at), event.items, strict=False))
+
+    def _kept_for_ns(self, at: int) -> int:
+        """How long the broker may have kept what comes now: it is late by our fault, and may still stand."""
+        deaf = self.state.listening_since > self.state.deaf_since
+        return at - self.state.deaf_since if deaf and at - self.state.listening_since <= KEPT_NS else 0
 
     def _watch_of(self, topic: str) -> Watch | None:
         """The watch of the device that speaks on a topic, remembered for the next message."""
         device = self.decoder.device_of(topic)
         if device is None:
             return None
+        if len(self._by_topic) >= len(self._watches) + TOPICS_MOST:
+            self._by_topic.clear()
         watch = self._by_topic[topic] = self._watches[device.id]
         return watch
 
@@ -301,7 +327,8 @@ class Engine:
         flagged = [index for index, message in enumerate(event.items) if message.again]
         if not flagged:
             return set()
-        seen = {(message.topic, message.payload) for message in self.recent}
+        since = self.state.deaf_since - IN_FLIGHT_NS
+        seen = {(message.topic, message.payload) for at, message in self.recent if at >= since}
         return {i for i in flagged if (event.items[i].topic, event.items[i].payload) in seen}
 
     def _heed(
@@ -312,7 +339,7 @@ class Engine:
         if reading.timed and not known and note_instant(heard, reading, watch.lateness_ns):
             self._note_skew(step, watch, reading)
         known = known or self._said_before(heard, reading, message, index)
-        worth = assess(heard, reading, watch.lateness_ns, known)
+        worth = assess(heard, reading, watch.lateness_ns + self._kept_ns, known)
         left_out = self._impossible(step, index, reading)
         if worth.quality is not Quality.GOOD or worth.shift_ns or left_out:
             self._mark(step, index, reading, worth, left_out)
@@ -334,7 +361,7 @@ class Engine:
         """What came before message `index`, also in its own event; made once somebody asks."""
         said = self._said
         if said is None:
-            said = self._said = {(old.topic, old.payload) for old in self.recent}
+            said = self._said = {(old.topic, old.payload) for _, old in self.recent}
         said.update((one.topic, one.payload) for one in self._items[self._said_until : index])
         self._said_until = index
         return said
@@ -405,7 +432,7 @@ class Engine:
         """One value moves every level of one rule."""
         rule, at, bad_again = judge.rule, step.at - age_ns, False
         minute = minute_of_day(step.wall_ns - age_ns, self.world.timezone) if rule.outside else 0
-        not_before = step.at + SETTLE_NS if age_ns > LATE_NS else AT_ONCE
+        not_before = step.at + _settle_ns(age_ns) if age_ns > LATE_NS else AT_ONCE
         track.value = value
         for limit, one in zip(rule.limits, track.standings, strict=True):
             was = one.phase
@@ -426,8 +453,6 @@ class Engine:
             self.cases.bad_again(step, alert)
         if self._astir(key, track):
             self._push_track(key, track, rule)
-            if rule.outside:
-                self._push(step.at + REJUDGE_NS, "rejudge", key)
             return
         del self.state.tracks[key]
         watch = self._watches[track.device]
@@ -445,18 +470,26 @@ class Engine:
 
     # ------------------------------------------------------------ silence
 
-    def _link(self, step: Step, link: Link) -> None:
-        if link.up and not self.state.link_up:
-            self.state.listening_since = step.at
-        self.state.link_up = link.up
+    def _link(self, link: Link, heard_at: int) -> None:
+        state = self.state
+        if state.link_up:
+            state.deaf_since = heard_at if link.up else link.at  # up again: the disk was full meanwhile
+        if link.up:
+            state.listening_since = link.at
+            state.patient_until = link.at + _settle_ns(link.at - state.deaf_since)
+            for watch in self._watches.values():
+                if watch.silence:
+                    self._push(link.at + _spans(watch.silence)[0], "silence", watch.device.id)
+        elif link.at >= state.patient_until:
+            state.patient_until = link.at + LINE_NS
+        state.link_up = link.up
 
     def _silence_due(self, step: Step, device: str) -> None:
         """Looks whether a device has been silent too long; while we cannot hear, silence proves nothing."""
+        if not self.state.link_up:
+            return  # the link's return sets the next one
         watch = self._watches[device]
         since = max(watch.heard.seen_at, self.state.listening_since)
-        if not self.state.link_up:
-            self._push(step.at + REJUDGE_NS, "silence", device)
-            return
         for rule in watch.silence:
             self._judge_silence(step, watch, rule, step.at - since)
         later = [since + span for span in _spans(watch.silence) if since + span > step.at]
@@ -472,11 +505,13 @@ class Engine:
         if track is None:
             track = self._new_track(rule, key, watch.device.id, "")
             watch.quiet = True
+        bad_again = False
         for limit, one, bad in zip(rule.limits, track.standings, late, strict=True):
             if bad:
+                bad_again |= one.phase is Phase.CLEARING
                 turn(one, Verdict.BAD, step.at)
                 expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), step.at)
-        self._moved(step, rule, key, track)
+        self._moved(step, rule, key, track, bad_again)
 
     def _spoke(self, step: Step, watch: Watch) -> None:
         """A device that was silent has spoken: its rules of silence begin to clear."""
@@ -499,7 +534,10 @@ class Engine:
             if self._armed.get((kind, key)) != due:
                 continue  # an earlier one took its place
             del self._armed[kind, key]
-            self._due(step, kind, key)
+            try:
+                self._due(step, kind, key)
+            except Exception as error:  # it comes before every event: left alone it would stop them all
+                step.note("timer_failed", kind=kind, error=error)
             self._arm(step)
 
     def _due(self, step: Step, kind: str, key: str) -> None:
@@ -515,6 +553,9 @@ class Engine:
     def _track_due(self, step: Step, key: str) -> None:
         track = self.state.tracks.get(key)
         if track is None:
+            return
+        if step.at < self.state.patient_until:
+            self._push(self.state.patient_until, "track", key)
             return
         rule = self.cases.rules[track.rule]
         for limit, one in zip(rule.limits, track.standings, strict=True):
@@ -533,6 +574,8 @@ class Engine:
             due = due_at(one, int(limit.hold_s * SECOND), _clear_ns(rule))
             if due is not None:
                 self._push(due, "track", key)
+        if rule.outside:
+            self._push(_next_look(self.state.at), "rejudge", key)
 
     def _push(self, due: int, kind: str, key: str) -> None:
         """At most one timer of a kind and key counts, the earliest; whoever handles it sets the next."""
@@ -556,6 +599,16 @@ def _spans(rules: Iterable[Rule]) -> list[int]:
     return sorted(
         int(limit.absent_s * SECOND) for rule in rules for limit in rule.limits if limit.absent_s is not None
     )
+
+
+def _settle_ns(age_ns: int) -> int:
+    """How long to wait for a word that takes back one of this age: the older, the more is still to come."""
+    return max(SETTLE_NS, min(age_ns // 100, SETTLE_NS_MOST))
+
+
+def _next_look(at: int) -> int:
+    """Whole multiples, so that an engine made anew looks in the very instants in which this one would."""
+    return (at // REJUDGE_NS + 1) * REJUDGE_NS
 
 
 def _clear_ns(rule: Rule) -> int:

@@ -17,6 +17,7 @@ from gateway.core.model import SECOND, Quality, Reading
 AHEAD_NS = 120 * SECOND  # more than this in the future is no network delay and no ordinary drift
 STEADY_NS = 30 * SECOND  # offsets this close to each other are one wrong clock
 JITTER_NS = 2 * SECOND  # what the way may add to them
+TIES_NS = 1_000  # samples of one instant are told apart by this much: finer than any clock that devices send
 ODD_KEPT = 3
 
 
@@ -62,6 +63,8 @@ def note_instant(heard: Heard, reading: Reading, lateness_ns: int) -> bool:
     if -AHEAD_NS <= offset <= lateness_ns:
         changed = heard.shift_ns != 0
         heard.odd, heard.shift_ns = [], 0
+        if changed:
+            heard.newest_ns = {}  # it was our own clock, maybe, and they lie hours ahead
         return changed
     if heard.odd and heard.odd[-1][1] == reading.received_ns:
         return False
@@ -101,10 +104,10 @@ def assess(heard: Heard, reading: Reading, lateness_ns: int, known: bool) -> Wor
 
 def _in_order(heard: Heard, reading: Reading, quality: Quality, shift: int, age: int) -> Worth:
     measured, newest = reading.measured_ns + shift, heard.newest_ns.get(reading.component, 0)
-    if measured < newest:
+    if measured < newest - TIES_NS:
         return Worth(Quality.DISORDER, judge=False, shift_ns=shift)
-    if measured == newest:
-        shift += 1  # two samples of one instant: both are kept, both count
+    if measured <= newest:
+        shift += newest - measured + 1  # samples of one instant: all are kept, all count
     return Worth(quality, judge=True, shift_ns=shift, age_ns=age)
 
 

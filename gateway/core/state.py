@@ -35,6 +35,8 @@ class State(msgspec.Struct):
     digest: str = ""  # of the World that judged last
     link_up: bool = False
     listening_since: int = 0  # silence before this proves nothing
+    deaf_since: int = 0  # the last instant before that at which we heard
+    patient_until: int = 0  # what time alone would end waits till then: its next word may be under way
     heard: dict[str, Heard] = {}
     tracks: dict[str, Track] = {}
     alerts: dict[str, Alert] = {}  # those that stand

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil, floor, log10
 
 from gateway.core.calendars import local
-from gateway.core.model import Level
+from gateway.core.model import SECOND, Level
 from gateway.core.units import QUANTITIES, shown
 from gateway.web.deps import Sample
+from gateway.web.words import SIGNS
 
-WIDTH, HEIGHT = 360, 150
-LEFT, RIGHT, TOP, BOTTOM = 4, 354, 12, 128  # of the plot; below it the times
+WIDTH, HEIGHT = 340, 180
+LEFT, RIGHT, TOP, BOTTOM = 36, 266, 12, 154  # of the plot; around it values, limits and times
 COLUMNS_MOST = 240  # of each only the lowest and the highest are drawn: peaks stay, bytes do not
 HEADROOM = 0.12  # of the span, above and below
-TIMES = 4
+TIMES_MOST, VALUES_MOST = 5, 4
+MINUTES = (1, 2, 5, 10, 15, 20, 30)  # between two times below the plot
+STATES = {0: "否", 1: "是"}
+MINUTE = 60 * SECOND
+APART = 15  # of two limits' texts
 GAP = 5  # a silence this many times longer than the usual distance breaks the line
 
 
@@ -25,7 +31,16 @@ class Mark:
 
     at: float
     text: str
-    css: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A line across, and its text, which stands aside where it would cover another."""
+
+    at: float
+    text_at: float
+    text: str
+    css: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +48,8 @@ class Chart:
     title: str
     newest: str
     lines: Sequence[str]  # each the points of a polyline
-    limits: Sequence[Mark]  # height, value, level
+    limits: Sequence[Limit]
+    values: Sequence[Mark]  # height, number
     times: Sequence[Mark]  # x, clock
     newest_x: float
     newest_y: float
@@ -53,7 +69,9 @@ def draw(
     first_ns, last_ns = samples[0][0], samples[-1][0]
     if first_ns == last_ns:
         return None
-    low, high = _range([value for _, value in samples] + [limit for _, limit in limits])
+    step = QUANTITIES[quantity].unit == "1"
+    also = [float(state) for state in STATES] if step else [limit for _, limit in limits]
+    low, high = _range([value for _, value in samples] + also)
 
     def x(ns: float) -> float:
         return round(LEFT + (RIGHT - LEFT) * (ns - first_ns) / (last_ns - first_ns), 1)
@@ -61,17 +79,16 @@ def draw(
     def y(value: float) -> float:
         return round(BOTTOM - (BOTTOM - TOP) * (value - low) / (high - low), 1)
 
-    step = QUANTITIES[quantity].unit == "1"
+    heights = STATES.items() if step else [(value, f"{value:g}") for value in _round_values(low, high)]
     runs = [_corners(run) if step else run for run in _runs(_thin(samples))]
     newest = samples[-1][1]
     return Chart(
         title=QUANTITIES[quantity].says,
         newest="" if step else rounded(quantity, newest),
         lines=[" ".join(f"{x(ns)},{y(value)}" for ns, value in run) for run in runs],
-        limits=[
-            Mark(y(limit), "" if step else shown(quantity, limit), level.word) for level, limit in limits
-        ],
-        times=[Mark(x(ns), local(ns, zone).strftime("%H:%M")) for ns in _ticks(first_ns, last_ns)],
+        limits=_limits(quantity, [(level, limit, y(limit)) for level, limit in limits]),
+        values=[Mark(y(value), text) for value, text in heights],
+        times=[Mark(x(ns), local(ns, zone).strftime("%H:%M")) for ns in _round_times(first_ns, last_ns)],
         newest_x=x(last_ns),
         newest_y=y(newest),
     )
@@ -125,5 +142,26 @@ def _corners(run: Sequence[Sample]) -> list[Sample]:
     return corners
 
 
-def _ticks(first_ns: int, last_ns: int) -> list[int]:
-    return [first_ns + (last_ns - first_ns) * i // (TIMES - 1) for i in range(TIMES)]
+def _limits(quantity: str, limits: Sequence[tuple[Level, float, float]]) -> list[Limit]:
+    """From the lowest on the page upward, each text at its line or just above the one below it."""
+    placed: list[Limit] = []
+    for level, limit, at in sorted(limits, key=lambda one: -one[2]):
+        text_at = min(at, placed[-1].text_at - APART) if placed else at
+        placed.append(Limit(at, text_at, f"{SIGNS[level]} {shown(quantity, limit)}", level.word))
+    return placed
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """Some numbers between the two that people count in: steps of 1, 2 or 5."""
+    rough = (high - low) / VALUES_MOST
+    decade = 10 ** floor(log10(rough))
+    size = next(decade * times for times in (1, 2, 5, 10) if decade * times >= rough * 0.999)
+    return [round(i * size, 9) for i in range(ceil(low / size), floor(high / size) + 1)]
+
+
+def _round_times(first_ns: int, last_ns: int) -> list[int]:
+    """Whole minutes, evenly; both ends where no minute is whole between them."""
+    span_ns = last_ns - first_ns
+    size_ns = next((n * MINUTE for n in MINUTES if span_ns <= n * MINUTE * TIMES_MOST), MINUTES[-1] * MINUTE)
+    times = list(range(-(-first_ns // size_ns) * size_ns, last_ns + 1, size_ns))
+    return times or [first_ns, last_ns]

@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.web.deps import Sample
 
 TAIL_BYTES = 4_000_000  # some ten thousand rows: hours of a street, and read in a few milliseconds
-SEGMENTS_MOST = 3  # the open one and the two before it
+SEGMENTS_MOST = 8  # the open one and those before it: ten minutes each, unless many readings fill it sooner
 
 
 def recent_history(directory: Path) -> Callable[[str, str, str, int, int], list[Sample]]:
@@ -30,7 +30,7 @@ def recent_history(directory: Path) -> Callable[[str, str, str, int, int], list[
 
 
 def _newest(directory: Path) -> list[Path]:
-    segments = [*directory.glob("closed-*.tsv"), *directory.glob("open-*.tsv")]
+    segments = directory.glob("*.tsv")  # recent-, closed-, open-: from position and instant on, each its own
     return sorted(segments, key=lambda path: path.name.partition("-")[2])[-SEGMENTS_MOST:]
 
 
@@ -39,7 +39,7 @@ def _tail(segment: Path) -> bytes:
         with segment.open("rb") as file:
             file.seek(max(segment.stat().st_size - TAIL_BYTES, 0))
             return file.read(TAIL_BYTES)
-    except FileNotFoundError:  # it was just turned into a daily file
+    except FileNotFoundError:  # it has just got another name
         return b""
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
 from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Stage, World
 from gateway.core.places import ancestors
-from gateway.core.texts import HINT, clock, component_name, span
+from gateway.core.texts import clock, component_name, span
 from gateway.core.units import QUANTITIES, shown
 from gateway.links import VALID_S, Grant, Links, Purpose
 from gateway.web import rows, words
@@ -53,6 +53,7 @@ class CaseView:
     model: str
     place: Sequence[str]
     value: str
+    value_at: str  # the number is not of this moment: it moved the alert last
     quantity: str
     limit: str
     since: str
@@ -89,6 +90,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         model=_model(world, case.device),
         place=near_places(world, case.place),
         value=_value(alert),
+        value_at=clock(alert.changed_ns, world.timezone, now_ns) if alert else "",
         quantity=_quantity(alert),
         limit=_limit(alert, rule),
         since=clock(case.opened_ns, world.timezone, now_ns),
@@ -191,13 +193,12 @@ def is_state(quantity: str) -> bool:
 
 def _line(entry: Entry, world: World, now_ns: int) -> Line:
     said = words.ENTRIES.get(entry.what, words.Said(entry.what, ""))
-    text = said.zh.replace("{who}", person_name(world, entry.person))
-    said_note = words.ROLES.get(entry.note, entry.note)
+    blanks = {"who": person_name(world, entry.person), "note": words.ROLES.get(entry.note, entry.note)}
     return Line(
         at=clock(entry.wall_ns, world.timezone, now_ns),
-        text=text.replace("{note}", said_note),
+        text=said.zh.format_map(blanks) if entry.what in words.ENTRIES else said.zh,
         en=said.en,
-        note="" if entry.what in words.NOTE_IS_SAID else words.unbroken(entry.note),
+        note="" if entry.what in words.NOTE_IS_SAID else entry.note,
         css=entry.what,
     )
 
@@ -363,7 +364,7 @@ class Console:
     overdue_count: int
     ended: Sequence[Row]
     pills: Sequence[Pill]
-    troubles: Sequence[words.Said]
+    troubles: Mapping[str, words.Said]
     inboxes: Sequence[tuple[str, str]]  # person, name
     clock: str
 
@@ -419,7 +420,7 @@ def pills(health: Health, now_ns: int) -> list[Pill]:
     ]
 
 
-def troubles(health: Health) -> list[words.Said]:
+def troubles(health: Health) -> dict[str, words.Said]:
     """What a failing part of ours means for whoever relies on this screen."""
     well = {
         "progressing": health.progressing,
@@ -427,7 +428,7 @@ def troubles(health: Health) -> list[words.Said]:
         "store": health.store_writable,
         "database": health.database is not False,
     }
-    return [words.TROUBLES[part] for part, good in well.items() if not good]
+    return {part: words.TROUBLES[part] for part, good in well.items() if not good}
 
 
 def _well(good: bool, yes: str, no: str) -> tuple[str, str]:

@@ -142,6 +142,42 @@ def test_works_without_any_script(street: Street, chromium: Any) -> None:
     context.close()
 
 
+def test_the_newest_is_in_sight_without_any_script(street: Street, chromium: Any) -> None:
+    for slot in (1, 2, 3, 4):
+        street.cabinet(hot=81.5, slot=slot)
+    street.told(at_least=4)
+    context = chromium.new_context(viewport=PHONE, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{street.url}/inbox/wang")
+    box = page.get_by_role("button", name="我来处理").last.bounding_box()
+    assert box["y"] > 0 and box["y"] + box["height"] <= PHONE["height"]
+    context.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/inbox/wang"])
+def test_a_page_that_is_no_longer_kept_fresh_says_so(street: Street, phone: Any, path: str) -> None:
+    """Nobody shall trust an empty list of a gateway that has died."""
+    page = visit(phone, street, path)
+    assert page.locator("body.stale").count() == 0
+    phone.set_offline(True)
+    page.locator("body.stale").wait_for()
+    phone.set_offline(False)
+    page.locator("body:not(.stale)").wait_for()
+
+
+def test_a_dark_room_is_not_lit_up(street: Street, chromium: Any) -> None:
+    """No white surface anywhere, and words that can be read on what is there."""
+    fire(street)
+    context = chromium.new_context(viewport=PHONE, color_scheme="dark")
+    for path in (street.path(), "/inbox/wang", "/", "/c/wrong"):
+        page = visit(context, street, path)
+        light = page.evaluate("""() => [...document.querySelectorAll("body, body *")].map(element => [
+            element.className, getComputedStyle(element).backgroundColor.match(/[\\d.]+/g).map(Number)
+        ]).filter(([name, [r, g, b, a]]) => a !== 0 && r + g + b > 600).map(([name]) => name)""")
+        assert light == []
+    context.close()
+
+
 def test_a_press_that_was_not_saved_says_so(
     street: Street, phone: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import pytest
 
 from gateway import telemetry
-from gateway.core.model import Act, Stage, Verb
+from gateway.core.model import Act, Level, Stage, Verb
 from gateway.links import Purpose
 from gateway.web import guard, server
 from tests.browser.street import Street
@@ -209,7 +209,8 @@ def test_pipeline_that_fails_is_said_and_the_press_may_be_repeated(
 
 def test_forged_tokens(street: Street, fire: str) -> None:
     good = street.path(Purpose.ACKNOWLEDGE, told(street, fire))
-    for path in (good[:-2] + "AA", good + "A", "/c/abc", good.replace("/c/", "/c/A")):
+    other = good[:-9] + ("B" if good[-9] == "A" else "A") + good[-8:]
+    for path in (other, good + "A", "/c/abc", good.replace("/c/", "/c/A")):
         for method in ("GET", "POST"):
             assert ask(street, method, path, {} if method == "POST" else None).status in (403, 429)
     assert street.case(fire).stage is Stage.SENT
@@ -339,6 +340,24 @@ def test_probes(
     answers = get(street, "/healthz"), get(street, "/readyz")
     assert [one.status for one in answers] == [health, ready]
     assert all(isinstance(json.loads(one.text), dict) for one in answers)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"progressing": False}, "网关停滞"),
+        ({"broker": False}, "收不到传感器消息"),
+        ({"store_writable": False}, "磁盘写不进"),
+        ({"database": False}, "报警不受影响"),
+    ],
+    ids=str,
+)
+def test_console_says_what_our_own_trouble_means(
+    street: Street, change: dict[str, bool], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert says not in get(street, "/fragment").text
+    monkeypatch.setattr(street, "healthy", replace(street.healthy, **change))
+    assert says in get(street, "/fragment").text
 
 
 def test_metrics(street: Street) -> None:
@@ -478,3 +497,4 @@ def test_console_counts(street: Street, fire: str) -> None:
     page = get(street, "/fragment").text
     assert f"/case/{fire}" in page
     assert f'count">{len(street.cases())}<' in page
+    assert f"红色报警 {sum(case.level is Level.RED for case in street.cases())}<" in page

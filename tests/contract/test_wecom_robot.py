@@ -19,7 +19,7 @@ from gateway.channels.wecom_robot import (
     WecomRobot,
     compose,
 )
-from gateway.core.model import Level, Told
+from gateway.core.model import Kind, Level, Told
 from tests.contract.dialects import SECRET, Hand, notification, wecom, wecom_dialect
 from tests.contract.provider import Provider
 
@@ -44,6 +44,12 @@ def test_mobile_number_is_mentioned_in_a_text() -> None:
 
 def test_member_is_mentioned_in_markdown() -> None:
     assert "<@wang>" in content(address="wang")
+
+
+def test_good_news_is_green_whatever_its_level_was() -> None:
+    for address in ("wang", "13812341234"):
+        assert content(address=address, kind=Kind.CLEARED, level=Level.RED).startswith("🟢")
+        assert content(address=address, level=Level.RED).startswith("🔴")
 
 
 def test_everybody_only_when_the_address_says_so() -> None:

@@ -26,6 +26,7 @@ class Fleet:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.confirmed = self.sent_again = 0
+        self._latest: list[tuple[str, Message]] = []
         self.failure: BaseException | None = None
 
     def play(self, script: Script, rounds: int, *, depth: int = 5, rate: float = 0.0) -> None:
@@ -34,9 +35,16 @@ class Fleet:
         while done < rounds and not self._stopping.is_set():
             some = [each for _ in range(min(depth, rounds - done)) for each in script.round()]
             done += min(depth, rounds - done)
+            self._latest = some
             self._send(some)
             if rate:
                 self._stopping.wait(max(0.0, start + done * len(NAMES) / rate - time.monotonic()))
+
+    def say_again(self) -> int:
+        """What was sent last once more, as devices do whose PUBACK was lost; returns how many."""
+        self._send(self._latest)
+        self.sent_again += len(self._latest)
+        return len(self._latest)
 
     def begin(self, script: Script, rounds: int, *, depth: int = 5, rate: float = 0.0) -> None:
         """The same on a thread of its own; `wait` for its end."""

@@ -8,6 +8,7 @@ import threading
 from tests.faults.checker import SETTLE_S, Verdict
 from tests.faults.rig import Rig
 from tests.faults.street import Script
+from tests.waiting import until
 
 BURST_S = 0.5  # about what a thousand messages take on a busy machine
 
@@ -38,4 +39,17 @@ def killed_while_nobody_listens(
         rig.gateway.kill()
         rig.gateway.revive()
     rig.hook.status = 200
+    return rig.checker(script).judged(patience_s)
+
+
+def killed_and_told_again(rig: Rig, script: Script, kills: int, patience_s: float = SETTLE_S) -> Verdict:
+    """Each time the devices never saw their PUBACKs and repeat themselves, once before a kill, once after."""
+    rig.gateway.start()
+    for kill in range(kills):
+        rig.fleet.play(script, script.left // (kills - kill))
+        rig.fleet.say_again()
+        rig.gateway.kill()
+        rig.gateway.revive()
+        rig.fleet.say_again()
+    until(lambda: rig.ledger.messages >= len(script.truth) + rig.fleet.sent_again, 30, "every repetition")
     return rig.checker(script).judged(patience_s)

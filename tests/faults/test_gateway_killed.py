@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tests.faults.hook import Call
-from tests.faults.killing import killed_at_random, killed_while_nobody_listens
+from tests.faults.killing import killed_and_told_again, killed_at_random, killed_while_nobody_listens
 from tests.faults.rig import Rig
 from tests.faults.street import NAMES, Script
 
@@ -61,3 +61,11 @@ def test_killed_while_nobody_listens(rig: Rig, seed: int) -> None:
     verdict = killed_while_nobody_listens(rig, script, kills=4)
     print(f"\nkilled while nobody listens: seed={seed} kills={rig.gateway.kills} {verdict}")
     assert not verdict.faults()
+
+
+def test_killed_and_everything_said_again(rig: Rig, seed: int) -> None:
+    """Repetitions that no broker flags, within one read and over a kill: one point each, nobody told anew."""
+    script = Script(seed, rounds_of(2_000))
+    verdict = killed_and_told_again(rig, script, kills=2)
+    print(f"\nsaid again: seed={seed} kills={rig.gateway.kills} sent again={rig.fleet.sent_again} {verdict}")
+    assert not verdict.faults() and verdict.repeated >= rig.fleet.sent_again

@@ -22,6 +22,7 @@ from gateway.core.backoff import TransientError
 from gateway.core.decoding import Decoder
 from gateway.core.lines import Batch, Formatter
 from gateway.core.model import SECOND, Message, Messages
+from gateway.web.history import recent_history
 from tests.servers import sample
 from tests.waiting import until
 
@@ -287,6 +288,26 @@ def test_a_day_is_the_sites_day(tmp_path):
     assert (
         len(found(tmp_path, since_ns=first_ns + 3_600 * SECOND, until_ns=first_ns + 2 * 3_600 * SECOND)) == 10
     )
+
+
+def test_the_charts_still_see_what_has_just_been_compacted(tmp_path):
+    closed(tmp_path)
+    wanted = ("d3", "", "tilt_y_deg", 0, archive.NS_MAX)
+    before = recent_history(tmp_path)(*wanted)
+    compact(tmp_path, ZONE, TODAY)
+    assert len(before) == 3 and recent_history(tmp_path)(*wanted) == before
+    assert len(found(tmp_path)) == 30, "and no query counts it twice"
+
+
+def test_of_what_was_compacted_only_a_little_stays_as_text(tmp_path, monkeypatch):
+    for n in range(archive.RECENT_MOST + 3):
+        closed(tmp_path, name=f"{n:016d}-1")
+    compact(tmp_path, ZONE, TODAY)
+    kept = names(tmp_path, "recent-*")
+    assert kept == [f"recent-{n + 3:016d}-1.tsv" for n in range(archive.RECENT_MOST)], "the newest"
+    monkeypatch.setattr(archive, "RECENT_BYTES_MOST", 2 * (tmp_path / kept[0]).stat().st_size)
+    compact(tmp_path, ZONE, TODAY)
+    assert names(tmp_path, "recent-*") == kept[-2:]
 
 
 def test_compacting_twice_changes_nothing(tmp_path):

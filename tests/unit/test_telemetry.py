@@ -254,6 +254,8 @@ def test_stderr_is_json_when_it_is_no_terminal_and_debug_is_off() -> None:
 
 
 def test_configure_sets_level_and_form(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry.flush(everything=True)  # what other tests of this process still held back
+    capsys.readouterr()
     try:
         telemetry.configure("error", pretty=True)
         telemetry.log("ready")

@@ -132,6 +132,7 @@ class _Shape:
         payload = message.payload
         try:
             found = self._decode(payload)
+            payload.isascii() or payload.decode()  # it does not look into texts that we do not map
         except (msgspec.MsgspecError, RecursionError, UnicodeError):
             return None
         if payload.count(b",") != self._commas or len(payload) > BYTES_MAX:
@@ -361,16 +362,17 @@ def check_identity(claimed: Any, device: Device, message: Message) -> None:
 def instant_ns(raw: Any, unit: str) -> int | None:
     """UTC nanoseconds of a device's instant; None when it sent none, or none that can be read.
 
-    A text without a zone is not read: it may be eight hours off, and arrival is the better guess.
+    A zero is a clock that was never set. A text without a zone is not read: it may be eight hours off, and
+    arrival is the better guess.
     """
     scale = TIME_UNITS.get(unit)
     if scale and type(raw) in (int, float):
-        return int(raw * scale) if 0 <= raw <= NS_MAX // scale else None
+        return (int(raw * scale) or None) if 0 <= raw <= NS_MAX // scale else None
     if scale or type(raw) is not str:
         return None
     try:
         found = datetime.fromisoformat(raw)
-        return (found - EPOCH) // MICROSECOND * 1000 if found.tzinfo else None
+        return ((found - EPOCH) // MICROSECOND * 1000 or None) if found.tzinfo else None
     except (ValueError, OverflowError):
         return None
 

@@ -7,15 +7,18 @@ for (const place of document.querySelectorAll("[data-fresh]")) {
   const toEnd = () => follow && (place.scrollTop = place.scrollHeight);
 
   const refresh = async () => {
-    const answer = await fetch(place.dataset.fresh, {cache: "no-store"});
-    const text = answer.ok ? await answer.text() : shown;
+    const answer = await fetch(place.dataset.fresh, {cache: "no-store", signal: AbortSignal.timeout(10000)});
+    if (!answer.ok) throw new Error(answer.status);
+    const text = await answer.text();
     if (text === shown) return;
     const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 80;
     place.innerHTML = text;
     if (!shown || atEnd) toEnd();
     shown = text;
   };
-  const again = () => refresh().catch(() => {}).finally(() => setTimeout(again, Number(place.dataset.every)));
+  const stale = (is) => document.body.classList.toggle("stale", is); // what stands there may be old: say so
+  const again = () => refresh().then(() => stale(false), () => stale(true))
+    .finally(() => setTimeout(again, Number(place.dataset.every)));
 
   place.addEventListener("submit", async (event) => {
     const form = event.target;
