@@ -21,10 +21,16 @@ demo: ## a neighbourhood in trouble, on this machine, with nothing else to set u
 	@.ci/environment demo
 	@exec $(BIN)/lilong demo $(ARGS)
 
+# The faults run alone: they kill servers and measure, and want both cores.
 test: ## everything but the benchmarks; installs the servers it needs with apt (ARGS="-k store" picks some)
 	@.ci/packages $(TEST_PACKAGES)
 	@.ci/environment dev
+ifeq ($(ARGS),)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/faults
+	@$(BIN)/python -m pytest -q tests/faults
+else
 	@$(BIN)/python -m pytest $(ARGS)
+endif
 
 lint: ## ruff: mistakes and format
 	@.ci/environment dev

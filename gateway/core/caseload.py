@@ -209,13 +209,14 @@ class Caseload:
 
     # ------------------------------------------------------------ telling
 
-    def climb(self, step: Step, case_id: str) -> None:
-        """Takes every step of the ladder that is due; an empty post costs no time."""
+    def climb(self, step: Step, case_id: str, due: int) -> None:
+        """Takes every step of the ladder if one was due then; an empty post costs no time."""
         case = self.state.cases.get(case_id)
         if case is None or case.stage not in UNANSWERED:
             return
         steps = ladder(self.world, case.level)
-        if not steps or self._rung_at(case) > step.at:  # a timer of a level it has left
+        left = case.rung < len(steps) or _told_again(case)
+        if not steps or not left or self._rung_at(case) > due:  # a timer of a level it has left
             self._arm(step, case)
             return
         while case.rung < len(steps) and self._rung_at(case) <= step.at:
@@ -317,7 +318,7 @@ class Caseload:
         if case.rung < len(steps):
             late = replace(case, climbing_at=step.at - int(steps[case.rung].after_s * SECOND))
             self.state.cases[case.id] = late
-            self.climb(step, case.id)
+            self.climb(step, case.id, step.at)
 
     def _notify(
         self, step: Step, case: Case, alert: Alert, kind: Kind, person: str, channel: str, address: str

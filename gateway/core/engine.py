@@ -483,16 +483,18 @@ class Engine:
         elif link.at >= state.patient_until:
             state.patient_until = link.at + LINE_NS
         state.link_up = link.up
+        for key, track in state.tracks.items():
+            self._push_track(key, track, self.cases.rules[track.rule])  # patience may end sooner now
 
-    def _silence_due(self, step: Step, device: str) -> None:
+    def _silence_due(self, step: Step, due: int, device: str) -> None:
         """Looks whether a device has been silent too long; while we cannot hear, silence proves nothing."""
         if not self.state.link_up:
             return  # the link's return sets the next one
         watch = self._watches[device]
         since = max(watch.heard.seen_at, self.state.listening_since)
         for rule in watch.silence:
-            self._judge_silence(step, watch, rule, step.at - since)
-        later = [since + span for span in _spans(watch.silence) if since + span > step.at]
+            self._judge_silence(step, watch, rule, due - since)
+        later = [since + span for span in _spans(watch.silence) if since + span > due]
         if later:
             self._push(later[0], "silence", device)
 
@@ -535,31 +537,32 @@ class Engine:
                 continue  # an earlier one took its place
             del self._armed[kind, key]
             try:
-                self._due(step, kind, key)
+                self._due(step, due, kind, key)
             except Exception as error:  # it comes before every event: left alone it would stop them all
                 step.note("timer_failed", kind=kind, error=error)
             self._arm(step)
 
-    def _due(self, step: Step, kind: str, key: str) -> None:
+    def _due(self, step: Step, due: int, kind: str, key: str) -> None:
+        """What was due at an instant and no more: a stale timer must not change the order."""
         if kind == "climb":
-            self.cases.climb(step, key)
+            self.cases.climb(step, key, due)
         elif kind == "silence":
-            self._silence_due(step, key)
+            self._silence_due(step, due, key)
         elif kind == "track":
-            self._track_due(step, key)
+            self._track_due(step, due, key)
         else:
             self._rejudge(step, key)
 
-    def _track_due(self, step: Step, key: str) -> None:
+    def _track_due(self, step: Step, due: int, key: str) -> None:
         track = self.state.tracks.get(key)
         if track is None:
             return
-        if step.at < self.state.patient_until:
+        if due < self.state.patient_until:
             self._push(self.state.patient_until, "track", key)
             return
         rule = self.cases.rules[track.rule]
         for limit, one in zip(rule.limits, track.standings, strict=True):
-            expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), step.at)
+            expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), due)
         self._moved(step, rule, key, track)
 
     def _rejudge(self, step: Step, key: str) -> None:
@@ -573,7 +576,7 @@ class Engine:
         for limit, one in zip(rule.limits, track.standings, strict=True):
             due = due_at(one, int(limit.hold_s * SECOND), _clear_ns(rule))
             if due is not None:
-                self._push(due, "track", key)
+                self._push(max(due, self.state.patient_until), "track", key)
         if rule.outside:
             self._push(_next_look(self.state.at), "rejudge", key)
 
