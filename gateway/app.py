@@ -252,7 +252,7 @@ class App:
         self.forwarder.notify(first, records)
 
     def _link(self, up: bool, reason: str) -> None:
-        self.pipeline.submit(lambda at, wall_ns: Link(at, wall_ns, up))
+        self.pipeline.submit_in_order(lambda at, wall_ns: Link(at, wall_ns, up))
 
     def _trim(self) -> int:
         """Forgets the log that state, database and archive have all passed."""

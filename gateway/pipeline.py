@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -107,6 +107,7 @@ class Pipeline:
         self._broker: Acknowledger | None = None
         self._news = threading.Condition()
         self._queue: deque[Delivery | _Asked] = deque()
+        self._urgent: deque[_Asked] = deque()  # people and channels: before whatever the broker heaps up
         self._waiting = 0  # messages in the queue
         self._stopping = False
         self._company = threading.Event()  # set only to stop
@@ -129,7 +130,7 @@ class Pipeline:
         Before that it says that it has been deaf since the last thing it knows, and still is.
         """
         last = self.engine.state.at
-        self.submit(lambda _, wall_ns: Link(last, wall_ns, False))
+        self.submit_in_order(lambda _, wall_ns: Link(last, wall_ns, False))
         self.submit(lambda at, wall_ns: Link(at, wall_ns, False))
         self.reconfigure(self._next_world)
         self._thread.start()
@@ -159,16 +160,23 @@ class Pipeline:
         return True
 
     def submit(self, make: Make) -> Future[list[Effect]]:
-        """Any other event. `make(at, wall_ns)` builds it; the future resolves once it is committed."""
-        return self._ask(_Asked(make, Future()))
+        """What a person or a channel says. `make(at, wall_ns)` builds the event; the future resolves once it
+        is committed, which waits for no message: an answer that is not written down is asked for again.
+        """
+        return self._ask(_Asked(make, Future()), self._urgent)
+
+    def submit_in_order(self, make: Make) -> Future[list[Effect]]:
+        """An event that means something only between the messages before and after it."""
+        return self._ask(_Asked(make, Future()), self._queue)
 
     def reconfigure(self, world: World) -> Future[list[Effect]]:
         """Another World from here on: between two events, never within one."""
-        return self._ask(_Asked(lambda at, wall_ns: Configured(at, wall_ns, world.digest), Future(), world))
+        asked = _Asked(lambda at, wall_ns: Configured(at, wall_ns, world.digest), Future(), world)
+        return self._ask(asked, self._queue)
 
-    def _ask(self, asked: _Asked) -> Future[list[Effect]]:
+    def _ask(self, asked: _Asked, queue: deque[Any]) -> Future[list[Effect]]:
         with self._news:
-            self._queue.append(asked)
+            queue.append(asked)
             self._news.notify()
         return asked.future
 
@@ -203,8 +211,9 @@ class Pipeline:
     def _finish(self) -> None:
         """What channels and people have answered by now counts; messages in the queue come again."""
         with self._news:
-            asked: Work = [found for found in self._queue if isinstance(found, _Asked)]
+            asked: Work = [*self._urgent, *(found for found in self._queue if isinstance(found, _Asked))]
             self._queue.clear()
+            self._urgent.clear()
         if asked:
             try:
                 self._announce(asked, self._decide(asked))
@@ -214,11 +223,12 @@ class Pipeline:
     def _take(self) -> Work:
         """The next stretch of the queue; waits for one, or until time alone may change something."""
         with self._news:
-            if not self._queue and not self._stopping:
+            if not self._queue and not self._urgent and not self._stopping:
                 self._news.wait(self._pause_s())
         self._gather()
         with self._news:
-            work: Work = []
+            work: Work = [*self._urgent]
+            self._urgent.clear()
             messages = 0
             while self._queue and messages < BATCH_MOST:
                 found = self._queue.popleft()

@@ -197,6 +197,17 @@ def test_a_hold_goes_on_over_a_crash(tmp_path, broker):
     assert track.rule == "slot-hot" and engine.next_due() == track.standings[0].since + 60 * 10**9
 
 
+def test_an_answer_waits_for_no_message(tmp_path, broker):
+    """Behind thousands of redelivered messages an outcome would be told again by the next crash."""
+    gateway = Gateway(tmp_path, broker)  # not started: the queue fills
+    broker.send(gateway.pipeline, payload({1: 20}))
+    gateway.pipeline.submit(lambda at, wall: Outcome(at, wall, "told", Told.ACCEPTED))
+    gateway.pipeline.submit_in_order(lambda at, wall: Link(at, wall, False))
+    kinds = [type(event).__name__ for event, _ in gateway.pipeline._events(gateway.pipeline._take())]
+    assert kinds[-3:] == ["Outcome", "Messages", "Link"]
+    gateway.store.close()
+
+
 def test_full_queue_makes_the_broker_wait(tmp_path, broker, monkeypatch):
     monkeypatch.setattr("gateway.pipeline.QUEUE_MOST", 2)
     gateway = Gateway(tmp_path, broker)  # not started: nothing is taken out
