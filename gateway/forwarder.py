@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+from msgspec import structs
 
 from gateway import telemetry
 from gateway.adapters.clock import Clock
-from gateway.adapters.store import Logged, QuarantineRow, Record, Store, StoreDamaged
+from gateway.adapters.store import Logged, Record, Store, StoreDamaged
 from gateway.core import backoff
 from gateway.core.backlog import Owed, Range
 from gateway.core.backoff import TransientError
 from gateway.core.decoding import Decoder
-from gateway.core.lines import Batch, Formatted, Formatter, RefusedLine, Taken, Unreadable
-from gateway.core.model import SECOND, Message, Messages, Reading, Refusal, World
+from gateway.core.lines import Batch, Formatted, Formatter, RefusedLine, Taken
+from gateway.core.model import SECOND, Message, Messages, QuarantineRow, Reading, Refusal, World
 
 LINES_MOST = 5_000  # a request: larger ones gain nothing and hurt more when one line is bad
 READ_MOST = 2_500  # messages read from the log at a time: some 5 MB while they are decoded
@@ -358,10 +359,10 @@ class Lane:
         rows = [row for part in batch.parts for row in part.unreadable] if self._first else []
         if rows:
             telemetry.log("message_unreadable", level="error", count=len(rows), error=rows[0].reason)
-        return [self._unreadable_row(row) for row in rows] + self._refused_rows(refused)
+        return [self._named(row) for row in rows] + self._refused_rows(refused)
 
-    def _unreadable_row(self, row: Unreadable) -> QuarantineRow:
-        return QuarantineRow(*row._replace(device=row.device or self._reader.device_of(row.topic)))
+    def _named(self, row: QuarantineRow) -> QuarantineRow:
+        return structs.replace(row, device=row.device or self._reader.device_of(row.topic))
 
     def _refused_rows(self, refused: Sequence[RefusedLine]) -> list[QuarantineRow]:
         """Points the database would not have, with their messages (an alert or a case has only its line)."""

@@ -33,6 +33,7 @@ from gateway.core.model import (
     Noted,
     Notification,
     NotificationState,
+    QuarantineRow,
     Reading,
     Refused,
     Stage,
@@ -116,17 +117,6 @@ class Logged(msgspec.Struct):
     event: Event
     marks: list[Marked]
     changes: list[Change]
-
-
-class QuarantineRow(msgspec.Struct):
-    position: int
-    code: str
-    device: str
-    topic: str
-    payload: bytes
-    field: str
-    reason: str
-    wall_ns: int
 
 
 class Checkpoint(msgspec.Struct):

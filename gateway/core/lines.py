@@ -27,6 +27,7 @@ from gateway.core.model import (
     Notification,
     PayloadError,
     Quality,
+    QuarantineRow,
     Reading,
     Refusal,
     World,
@@ -48,19 +49,6 @@ class Logged(Protocol):
     changes: list[Alert | Case | Notification]
 
 
-class Unreadable(NamedTuple):
-    """A logged message, or a value of it, that cannot be written: quarantine it, in this order of columns."""
-
-    position: int
-    code: str
-    device: str
-    topic: str
-    payload: bytes
-    field: str
-    reason: str
-    wall_ns: int
-
-
 @dataclass(frozen=True, slots=True)
 class Formatted:
     """One event of the log, ready for every sink. `at[i]` is the log position that line i came from."""
@@ -70,7 +58,7 @@ class Formatted:
     lines: bytes  # joined by newlines, none at the end
     at: Sequence[int]
     rows: bytes  # each ends with ROW_END
-    unreadable: tuple[Unreadable, ...] = ()
+    unreadable: tuple[QuarantineRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +120,12 @@ class Formatter:
         self._heads: dict[tuple[str, str], Head] = {}
 
     def format(self, logged: Logged, readings: Sequence[Sequence[Reading]] = ()) -> Formatted:
-        """Never raises for what a message holds: that becomes Unreadable.
+        """Never raises for what a message holds: that becomes a QuarantineRow.
 
         `readings` are those of each message, when somebody has decoded them already.
         """
         event, first = logged.event, logged.first
-        kept, unreadable = list[_Kept](), list[Unreadable]()
+        kept, unreadable = list[_Kept](), list[QuarantineRow]()
         if type(event) is Messages:
             self._read(event, first, _by_index(logged.marks), readings, kept, unreadable)
         lines, rows = self._written_safely(kept, event, first, unreadable)
@@ -154,7 +142,7 @@ class Formatter:
         marks: Mapping[int, Sequence[Marked]],
         readings: Sequence[Sequence[Reading]],
         kept: list[_Kept],
-        unreadable: list[Unreadable],
+        unreadable: list[QuarantineRow],
     ) -> None:
         """What the log holds, decoded (again, if need be), with what the engine said of it."""
         decode, marked = self._decode, marks.get
@@ -174,7 +162,7 @@ class Formatter:
             kept[:] = [item for item in kept if item[2].values]  # nothing was left of a reading
 
     def _written_safely(
-        self, kept: list[_Kept], event: Event, first: int, unreadable: list[Unreadable]
+        self, kept: list[_Kept], event: Event, first: int, unreadable: list[QuarantineRow]
     ) -> tuple[list[str], list[str]]:
         """As `_written`; a reading that no sink could hold is taken out of `kept`."""
         try:
@@ -216,11 +204,12 @@ class Formatter:
 _Kept = tuple[int, str, Reading]  # log position, quality, what to write
 
 
-def _unreadable(position: int, message: Message, wall_ns: int, error: Exception) -> Unreadable:
+def _unreadable(position: int, message: Message, wall_ns: int, error: Exception) -> QuarantineRow:
     code, field, reason = Refusal.CRASHED, "", f"{type(error).__name__}: {error}"
     if isinstance(error, PayloadError):
         code, field, reason = error.code, error.field, error.reason
-    return Unreadable(position, code.value, "", message.topic, message.payload, field, reason[:500], wall_ns)
+    row = position, code.value, "", message.topic, message.payload, field, reason[:500], wall_ns
+    return QuarantineRow(*row)
 
 
 def _judged(position: int, reading: Reading, marks: Sequence[Marked]) -> _Kept:

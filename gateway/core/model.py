@@ -510,6 +510,19 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class QuarantineRow(msgspec.Struct, frozen=True):
+    """A message, or a single point of it, that is kept because it could not be believed or stored."""
+
+    position: int  # in the log
+    code: str  # a Refusal
+    device: str
+    topic: str
+    payload: bytes
+    field: str
+    reason: str
+    wall_ns: int  # when it was received
+
+
 class Marked(msgspec.Struct, frozen=True, array_like=True):
     """What the forwarder must know of message `index` beyond its bytes. Unmarked means good.
 

@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway import __version__, demo
-from gateway.adapters.store import QuarantineRow, Record, Store
+from gateway.adapters.store import Record, Store
 from gateway.channels import Answer
 from gateway.cli import main
 from gateway.config import load
 from gateway.control import SOCKET, Control
-from gateway.core.model import SECOND, Alert, AlertState, Case, Entry, Level, Stage, Tick, Told
+from gateway.core.model import SECOND, Alert, AlertState, Case, Entry, Level, QuarantineRow, Stage, Tick, Told
 from gateway.doctor import Finding
 from tests.unit.config_files import spoiled, write
 

@@ -4,8 +4,18 @@ import sqlite3
 
 import pytest
 
-from gateway.adapters.store import Checkpoint, QuarantineRow, Record, Store, StoreBusy, StoreDamaged
-from gateway.core.model import Entry, Marked, Message, Messages, Quality, Refusal, Refused, Tick
+from gateway.adapters.store import Checkpoint, Record, Store, StoreBusy, StoreDamaged
+from gateway.core.model import (
+    Entry,
+    Marked,
+    Message,
+    Messages,
+    Quality,
+    QuarantineRow,
+    Refusal,
+    Refused,
+    Tick,
+)
 
 
 def burst(at, *payloads):
