@@ -23,13 +23,13 @@ MakeRig = Callable[..., Rig]
 
 @pytest.fixture
 def make_rig(tmp_path: Path, influx: Influx) -> Iterator[MakeRig]:
-    """Rigs are taken down at the test's end; see Gateway for `mutant` and Broker for `saving`."""
+    """Rigs are taken down at the test's end; see Gateway for `mutant`."""
     with ExitStack() as later:
 
-        def make(mutant: str = "", attempt: int = 0, saving: bool = False) -> Rig:
+        def make(mutant: str = "", attempt: int = 0) -> Rig:
             folder = tmp_path / f"{tmp_path.name}-{attempt}"  # names the bucket too
             folder.mkdir()
-            return later.enter_context(Rig(folder, influx, mutant, saving))
+            return later.enter_context(Rig(folder, influx, mutant))
 
         yield make
 

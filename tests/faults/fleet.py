@@ -12,7 +12,7 @@ from contextlib import suppress
 from tests.faults.street import NAMES, Message, Script
 from tests.waiting import until
 
-ANSWER_S = 30.0  # a broker that saves every change may be slow, never silent
+ANSWER_S = 30.0  # a broker that saves may be slow, never silent
 COMING_BACK_S = 30.0  # for a killed broker
 PINGREQ, PINGRESP, DISCONNECT = b"\xc0\x00", b"\xd0\x00", b"\xe0\x00"
 
@@ -79,9 +79,9 @@ class Fleet:
             self.failure = error
 
     def _send(self, some: list[tuple[str, Message]]) -> None:
-        """Until the broker has all of it: PUBACKs, and one turn of its loop (PINGREQ) after the last.
+        """Until the broker has taken all of it: PUBACKs, and one turn of its loop (PINGREQ) after the last.
 
-        Mosquitto saves at the end of a turn; killed within it, it has said PUBACK and forgets.
+        What is on its disk by then is another matter: `Broker.until_saved`.
         """
         while True:
             try:

@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 PROFILE = ROOT / "deploy" / "mosquitto"
 PASSWORD = "not-a-secret-here"
 READY_S = 30.0  # to start on a busy machine
+SAVE_S_MOST = 20.0  # the profile says two seconds; the machine may be busy
 STOP_S_MOST = 5.0  # the promise for SIGTERM
 
 LILONG = """\
@@ -46,13 +47,9 @@ channels:
 
 
 class Broker(Process):
-    """Mosquitto with deploy/mosquitto: every name its own password and topics, every change on disk.
+    """Mosquitto with deploy/mosquitto: every name its own password and topics, saved every two seconds."""
 
-    `saving` False leaves out the latter, where the broker is never killed: it then reads more than one
-    acknowledgement for each time it saves everything, and so keeps up with a burst.
-    """
-
-    def __init__(self, directory: Path, saving: bool) -> None:
+    def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True)
         (directory / "data").mkdir()
         (directory / "lilong.acl").write_bytes((PROFILE / "lilong.acl").read_bytes())
@@ -68,12 +65,24 @@ class Broker(Process):
         }.items():
             assert old in text, f"the shipped profile has no {old} any more"
             text = text.replace(old, new)
-        if not saving:
-            text = text.replace("autosave_on_changes true", "autosave_on_changes false")
-        text += "log_dest stderr\n" + ("user root\n" if os.geteuid() == 0 else "")
+        text += "log_dest stderr\nlog_type subscribe\n" + ("user root\n" if os.geteuid() == 0 else "")
         (directory / "lilong.conf").write_text(text, "utf-8")
         command = [find_program("mosquitto", HINT), "-c", f"{directory}/lilong.conf"]
         super().__init__(directory, command, [self.port])
+
+    def is_heard(self) -> bool:
+        """Whether somebody has subscribed since its last start."""
+        return "site/#" in self.log.rpartition(" starting")[2]
+
+    def until_saved(self) -> None:
+        """What it has acknowledged, and who subscribed, is on its disk: a kill cannot take it back."""
+        before = self._saved()
+        until(lambda: self._saved() != before, SAVE_S_MOST, "the broker has saved")
+
+    def _saved(self) -> int:
+        """Changes with each save: Mosquitto renames a new file into place."""
+        file = self.directory / "data" / "mosquitto.db"
+        return file.stat().st_ctime_ns if file.exists() else 0
 
 
 class Gateway:
@@ -170,11 +179,11 @@ CLI = "from gateway.cli import main; main()"  # what the installed command `lilo
 class Rig:
     """One broker, one webhook, one gateway; `influx` may serve several rigs, each has its own bucket."""
 
-    def __init__(self, folder: Path, influx: Influx, mutant: str = "", saving: bool = False) -> None:
+    def __init__(self, folder: Path, influx: Influx, mutant: str = "") -> None:
         self.folder, self.influx = folder, influx
         self.bucket = re.sub(r"\W", "-", folder.name)
         self.gateway = Gateway(folder, mutant)
-        self.broker = Broker(folder / "broker", saving)
+        self.broker = Broker(folder / "broker")
         self.hook = Hook()
         self.fleet = Fleet(self.broker.port, PASSWORD)
         self.ledger = Ledger(folder / "state" / "lilong.db")
