@@ -59,7 +59,9 @@ class InfluxSink:
         return Taken(b"", tuple(refused))
 
     def tend(self, state: bytes) -> None:
-        """Nothing to look after."""
+        """Loads the client (a second of work) before there is anything to send: never beside an alert."""
+        if self._api is None:
+            self._api = _open(self._config)
 
     def close(self) -> None:
         self._forget()

@@ -39,7 +39,7 @@ from gateway.core.model import (
     Verdict,
     World,
 )
-from gateway.core.quality import Heard, Worth, assess, name_of_skew, note_instant, ordinary
+from gateway.core.quality import AHEAD_NS, Heard, Worth, assess, name_of_skew, note_instant
 from gateway.core.state import State, Track
 from gateway.core.units import QUANTITIES
 
@@ -279,14 +279,20 @@ class Engine:
         return watch
 
     def _usual(self, step: Step, index: int, watch: Watch, readings: list[Reading], message: Message) -> None:
-        """The hot path: a message without a flaw. Most readings are ordinary and calm, and that is all."""
-        heard, lateness_ns = watch.heard, watch.lateness_ns
+        """The hot path: a message without a flaw. Most readings are plausible, newer than the last one, and
+        calm; then that is all.
+        """
+        heard, oldest_ns = watch.heard, watch.lateness_ns
         heard.seen_at = step.at
+        known_clock = not (heard.shift_ns or heard.odd)
+        newest = heard.newest_ns
         for reading in readings:
-            component = reading.component
+            component, measured_ns = reading.component, reading.measured_ns
             subject = watch.subjects.get(component) or watch.subject(component, self._make_subject)
-            if ordinary(heard, reading, lateness_ns) and subject.calm(reading.values):
-                heard.newest_ns[component] = reading.measured_ns
+            age_ns = reading.received_ns - measured_ns
+            plausible = known_clock and -AHEAD_NS <= age_ns <= oldest_ns
+            if plausible and measured_ns > newest.get(component, 0) and subject.calm(reading.values):
+                newest[component] = measured_ns
             else:
                 self._heed(step, index, watch, reading, message, known=False)
 

@@ -127,7 +127,10 @@ class Formatter:
         event, first = logged.event, logged.first
         kept, unreadable = list[_Kept](), list[QuarantineRow]()
         if type(event) is Messages:
-            self._read(event, first, _by_index(logged.marks), readings, kept, unreadable)
+            if readings and not logged.marks:  # by far the most: nothing to decode, nothing to judge
+                kept += [(place, "good", one) for place, said in enumerate(readings, first) for one in said]
+            else:
+                self._read(event, first, _by_index(logged.marks), readings, kept, unreadable)
         lines, rows = self._written_safely(kept, event, first, unreadable)
         at = [item[0] for item in kept] + [first] * len(logged.changes)
         lines += [change_line(change, self._world) for change in logged.changes]

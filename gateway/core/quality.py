@@ -43,17 +43,6 @@ class Worth:
     age_ns: int = 0
 
 
-def ordinary(heard: Heard, reading: Reading, lateness_ns: int) -> bool:
-    """The quick question, asked of every message: its instant is plausible and newer than the last one."""
-    age = reading.received_ns - reading.measured_ns
-    return (
-        -AHEAD_NS <= age <= lateness_ns
-        and heard.shift_ns == 0
-        and not heard.odd
-        and reading.measured_ns > heard.newest_ns.get(reading.component, 0)
-    )
-
-
 def note_instant(heard: Heard, reading: Reading, lateness_ns: int) -> bool:
     """Remembers a message's odd instant; True when its constant error has just been found or has changed.
 
@@ -85,7 +74,10 @@ def _is_one_wrong_clock(odd: list[tuple[int, int]]) -> bool:
 
 
 def assess(heard: Heard, reading: Reading, lateness_ns: int, known: bool) -> Worth:
-    """What a reading whose instant is not `ordinary` is worth. `known`: these very bytes came before."""
+    """What a reading is worth that is not plainly plausible and new (which Engine._usual asks first).
+
+    `known`: these very bytes came before.
+    """
     if known:
         return Worth(Quality.DUPLICATE, judge=False, store=False)
     if not reading.timed:
