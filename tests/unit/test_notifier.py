@@ -133,6 +133,7 @@ def test_outcome_comes_back_as_an_event(bench: Bench) -> None:
 def test_a_channel_that_hangs_delays_no_other(bench: Bench) -> None:
     bench.street.gate.clear()
     bench.notifier.offer([notification(id="stuck"), notification(id="behind")])
+    assert bench.street.at_gate.acquire(timeout=5)
     bench.notifier.offer([notification(id=f"n{i}", channel="duty") for i in range(50)])
     assert {bench.pipeline.next().notification for _ in range(50)} == {f"n{i}" for i in range(50)}
     assert bench.street.sent == ["stuck"]
