@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import __version__, channels, telemetry
+from gateway import __version__, channels, memory, telemetry
 from gateway.adapters import systemd
 from gateway.adapters.archive import ArchiveSink
 from gateway.adapters.clock import Anchor, Clock
@@ -150,6 +150,7 @@ class App:
         self.notifier.offer(self.store.due_notifications())
         self.forwarder.start()
         self.web.start()
+        memory.settle()  # before the first message: it stops every thread
         self.subscriber.start()
         self.chores.start()
         self.control.start()
@@ -218,6 +219,7 @@ class App:
         self._remember_filters(config)
         for part in changed_parts(self.config, config):
             telemetry.log("restart_needed", "warning", field=part, hint="systemctl restart lilong")
+        memory.settle()
         telemetry.log("reloaded", count=len(world.devices))
         systemd.ready(f"{len(world.devices)} devices, {len(world.rules)} rules")
         return []

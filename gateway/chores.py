@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from gateway import telemetry
+from gateway import memory, telemetry
 from gateway.adapters.store import Store
 
 TRIM_EVERY_S = 10  # the log is kept only until everybody has passed it
@@ -14,7 +14,7 @@ QUARANTINE_KEPT_DAYS = 90
 
 
 class Chores:
-    """Trims the log, and tidies the store at night."""
+    """Trims the log, and tidies store and memory at night."""
 
     def __init__(
         self, timezone: str, store: Store, trim: Callable[[], int], now_ns: Callable[[], int]
@@ -35,6 +35,7 @@ class Chores:
             self._scheduler.shutdown(wait=True)
 
     def _tidy(self) -> None:
+        memory.settle()
         self._store.tidy(self._now_ns() - QUARANTINE_KEPT_DAYS * 86_400 * 10**9)
 
     def _guard(self, chore: Callable[[], object]) -> Callable[[], None]:

@@ -46,7 +46,7 @@ from gateway.core.state import State
 
 QUEUE_MOST = 10_000  # messages waiting here; the broker holds the rest
 BATCH_MOST = 2_500  # messages in one transaction: some 20 ms of work, so that an alert never waits long
-GATHER_S = 0.002  # least time between two commits: one fsync serves what comes meanwhile
+GATHER_S = 0.0005  # least time between two commits: one fsync serves what comes meanwhile
 CHECKPOINT_S = 10.0  # at most this much log is stepped again at start
 IDLE_S = 1.0  # how often an idle pipeline shows that it lives
 STORE_RETRY_S = 1.0  # between two attempts while the disk refuses

@@ -45,6 +45,7 @@ class InfluxSink:
     def __init__(self, config: InfluxConfig, flush_s: float = 0.2, lines_most: int = LINES_MOST) -> None:
         self.flush_s = flush_s
         self._config, self._lines_most = config, lines_most
+        _library()  # half a second of work: now, and not beside the first alert
         self._api: Any = None
         self._delivery: _Delivery | None = None
 
@@ -59,9 +60,7 @@ class InfluxSink:
         return Taken(b"", tuple(refused))
 
     def tend(self, state: bytes) -> None:
-        """Loads the client (a second of work) before there is anything to send: never beside an alert."""
-        if self._api is None:
-            self._api = _open(self._config)
+        """Nothing to look after: the server does."""
 
     def close(self) -> None:
         self._forget()
@@ -185,23 +184,28 @@ class _Pool:
         self._site.close()
 
 
+def _library() -> tuple[Any, Any]:
+    """The client's class and its synchronous way of writing: 27 MB, for those who have a database."""
+    from influxdb_client.client.influxdb_client import InfluxDBClient
+    from influxdb_client.client.write_api import SYNCHRONOUS
+
+    return InfluxDBClient, SYNCHRONOUS
+
+
 class _Api:
     """The client and its write API, with the token as it is now."""
 
     def __init__(self, config: InfluxConfig) -> None:
-        # 27 MB and 0.3 s: only where and when it is used
-        from influxdb_client.client.influxdb_client import InfluxDBClient
-        from influxdb_client.client.write_api import SYNCHRONOUS
-
+        client, synchronous = _library()
         token = config.token_file.read_text().strip()
         self._site = Site(Origin.parse(config.url), config.timeout_s)
         url = config.url.rstrip("/")
-        self._client: Any = InfluxDBClient(url=url, token=token, org=config.org, retries=False)
+        self._client: Any = client(url=url, token=token, org=config.org, retries=False)
         rest: Any = self._client.api_client.rest_client
         rest.pool_manager = _Pool(self._site)
         headers = {"Content-Encoding": "gzip", "Accept-Encoding": "identity"}
         self._client.api_client.default_headers.update(headers)
-        self._write: Any = self._client.write_api(write_options=SYNCHRONOUS)
+        self._write: Any = self._client.write_api(write_options=synchronous)
 
     def write(self, bucket: str, record: bytes) -> None:
         self._write.write(bucket=bucket, record=record, write_precision="ns")

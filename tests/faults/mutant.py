@@ -1,16 +1,19 @@
 """`lilong` with a bug planted, so that the fault tests can show that they see: each of these was written
-somewhere in earnest once.
+somewhere in earnest once. And one with no bug but an appointed end, for the moment that chance seldom hits.
 
     python -m tests.faults.mutant ack_first run --config lilong.yaml
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
-from gateway.adapters.mqtt import Delivery
+from gateway.adapters.mqtt import Delivery, Subscriber
 from gateway.adapters.store import Record, Store
 from gateway.cli import main as lilong
 from gateway.core import engine
@@ -61,8 +64,21 @@ def no_memory() -> None:
     engine.Engine._said_before = lambda self, *rest: False  # type: ignore[method-assign]
 
 
+def dies_before_acknowledging() -> None:
+    """No bug: kill -9 of itself between its third commit of messages and its acknowledgement."""
+    acknowledge, left = Subscriber.acknowledge, count(COMMITS_OF_A_LIFE, -1)
+
+    def fatal(self: Subscriber, deliveries: Sequence[Delivery]) -> None:
+        if deliveries and next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        acknowledge(self, deliveries)
+
+    Subscriber.acknowledge = fatal  # type: ignore[method-assign]
+
+
+COMMITS_OF_A_LIFE = 2
 MUTANTS: dict[str, Callable[[], None]] = {
-    plant.__name__: plant for plant in (ack_first, outbox_apart, no_memory)
+    plant.__name__: plant for plant in (ack_first, outbox_apart, no_memory, dies_before_acknowledging)
 }
 
 

@@ -86,19 +86,19 @@ class Broker(Process):
 
 
 class Gateway:
-    """`lilong run` as a child process; with `mutant`, one with that bug planted (tests/faults/mutant.py)."""
+    """`lilong run` as a child process; with `mutant`, one with that planted (tests/faults/mutant.py)."""
 
     def __init__(self, folder: Path, mutant: str = "") -> None:
         self.folder, self.config = folder, folder / "lilong.yaml"
         self.log_path = folder / "gateway.log"
-        self._mutant = mutant
+        self.mutant = mutant
         self._child: subprocess.Popen[bytes] | None = None
         self._from = 0  # where the present child's words begin in the log
         self.kills = self.starts = 0
         self.killed = threading.Event()
 
     def command(self, *words: str) -> list[str]:
-        lilong = ["-m", "tests.faults.mutant", self._mutant] if self._mutant else ["-c", CLI]
+        lilong = ["-m", "tests.faults.mutant", self.mutant] if self.mutant else ["-c", CLI]
         return [sys.executable, *lilong, *words, "--config", str(self.config)]
 
     def start(self, ready: bool = True) -> None:
@@ -144,6 +144,11 @@ class Gateway:
         os.kill(self._child.pid, signal.SIGKILL)
         self.kills += 1
         self.killed.set()
+
+    def until_dead(self) -> None:
+        """It has ended by itself, and counts as killed."""
+        until(lambda: not self.running, READY_S, "the gateway has died")
+        self.kills += 1
 
     def revive(self, ready: bool = True) -> None:
         """Start again at once after `kill`."""

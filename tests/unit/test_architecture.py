@@ -35,6 +35,7 @@ RINGS = {
     "gateway.forwarder": 3,
     "gateway.notifier": 3,
     "gateway.chores": 3,
+    "gateway.memory": 1,
     "gateway.control": 3,
     "gateway.doctor": 3,
     "gateway.tuning": 3,
