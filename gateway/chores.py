@@ -11,6 +11,9 @@ from gateway.adapters.store import Store
 
 TRIM_EVERY_S = 10  # the log is kept only until everybody has passed it
 QUARANTINE_KEPT_DAYS = 90
+CAP_EVERY_S = 60
+QUARANTINE_MOST = 100_000  # payloads: a stranger that floods us must not fill the disk
+QUARANTINE_BYTES_MOST = 200_000_000
 
 
 class Chores:
@@ -25,6 +28,7 @@ class Chores:
         often = {"trigger": "interval", "seconds": TRIM_EVERY_S}
         self._scheduler.add_job(self._guard(self._trim), id="trim", **often)
         self._scheduler.add_job(self._guard(store.mark_high_water), id="high-water", **often)
+        self._scheduler.add_job(self._guard(self._cap), "interval", seconds=CAP_EVERY_S, id="cap")
         self._scheduler.add_job(self._guard(self._tidy), "cron", hour=3, minute=17, id="tidy")
 
     def start(self) -> None:
@@ -33,6 +37,11 @@ class Chores:
     def stop(self) -> None:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
+
+    def _cap(self) -> None:
+        if gone := self._store.cap_quarantine(QUARANTINE_MOST, QUARANTINE_BYTES_MOST):
+            hint = "who floods us? see lilong quarantine list"
+            telemetry.log("quarantine_capped", "warning", count=gone, hint=hint)
 
     def _tidy(self) -> None:
         memory.settle()

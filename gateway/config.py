@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
@@ -305,10 +306,11 @@ def _holds_secret(url: str) -> bool:
 def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[Path], Path]) -> ChannelConfig:
     entry, step = dict(keys.channels[name]), f"channels.{name}"
     kind = entry.pop("kind", "")
-    known = _channel_keys(kind)
-    if known is None:
+    module = _module_of(kind)
+    if module is None:
         _refuse_kind(keys, step, kind, builder)
-        known = frozenset(entry)
+    known = module.SETTINGS | module.SECRETS if module else frozenset(entry)
+    required = module.REQUIRED | module.SECRETS if module else frozenset()
     for key in entry:
         if SECRET.fullmatch(key):
             found, expected = say("inline_secret", key=key), say("secret_file", key=key)
@@ -316,23 +318,22 @@ def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[P
         elif key not in known:
             expected = one_of(["kind", *sorted(known)], builder.nearest(key, sorted(known)))
             builder.mistake(keys, f"{step}.{key}", say("unknown_key", key=key), expected)
-    for key in sorted(known):
-        if key.endswith("_file") and not entry.get(key):
+    for key in sorted(required):
+        if not entry.get(key):
             builder.mistake(keys, step, say("without", first=f"kind: {kind}", second=key), say("required"))
     secrets = {key: resolve(Path(value)) for key, value in entry.items() if key.endswith("_file")}
     settings = {key: value for key, value in entry.items() if key not in secrets}
     return ChannelConfig(name=name, kind=kind, settings=settings, secrets=secrets)
 
 
-def _channel_keys(kind: str) -> frozenset[str] | None:
-    """What an entry of that kind may hold; None when we have no such kind."""
+def _module_of(kind: str) -> ModuleType | None:
+    """What knows that kind of channel; None when we have no such kind."""
     from gateway import channels  # its files are the list of kinds; imported only where it is needed
 
     try:
-        module = channels.find(kind)
+        return channels.find(kind)
     except ValueError:
         return None
-    return frozenset(module.SETTINGS | module.SECRETS)
 
 
 def _refuse_kind(keys: ConfigKeys, step: str, kind: str, builder: Builder) -> None:

@@ -80,6 +80,7 @@ EVENTS: dict[str, str] = {
     "log_lost": "positions that were committed once are no longer on the disk",
     "log_gap": "the log no longer holds what a sink was still owed",
     "message_unreadable": "a logged message cannot be written by today's configuration; it is in quarantine",
+    "quarantine_capped": "quarantine is full: its oldest payloads were forgotten",
     "points_refused": "the database refuses single points for good; they are in quarantine with its reason",
     "sink_delayed": "the database or the archive takes no data now; the log keeps it for the next try",
     "sink_recovered": "the database or the archive takes data again",

@@ -82,6 +82,14 @@ CREATE TABLE IF NOT EXISTS cursor (sink TEXT PRIMARY KEY, body BLOB NOT NULL) WI
 """
 
 
+_CUT_OFF = """
+SELECT max(id) AS id FROM (
+    SELECT id, row_number() OVER newest AS row, sum(length(payload)) OVER newest AS size
+    FROM quarantine WINDOW newest AS (ORDER BY id DESC))
+WHERE row > ? OR size > ?
+"""
+
+
 class StoreBusy(Exception):
     """Another Lilong runs on this directory."""
 
@@ -250,6 +258,14 @@ class Store:
             db.execute("DELETE FROM quarantine WHERE wall_ns < ?", (before_ns,))
         with self._turn:
             self._db.execute("PRAGMA optimize")
+
+    def cap_quarantine(self, rows: int, size: int) -> int:
+        """Forgets the oldest refused payloads beyond so many rows or bytes; returns how many."""
+        newest = self.reader().execute(_CUT_OFF, (rows, size)).fetchone()["id"]
+        if newest is None:
+            return 0
+        with self._transaction() as db:
+            return db.execute("DELETE FROM quarantine WHERE id <= ?", (newest,)).rowcount
 
     def _save_checkpoint(self, db: sqlite3.Connection, saved: Checkpoint) -> None:
         db.execute(

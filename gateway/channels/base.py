@@ -28,7 +28,8 @@ class Answer:
 class Channel(Protocol):
     """One way to reach a person. Found by its kind: `kind: webhook` is gateway/channels/webhook.py,
 
-    which has `build(setup: Setup) -> Channel`, and `SETTINGS` and `SECRETS`: the names it reads.
+    which has `build(setup: Setup) -> Channel`, and the names it reads: `SETTINGS` (of which it cannot do
+    without `REQUIRED`) and `SECRETS` (needed all).
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:

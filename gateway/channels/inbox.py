@@ -9,6 +9,7 @@ from gateway.channels.base import Answer, Setup
 from gateway.core.model import Notification, Told
 
 SETTINGS: frozenset[str] = frozenset()
+REQUIRED: frozenset[str] = frozenset()
 SECRETS: frozenset[str] = frozenset()
 
 

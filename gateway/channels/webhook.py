@@ -18,7 +18,7 @@ from gateway.adapters import http
 from gateway.channels.base import Answer, Secret, Setup, detail, pause_s
 from gateway.core.model import Notification, Told
 
-SETTINGS = frozenset({"url"})
+SETTINGS = REQUIRED = frozenset({"url"})
 SECRETS = frozenset({"secret_file"})
 ALREADY_HAS_IT = 409
 FOR_NOW = frozenset({408, 425, 429})

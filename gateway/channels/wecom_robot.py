@@ -20,6 +20,7 @@ from gateway.channels.base import Answer, Secret, Setup, cut, detail, pause_s
 from gateway.core.model import Kind, Level, Notification, Told
 
 SETTINGS = frozenset({"url"})  # only for a relay that speaks the same
+REQUIRED: frozenset[str] = frozenset()
 SECRETS = frozenset({"key_file"})
 URL = "https://qyapi.weixin.qq.com/cgi-bin/webhook/send"
 TEXT_BYTES_MOST = 2048

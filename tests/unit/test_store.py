@@ -105,6 +105,17 @@ def test_trim_keeps_what_a_reader_has_not_passed(tmp_path):
     assert [logged.first for logged in store.read_log(0, 10)] == [2]
 
 
+def test_quarantine_keeps_the_newest_rows_and_no_more_bytes_than_told(tmp_path):
+    store = Store(tmp_path)
+    items = [b"x" * size for size in (9, 1, 1, 5, 1)]
+    store.commit([Record(burst(1, *items), [Refused(i, Refusal.SYNTAX, "d", "", "") for i in range(5)])])
+    assert store.cap_quarantine(rows=10, size=100) == 0
+    assert store.cap_quarantine(rows=4, size=100) == 1
+    assert store.cap_quarantine(rows=4, size=7) == 1
+    kept = store.reader().execute("SELECT length(payload) FROM quarantine ORDER BY id").fetchall()
+    assert [tuple(row) for row in kept] == [(1,), (5,), (1,)]
+
+
 def test_a_cut_off_log_is_noticed_at_the_next_start(tmp_path):
     """One flipped bit silently truncates a write-ahead log; integrity_check then says ok."""
     store = Store(tmp_path)
