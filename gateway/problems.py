@@ -275,8 +275,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "constant": ("常数名（小写字母、数字、_，不是 raw）", "the name of a constant (a-z, 0-9, _; not raw)"),
     "formula": (
-        "算式：数、raw、常数名、类型(字节) 以及 + - * / ^ ( )",
-        "a formula of numbers, raw, constants, type(byte), + - * / ^ and brackets",
+        "算式：数、raw、常数名、类型(字节)、min、max 以及 + - * / ^ ( )",
+        "a formula of numbers, raw, constants, type(byte), min, max, + - * / ^ and brackets",
     ),
     "in_block": ("块之内的字节", "bytes of the block"),
     "in_type": ("类型之内的位（整数）", "bits of the type (an integer)"),

@@ -90,7 +90,8 @@ def test_what_is_encoded_decodes_to_what_was_true(model):
     payload = Encoder(device=device, model=shape, zone=ZONE)(said, START, 41)
     faults: list = []
     readings = CODECS[shape.codec.kind](shape)(device, Sent(START, topic, payload).message(), START, faults)
-    assert faults == []
+    dumb = {field.quantity for field in shape.fields if field.required} - sayable(shape)
+    assert [fault for fault in faults if fault.field not in dumb] == []
     heard = {reading.component: reading.values for reading in readings}
     assert heard.keys() == {part for part, values in said.items() if values}
     for part, values in said.items():

@@ -1,4 +1,4 @@
-"""Arithmetic that a model file may write: numbers, names, bytes of the block, + - * / ^ and brackets.
+"""Arithmetic that a model file may write: numbers, names, bytes of the block, + - * / ^, min, max, brackets.
 
 `((uint16be(0) / uint16be(2) * 32768)^2 - f0^2) * k` is parsed once into functions; nothing of it is ever
 given to Python to evaluate, and it has no loops, so that it takes as long as it is.
@@ -15,9 +15,10 @@ LONGEST = 200  # characters; the longest of a datasheet so far has 98
 DEPTH_MAX = 16  # brackets and signs within each other
 POWER_MAX = 6
 
+_CHOOSE: dict[str, Callable[[float, float], float]] = {"min": min, "max": max}
 Names = Mapping[str, float]
 Term = Callable[[bytes, int, Names], float]  # the frame, where the block begins, raw and the constants
-_TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?)|([a-z]\w*)(?:\((\d{1,4})\))?|([-+*/^()]))\s*", re.ASCII)
+_TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?)|([a-z]\w*)(?:\((\d{1,4})\))?|([-+*/^(),]))\s*", re.ASCII)
 
 
 class Formula:
@@ -84,8 +85,7 @@ class Formula:
     def _atom(self) -> Term:
         if self._take("("):
             inner = self._sum()
-            if not self._take(")"):
-                raise ValueError("a bracket that is not closed")
+            self._expect(")")
             return inner
         number, name, byte, sign = self._token()
         if sign:
@@ -95,6 +95,8 @@ class Formula:
             return lambda frame, start, names: value
         if byte:
             return self._bytes(name, int(byte))
+        if name in _CHOOSE:
+            return self._chosen(_CHOOSE[name])
         self.names.add(name)
         return lambda frame, start, names: names[name]
 
@@ -104,6 +106,18 @@ class Formula:
         self.reads.add((kind, at))
         read = reader(kind)
         return lambda frame, start, names: read(frame, start + at)
+
+    def _chosen(self, choose: Callable[[float, float], float]) -> Term:
+        self._expect("(")
+        left = self._sum()
+        self._expect(",")
+        right = self._sum()
+        self._expect(")")
+        return lambda frame, start, names: choose(left(frame, start, names), right(frame, start, names))
+
+    def _expect(self, sign: str) -> None:
+        if not self._take(sign):
+            raise ValueError(f"no {sign} where one belongs")
 
     def _token(self) -> tuple[str, str, str, str]:
         if self._next >= len(self._tokens):
