@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
+from gateway.core.codecs import COMMON, KEYS
+from gateway.core.codecs.bits import TYPES, picked, width
+from gateway.core.codecs.formula import Formula
 from gateway.core.decoding import matches
 from gateway.core.model import Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
 from gateway.core.units import CONVERSIONS, QUANTITIES, conversion
 from gateway.grammar import LevelKeys, PackKeys, RuleKeys, SiteKeys
 from gateway.problems import listing, one_of, say
-from gateway.typed import IDENTIFIER, Builder
+from gateway.typed import IDENTIFIER, Builder, keys_of
 
 Names = Collection[str] | None
 LIMITS = ("above", "below", "absent")
@@ -95,7 +99,7 @@ def _sound(builder: Builder, check: Callable[..., None], *args: Any) -> bool:
 
 def _check_models(models: Sequence[Model], builder: Builder) -> None:
     for model in models:
-        if _sound(builder, _check_fields, model):
+        if _sound(builder, _check_codec, model) and _sound(builder, _check_fields, model):
             _check_examples(model, builder)
 
 
@@ -172,18 +176,89 @@ def _check_fields(model: Model, builder: Builder) -> None:
     if not re.fullmatch(IDENTIFIER, model.id):
         builder.mistake(model, "", say("value", value=model.id), say("identifier"))
     kinds = [part.kind for part in model.components]
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
     for field in model.fields:
         if field.of:
             _known(builder, field, "of", "component", field.of, kinds)
         if _known(builder, field, "quantity", "quantity", field.quantity, tuple(QUANTITIES)):
             _check_unit(builder, field)
-        if (field.of, field.quantity) in seen:
+        if (field.of, field.block, field.quantity) in seen:
             found = say("twice", what=say("what_quantity"), value=field.quantity, where=_where(model))
             builder.mistake(field, "quantity", found, say("unique", what=say("what_quantity")))
-        seen.add((field.of, field.quantity))
+        seen.add((field.of, field.block, field.quantity))
+        if field.unless:
+            others = [other.quantity for other in model.fields if other is not field]
+            _known(builder, field, "unless", "quantity", field.unless, others)
     if not model.fields:
         builder.mistake(model, "fields", say("none_of"), say("at_least_one"))
+
+
+def _check_codec(model: Model, builder: Builder) -> None:
+    """Keys that its codec does not use, keys that it needs, and bytes that are not there."""
+    keys = KEYS.get(model.codec.kind)
+    if keys is None:
+        return
+    _check_keys(model.codec, "codec", keys.codec | {"kind"}, model.codec.kind, builder)
+    for field in model.fields:
+        _check_keys(field, "fields", keys.field | COMMON, model.codec.kind, builder)
+    for part in model.components:
+        _check_keys(part, "components", keys.components | {"kind", "count"}, model.codec.kind, builder)
+    if "block" in keys.field and _sound(builder, _check_blocks, model):
+        for field in model.fields:
+            _check_bytes(field, model, builder)
+
+
+def _check_keys(entry: Any, where: str, used: Collection[str], kind: str, builder: Builder) -> None:
+    cls: Any = type(entry)
+    spelt = {key.field: key.key for key in keys_of(cls)}
+    for one in dataclasses.fields(entry):
+        default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+        given = one.name in spelt and getattr(entry, one.name) != default
+        if given and one.name not in used:
+            found = say("strange_key", key=spelt[one.name], kind=kind)
+            builder.mistake(entry, spelt[one.name], found, say("nothing_here"))
+        elif not given and f"{where}.{one.name}" in KEYS[kind].needs:
+            builder.mistake(entry, spelt[one.name], say("missing"), say("required"))
+
+
+def _check_blocks(model: Model, builder: Builder) -> None:
+    codec, blocks = model.codec, tuple(model.codec.blocks)
+    lengths = {len(name) if re.fullmatch(r"([0-9a-f]{2}){1,4}", name) else 0 for name in blocks}
+    if codec.kind == "tlv" and (0 in lengths or len(lengths) > 1):
+        builder.mistake(codec, "blocks", say("value", value=listing(blocks)), say("tags"))
+    for name, clock in codec.history.items():
+        if _known(builder, codec, f"history.{name}", "block", name, blocks):
+            _check_end(codec, f"history.{name}", "uint32le", clock, name, model, builder)
+    if codec.flags_at is not None and codec.flags_at + 2 > codec.head:
+        found = say("beyond_block", what="uint16be", end=codec.flags_at + 2, block="head", bytes=codec.head)
+        builder.mistake(codec, "flags_at", found, say("in_block"))
+    for field in model.fields:
+        _known(builder, field, "block", "block", field.block, blocks)
+
+
+def _check_end(value: Any, step: str, kind: str, at: int, block: str, model: Model, builder: Builder) -> None:
+    end, most = at + TYPES[kind], model.codec.blocks[block]
+    if end > most:
+        found = say("beyond_block", what=kind, end=end, block=block, bytes=most)
+        builder.mistake(value, step, found, say("in_block"))
+
+
+def _check_bytes(field: Any, model: Model, builder: Builder) -> None:
+    if not field.type and not field.formula:
+        builder.mistake(field, "type", say("no_type"), say("only_one_of", words="type, formula"))
+    if field.type:
+        _check_end(field, "type", field.type, field.at, field.block, model, builder)
+    if field.bits and (not field.type or picked(field.bits)[1] >= width(field.type)):
+        most = width(field.type) if field.type else 0
+        found = say("beyond_type", bits=field.bits, type=field.type, width=most)
+        builder.mistake(field, "bits", found, say("in_type"))
+    if field.formula:
+        formula = Formula(field.formula)
+        for kind, at in sorted(formula.reads):
+            _check_end(field, "formula", kind, at, field.block, model, builder)
+        known = [*model.constants, *(["raw"] if field.type else [])]
+        for name in sorted(formula.names):
+            _known(builder, field, "formula", "constant", name, known)
 
 
 def _check_unit(builder: Builder, field: Any) -> None:
@@ -200,6 +275,7 @@ def _check_examples(model: Model, builder: Builder) -> None:
     if not any(example.readings for example in model.examples):
         builder.mistake(model, "examples", say("none_of"), say("good_example"))
     for example in model.examples:
+        _check_spoken(model, example, builder)
         if not example.readings and not example.error:
             builder.mistake(example, "", say("none_of"), say("only_one_of", words="readings, error"))
         for index, reading in enumerate(example.readings):
@@ -207,10 +283,27 @@ def _check_examples(model: Model, builder: Builder) -> None:
                 _check_example_key(model, example, f"readings[{index}].{key}", key, reading, builder)
 
 
+def _check_spoken(model: Model, example: Any, builder: Builder) -> None:
+    if example.frame and example.payload:
+        builder.mistake(example, "frame", say("both", first="payload", second="frame"), one_of(["payload"]))
+    if example.frame and "block" not in _used(model):
+        found = say("strange_key", key="frame", kind=model.codec.kind)
+        builder.mistake(example, "frame", found, one_of(["payload"]))
+
+
+def _used(model: Model) -> Collection[str]:
+    """The keys of a field that the model's codec uses."""
+    return KEYS[model.codec.kind].field if model.codec.kind in KEYS else ()
+
+
 def _check_example_key(
     model: Model, example: Any, step: str, key: str, reading: Any, builder: Builder
 ) -> None:
     value = reading[key]
+    if key == "history":
+        if value is not True:
+            builder.mistake(example, step, say("value", value=value), one_of(["true"]))
+        return
     if key in ("component", "measured_at"):
         if not isinstance(value, str):
             builder.mistake(example, step, say("number", value=value), say("text"))
@@ -498,6 +591,7 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
         around = [places[name] for name in _upward(device.at, parents)]
         if model := models.get(device.model):
             _check_baseline(device, model, builder)
+            _check_constants(device, model, builder)
             for rule in parts.rules:
                 if judges(rule, device, model):
                     _check_needs(rule, device, around, builder)
@@ -512,6 +606,17 @@ def _check_baseline(device: Device, model: Model, builder: Builder) -> None:
     measured = [field.quantity for field in model.fields]
     for quantity in device.baseline:
         _known(builder, device, f"baseline.{quantity}", "quantity", quantity, measured)
+
+
+def _check_constants(device: Device, model: Model, builder: Builder) -> None:
+    """Its own, not those of the examples: another sensor's calibration would be silently wrong."""
+    for name in device.constants:
+        _known(builder, device, f"constants.{name}", "constant", name, tuple(model.constants))
+    for field in model.fields:
+        names = Formula(field.formula).names - {"raw"} if field.formula else set()
+        for name in sorted(names - device.constants.keys()) if field.required else ():
+            found = say("no_constant", device=device.id, value=name)
+            builder.mistake(device, "constants", found, say("constant_for", quantity=field.quantity))
 
 
 def _check_needs(rule: RuleKeys, device: Device, around: Sequence[Place], builder: Builder) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from gateway.core.codecs import CODECS
+from gateway.core.codecs import CODECS, chirpstack
+from gateway.core.codecs.bits import TYPES, picked
+from gateway.core.codecs.formula import Formula
 from gateway.core.model import (
     Basis,
     Codec,
@@ -90,6 +92,63 @@ def parse_topic(value: Any) -> str:
     return value
 
 
+def parse_hex(value: Any) -> str:
+    """Whole bytes in hexadecimal, spaces between them allowed; given back small and without spaces."""
+    if not isinstance(value, str) or len(value) > 4096:
+        raise ValueError
+    return bytes.fromhex(value).hex()
+
+
+def parse_tag(value: Any) -> str:
+    """The id of a block: a word, or a tag in hexadecimal (small, as it is looked up)."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9A-Za-z_]{1,16}", value, re.ASCII):
+        raise ValueError
+    return value.lower()
+
+
+def parse_bits(value: Any) -> str:
+    """`"0"`, or `1-15`: the lowest and the highest."""
+    if not isinstance(value, str):
+        raise ValueError
+    picked(value)
+    return value
+
+
+def parse_signal(value: Any) -> str:
+    """The id of a signal; its stars, if any, stand together."""
+    if not isinstance(value, str) or not re.fullmatch(r"[^*]{0,32}\*{0,3}[^*]{0,32}", value) or not value:
+        raise ValueError
+    return value
+
+
+def parse_constant(value: Any) -> str:
+    """A name that a formula can hold."""
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", value) or value == "raw":
+        raise ValueError
+    return value
+
+
+def parse_formula(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    Formula(value)
+    return value
+
+
+def parse_raw(value: Any) -> int:
+    """A key is a text; this one is a whole number."""
+    if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,10}", value, re.ASCII):
+        raise ValueError
+    return int(value)
+
+
+Hex = Annotated[str, Kind(say("hex"), parse_hex)]
+Tag = Annotated[str, Kind(say("block_id"), parse_tag)]
+Bits = Annotated[str, Kind(say("bits"), parse_bits)]
+FormulaText = Annotated[str, Kind(say("formula"), parse_formula)]
+RawValue = Annotated[int, Kind(say("whole"), parse_raw)]
+Constant = Annotated[str, Kind(say("constant"), parse_constant)]
+Bytes = Annotated[int, between(0, 1024)]
 Series = Annotated[tuple[float | None, ...], Kind(say("series"), parse_series)]
 Expectation = Annotated[tuple[str, float], Kind(say("expectation"), parse_expectation)]
 Topic = Annotated[str, Kind(say("topic"), parse_topic)]
@@ -108,10 +167,22 @@ spell(
     says=("says", SomeText),
     scene=("scene", Identifier),
     source=("source", SomeText),
+    constants=("constants", Mapping[Constant, float]),
     expect_every_s=("expect_every", PositiveDuration),
     lateness_s=("lateness", PositiveDuration),
 )
-spell(Field, quantity=("quantity", SomeText), path=("path", SomeText))
+spell(
+    Field,
+    quantity=("quantity", SomeText),
+    path=("path", SomeText),
+    signal=("signal", Annotated[str, Kind(say("signal"), parse_signal)]),
+    block=("block", Tag),
+    at=("at", Bytes),
+    type=("type", Literal[tuple(TYPES)]),
+    bits=("bits", Bits),
+    formula=("formula", FormulaText),
+    invalid=("invalid", Mapping[RawValue, SomeText]),
+)
 spell(
     Components,
     kind=("kind", Identifier),
@@ -119,8 +190,22 @@ spell(
     number=("number", SomeText),
     count=("count", Annotated[int, between(1, 256)]),
 )
-spell(Codec, kind=("kind", Literal[tuple(CODECS)]), time_unit=("time_unit", TIME_UNITS))
-spell(Example, error=("error", Literal[("", *(str(code) for code in Refusal))]))
+spell(
+    Codec,
+    kind=("kind", Literal[tuple(CODECS)]),
+    envelope=("envelope", Literal["", chirpstack.NAME]),
+    port=("port", Annotated[int, between(1, 255)]),
+    time_unit=("time_unit", TIME_UNITS),
+    starts=("starts", Hex),
+    head=("head", Bytes),
+    flags_at=("flags_at", Bytes),
+    blocks=("blocks", Mapping[Tag, Bytes]),
+    history=("history", Mapping[Tag, Bytes]),
+    list=("list", SomeText),
+    id_key=("id_key", SomeText),
+    value_key=("value_key", SomeText),
+)
+spell(Example, frame=("frame", Hex), error=("error", Literal[("", *(str(code) for code in Refusal))]))
 spell(
     Basis,
     text=("text", SomeText),
@@ -152,6 +237,7 @@ spell(
     topic=("topic", Topic),
     baseline=("baseline", Mapping[Identifier, float]),
     labels=("labels", Labels),
+    constants=("constants", Mapping[Constant, float]),
 )
 spell(
     Scenario,

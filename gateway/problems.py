@@ -205,6 +205,14 @@ PHRASES: dict[str, tuple[str, str]] = {
         "the topic {value}, which no broker.subscribe takes",
     ),
     "unit_mismatch": ("单位 {unit}", "the unit {unit}"),
+    "beyond_block": (
+        "{what} 读到第 {end} 字节，块 {block} 只有 {bytes} 字节",
+        "{what}, which reads up to byte {end} of the {bytes} of block {block}",
+    ),
+    "beyond_type": ("位 {bits}，而 {type} 只有 {width} 位", "the bits {bits} of the {width} of {type}"),
+    "strange_key": ("{kind} 解码不用的键 {key}", "the key {key}, which codec {kind} does not use"),
+    "no_constant": ("设备 {device} 没有常数 {value}", "no constant {value} for device {device}"),
+    "no_type": ("既没有 type 也没有 formula", "neither type nor formula"),
     "too_late": ("时刻 {value}，数据到 {end} 为止", "{value}, while the series ends at {end}"),
     "lengths": ("长短不一的数据序列", "series of different lengths"),
     "out_of_order": ("先后颠倒的时刻", "instants that go backwards"),
@@ -254,6 +262,25 @@ PHRASES: dict[str, tuple[str, str]] = {
         '加引号的时段，如 "06:30-08:30" 或跨夜的 "22:00-06:00"',
         'a quoted window such as "06:30-08:30", or "22:00-06:00" over midnight',
     ),
+    "hex": ("十六进制字节，如 03cf", "bytes in hexadecimal such as 03cf"),
+    "block_id": (
+        '块的名字，或十六进制的通道如 "03cf"',
+        'the name of a block, or a tag in hexadecimal such as "03cf"',
+    ),
+    "tags": ('等长的十六进制通道，如 "03cf"', 'tags in hexadecimal of one length such as "03cf"'),
+    "bits": ('加引号的位，如 "0" 或 "1-15"', 'bits in quotes such as "0" or "1-15"'),
+    "signal": (
+        "信号量编号，其中 * 代表部件号的一位数字",
+        "the id of a signal, * for a digit of the component's number",
+    ),
+    "constant": ("常数名（小写字母、数字、_，不是 raw）", "the name of a constant (a-z, 0-9, _; not raw)"),
+    "formula": (
+        "算式：数、raw、常数名、类型(字节)、min、max 以及 + - * / ^ ( )",
+        "a formula of numbers, raw, constants, type(byte), min, max, + - * / ^ and brackets",
+    ),
+    "in_block": ("块之内的字节", "bytes of the block"),
+    "in_type": ("类型之内的位（整数）", "bits of the type (an integer)"),
+    "constant_for": ("{quantity} 需要的常数", "the constant that {quantity} needs"),
     "level": ("级别 yellow、orange 或 red", "a level: yellow, orange or red"),
     "series": ("数据序列，如 40 56x4 - 66x2", "a series such as 40 56x4 - 66x2"),
     "expectation": (
@@ -316,5 +343,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "what_component": ("部件", "component"),
     "what_ladder": ("通知阶梯", "ladder"),
     "what_kind": ("种类", "kind"),
+    "what_block": ("块", "block"),
+    "what_constant": ("常数", "constant"),
     "what_scenario": ("情景", "scenario"),
 }

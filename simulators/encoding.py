@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from gateway.core.model import Device, Field, Model
-from gateway.core.units import QUANTITIES, conversion
+from simulators import frames
+from simulators.numbers import raw
 
 Said = dict[str, dict[str, float]]  # component ("" is the device itself) -> quantity -> canonical value
 
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 RADIO = {"gatewayId": "24e124fffef00001", "rssi": -87, "snr": 7.5, "crcStatus": "CRC_OK"}
-DIGITS = 9  # of a raw number after scale and offset were taken back: hides 1e-17, keeps 0.001 mrad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +32,12 @@ class Encoder:
 
     def __call__(self, said: Said, measured_ns: int, sequence: int) -> bytes:
         """One payload holding every quantity of `said` that the model maps; the others are left out."""
+        if self.model.codec.blocks:
+            return self._framed(
+                frames.frame(self.model, self.device, said.get("", {})), measured_ns, sequence
+            )
         root = self._body(said)
-        if self.model.codec.kind == "chirpstack":
+        if self.model.codec.envelope:
             root = self._up_event(root, measured_ns, sequence)
         else:
             codec = self.model.codec
@@ -42,6 +48,9 @@ class Encoder:
 
     def _body(self, said: Said) -> dict[str, Any]:
         root: dict[str, Any] = {}
+        if self.model.codec.list:
+            plant(root, self.model.codec.list, self._signals(said))
+            return root
         _fill(root, [field for field in self.model.fields if not field.of], said.get("", {}))
         for part in self.model.components:
             fields = [field for field in self.model.fields if field.of == part.kind]
@@ -53,6 +62,28 @@ class Encoder:
             plant(root, part.path, rows)
         return root
 
+    def _signals(self, said: Said) -> list[dict[str, Any]]:
+        """Every value as an entry of the list, written as a text; the number beside the id or in it."""
+        codec, keys = self.model.codec, {part.kind: part.number for part in self.model.components}
+        entries = []
+        for component, values in said.items():
+            kind, _, number = component.rpartition("-")
+            for field in self.model.fields:
+                if field.of == kind and field.quantity in values:
+                    stars = field.signal.count("*")
+                    name = re.sub(r"\*+", number.zfill(stars), field.signal)
+                    entry = {codec.id_key: name, codec.value_key: str(raw(field, values[field.quantity]))}
+                    beside = {keys[kind]: number} if kind and not stars else {}
+                    entries.append(entry | beside)
+        return entries
+
+    def _framed(self, frame: bytes, measured_ns: int, sequence: int) -> bytes:
+        if not self.model.codec.envelope:
+            return frame
+        root = self._up_event({}, measured_ns, sequence) | {"data": b64encode(frame).decode()}
+        del root["object"]
+        return json.dumps(root, separators=(",", ":")).encode()
+
     def _up_event(self, body: dict[str, Any], measured_ns: int, sequence: int) -> dict[str, Any]:
         """A ChirpStack v4 `up` event; protobuf-JSON leaves out a field at its default (fCnt 0)."""
         eui = _eui(self.device)
@@ -60,7 +91,7 @@ class Encoder:
             "deduplicationId": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{eui}/{sequence}")),
             "time": instant(measured_ns, "iso", self.zone),
             "deviceInfo": {"deviceName": self.device.id, "devEui": eui},
-            "fPort": 85,
+            "fPort": self.model.codec.port or 85,
             "object": body,
             "rxInfo": [RADIO],
         }
@@ -94,18 +125,6 @@ def _fill(root: dict[str, Any], fields: list[Field], values: Mapping[str, float]
         if field.quantity in values:
             plant(root, field.path, raw(field, values[field.quantity]))
     return root
-
-
-def raw(field: Field, value: float) -> Any:
-    """A canonical value as the device writes it: its resolution, its unit, its scale, its word."""
-    quantity = QUANTITIES[field.quantity]
-    value = round(round(value / quantity.resolution) * quantity.resolution, DIGITS)
-    scale, offset = conversion(field.unit, quantity)
-    number = round(((value - offset) / scale - field.offset) / field.scale, DIGITS)
-    for word, worth in field.values.items():
-        if worth == number:
-            return {"true": True, "false": False}.get(word, word)
-    return int(number) if number == int(number) else number
 
 
 def _eui(device: Device) -> str:

@@ -86,7 +86,7 @@ class _Speaker:
         self.topic = concrete(life.device.topic)
         self.retained = life.model.scene in STATES
         codec = life.model.codec
-        self.numbered = bool(codec.kind == "chirpstack" or codec.sequence or codec.time)
+        self.numbered = bool(codec.envelope or codec.sequence or codec.time)
         self.encode = Encoder(device=life.device, model=life.model, zone=life.zone)
         self.episodes: list[Episode] = []  # of the day being spoken of, and of the one before
         self.beat_ns = int((life.model.expect_every_s or BEAT_S) * SECOND)

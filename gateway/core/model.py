@@ -110,6 +110,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     received_ns: int
     sequence: str = ""  # what the device (or network server) numbers its messages by
     timed: bool = True  # False when measured_ns is only our own received_ns
+    history: bool = False  # the device itself says that this is an old sample
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -133,10 +134,18 @@ class PayloadError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One quantity of a device model and where its payload holds it."""
+    """One quantity of a device model and where its payload holds it (codecs.KEYS: what each codec uses)."""
 
     quantity: str  # a name of core.units.QUANTITIES
-    path: str  # dotted path inside the (component's) JSON object
+    path: str = ""  # json: dotted path inside the (component's) object
+    signal: str = ""  # signals: the id; each * in it is a digit of the component's number
+    block: str = ""  # tlv, struct: the block of bytes that holds it
+    at: int = 0  # its first byte inside the block
+    type: str = ""  # a name of codecs.binary.TYPES
+    bits: str = ""  # only these bits of it: "0", or "1-15", the lowest and the highest
+    formula: str = ""  # what to make of it before scale and offset (codecs.formula)
+    invalid: Mapping[int, str] = field(default_factory=dict)  # raw values that are none, and why
+    unless: str = ""  # a state that makes this value meaningless while it is not 0
     of: str = ""  # component kind this belongs to; "" for the device itself
     scale: float = 1.0  # canonical = raw * scale + offset
     offset: float = 0.0
@@ -147,28 +156,39 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
-    """The parts of a device: `slot` 1..8, found in a list of objects."""
+    """The parts of a device: `slot` 1..8, found in a list of objects or among signals."""
 
     kind: str  # "slot" gives components slot-1, slot-2, ...
-    path: str  # dotted path of the list
-    number: str  # key of the part's number inside an entry
     count: int
+    path: str = ""  # json: dotted path of the list
+    number: str = ""  # key of the part's number inside an entry (signals: or it is in the id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Codec:
-    kind: str  # json | chirpstack
+    kind: str  # a name of codecs.CODECS
+    envelope: str = ""  # chirpstack: the payload is a LoRaWAN event that holds an object or a frame
+    port: int = 0  # only frames of this fPort; 0: of any
     time: str = ""  # dotted path of the device's instant; "" when it sends none
     time_unit: str = "iso"  # iso | s | ms | us | ns
     sequence: str = ""  # dotted path of the device's own message number
     identity: str = ""  # dotted path of the device id in the payload; must equal the device's own
+    starts: str = ""  # tlv, struct: the frame begins with these bytes, in hex
+    head: int = 0  # bytes before the first block
+    flags_at: int | None = None  # struct: byte of the flags (uint16be) that tell which blocks are there
+    blocks: Mapping[str, int] = field(default_factory=dict)  # id (tlv: tag in hex) -> bytes behind the tag
+    history: Mapping[str, int] = field(default_factory=dict)  # block of old samples -> byte of its instant
+    list: str = ""  # signals: dotted path of the list
+    id_key: str = "id"
+    value_key: str = "value"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """A payload and what it must decode to: the model's own test, and what the simulator speaks."""
 
-    payload: str
+    payload: str = ""
+    frame: str = ""  # or the bytes inside the envelope, in hex
     readings: tuple[Mapping[str, Any], ...] = ()  # {component?, measured_at?, quantity: value, ...}
     error: str = ""  # the Refusal code it must end in
     origin: Origin = Origin()
@@ -185,6 +205,7 @@ class Model:
     codec: Codec
     fields: tuple[Field, ...]
     components: tuple[Components, ...] = ()
+    constants: Mapping[str, float] = field(default_factory=dict)  # of the examples' device; each has its own
     expect_every_s: float = 0.0
     lateness_s: float = 600.0  # an older sample is stored, not judged
     examples: tuple[Example, ...] = ()
@@ -311,6 +332,9 @@ class Device:
     says: str = ""
     baseline: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, float] = field(
+        default_factory=dict
+    )  # its calibration sheet's: names of the model
     origin: Origin = Origin()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.codecs import CODECS
+from gateway.core.codecs import CODECS, KEYS, chirpstack
 from gateway.core.model import Device, Example, Fault, Message, Model, PayloadError, Reading, Refusal
 from gateway.core.units import QUANTITIES
 
@@ -26,17 +26,48 @@ class Understood:
     faults: list[Fault]
 
 
-def understand(model: Model, payload: str, device: Device | None = None) -> Understood:
-    """What a payload of that device (else: of an example) means. Never raises for a payload."""
+def understand(model: Model, payload: str | bytes, device: Device | None = None) -> Understood:
+    """What a payload of that device (else: of an example) means. Never raises for a payload.
+
+    A frame may be given in hex, as manuals print it: it is put into the model's envelope.
+    """
     faults: list[Fault] = []
-    speaker = device or Device(id=DEVICE, model=model.id, at="", topic=TOPIC)
-    message = Message(speaker.topic, payload.encode("utf-8", "surrogateescape"))
+    speaker = device or Device(id=DEVICE, model=model.id, at="", topic=TOPIC, constants=model.constants)
+    if isinstance(payload, str):
+        frame = _hex(payload) if takes_frames(model) else None
+        text = payload.encode("utf-8", "surrogateescape")
+        payload = text if frame is None else enveloped(model, frame, speaker.id)
+    message = Message(speaker.topic, payload)
     try:
         readings = CODECS[model.codec.kind](model)(speaker, message, RECEIVED_NS, faults)
     except PayloadError as error:
         return Understood([], [Fault(error.code, error.field, error.reason)])
     possible = [_possible(reading, faults) for reading in readings]
     return Understood([reading for reading in possible if reading.values], faults)
+
+
+def spoken(model: Model, example: Example) -> bytes:
+    """The bytes of an example's message."""
+    if example.frame:
+        return enveloped(model, bytes.fromhex(example.frame), DEVICE)
+    return example.payload.encode()
+
+
+def takes_frames(model: Model) -> bool:
+    """Whether its codec reads bytes, not texts."""
+    return model.codec.kind in KEYS and "block" in KEYS[model.codec.kind].field
+
+
+def enveloped(model: Model, frame: bytes, speaker: str) -> bytes:
+    """A frame as the model's devices are heard."""
+    return chirpstack.wrapped(frame, speaker, model.codec.port) if model.codec.envelope else frame
+
+
+def _hex(payload: str) -> bytes | None:
+    try:
+        return bytes.fromhex(payload)
+    except ValueError:
+        return None
 
 
 def anybodys(model: Model) -> Model:
@@ -46,7 +77,7 @@ def anybodys(model: Model) -> Model:
 
 def missed(model: Model, example: Example) -> str:
     """Why an example failed, as people read it; "" when it decodes to what it says."""
-    understood = understand(model, example.payload)
+    understood = understand(model, spoken(model, example))
     found = [_as_written(reading) for reading in understood.readings]
     wanted = [_normal(reading) for reading in example.readings]
     code = str(understood.faults[0].code) if understood.faults else ""
@@ -69,7 +100,8 @@ def _possible(reading: Reading, faults: list[Fault]) -> Reading:
 
 def _as_written(reading: Reading) -> dict[str, Any]:
     measured = {"measured_at": reading.measured_ns // 1000} if reading.timed else {}
-    return {"component": reading.component, **measured, **reading.values}
+    history = {"history": True} if reading.history else {}
+    return {"component": reading.component, **measured, **history, **reading.values}
 
 
 def _normal(reading: Mapping[str, Any]) -> dict[str, Any]:

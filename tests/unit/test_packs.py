@@ -14,6 +14,8 @@ import pytest
 
 from gateway import packs
 from gateway.config import ArchiveConfig, BrokerConfig, ConfigKeys, InfluxConfig, Loaded, WebKeys, load
+from gateway.core.codecs import CODECS, COMMON, KEYS
+from gateway.core.codecs.bits import TYPES
 from gateway.core.decoding import Decoder
 from gateway.core.model import (
     Basis,
@@ -41,6 +43,7 @@ from gateway.core.units import QUANTITIES
 from gateway.grammar import LevelKeys, PackKeys, RuleKeys, SiteKeys, SubjectKeys
 from gateway.packs import Directories
 from gateway.tuning import scenarios
+from gateway.tuning.examples import spoken, takes_frames
 from gateway.typed import keys_of
 from tests.unit.config_files import FILES, loaded, spoiled, told, write
 
@@ -81,18 +84,19 @@ EXAMPLES = [(model, index) for model in world().models.values() for index in ran
 def test_an_example_decodes_to_what_it_says(model: Model, index: int) -> None:
     """An example is the model's own test; the sensor's own words, not ours."""
     example = model.examples[index]
-    readings, error = decoded(model, example.payload)
+    readings, error = decoded(model, spoken(model, example))
     assert error == example.error
     assert readings == [expected(reading) for reading in example.readings]
 
 
-def decoded(model: Model, payload: str) -> tuple[list[dict[str, Any]], str]:
+def decoded(model: Model, payload: str | bytes) -> tuple[list[dict[str, Any]], str]:
     """The readings of a payload as an example writes them, and the first flaw's code."""
-    device = Device(id="example", model=model.id, at="", topic=EXAMPLE_TOPIC)
+    device = Device(id="example", model=model.id, at="", topic=EXAMPLE_TOPIC, constants=model.constants)
     decoder = Decoder(dataclasses.replace(world(), devices={"example": device}))
     faults: list[Fault] = []
+    body = payload.encode() if isinstance(payload, str) else payload
     try:
-        readings = decoder.decode(Message(EXAMPLE_TOPIC, payload.encode()), RECEIVED_NS, faults)
+        readings = decoder.decode(Message(EXAMPLE_TOPIC, body), RECEIVED_NS, faults)
     except PayloadError as error:
         return [], str(error.code)
     code, found = str(faults[0].code) if faults else "", []
@@ -102,6 +106,8 @@ def decoded(model: Model, payload: str) -> tuple[list[dict[str, Any]], str]:
         entry: dict[str, Any] = {"component": reading.component, **possible}
         if reading.timed:
             entry["measured_at"] = reading.measured_ns // 1000
+        if reading.history:
+            entry["history"] = True
         found += [entry] if possible else []
     return found, code
 
@@ -131,6 +137,9 @@ def test_an_example_that_is_wrong_is_noticed() -> None:
 def test_a_model_has_examples_of_every_flaw_that_happens(path: Path) -> None:
     model = world().models[path.stem]
     errors = {example.error for example in model.examples}
+    if takes_frames(model):  # bytes are always numbers: what happens to them is that they are cut off
+        assert len(model.examples) >= 3 and {"", "syntax"} <= errors
+        return
     assert len(model.examples) >= 4 and {"", "type", "missing", "range"} <= errors
     if model.components:
         assert "component" in errors
@@ -352,6 +361,25 @@ def test_the_manual_lists_the_quantities_and_codes() -> None:
     assert rows == known
     codes = re.findall(r"`(\w+)`", text.split("## Error codes")[1].split("## Quantities")[0])
     assert set(Refusal) <= set(codes)
+
+
+def test_the_manual_tells_which_codec_uses_which_keys() -> None:
+    text = (ROOT / "devices/README.md").read_text("utf-8").split("### Which codec uses which keys")[1]
+    said = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| ?(.*)\|$", text.split("\n## ")[0], re.MULTILINE)
+    cells = {kind: [set(re.findall(r"`(\w+)`", cell)) for cell in row] for kind, *row in said}
+    assert cells == {kind: [set(k.codec), set(k.field), set(k.components)] for kind, k in KEYS.items()}
+    bold = {kind: {key for cell in row for key in re.findall(r"\*\*`(\w+)`", cell)} for kind, *row in said}
+    assert bold == {kind: {need.split(".")[1] for need in k.needs} for kind, k in KEYS.items()}
+    assert set(re.findall(r"`(\w+)`", text.split("Every field has")[1].split("\n")[0])) == COMMON
+    assert KEYS.keys() <= CODECS.keys()
+
+
+def test_the_manual_lists_the_types() -> None:
+    said = table("devices/README.md", "An entry of `fields`")["type"].split(" with ")[0]
+    kinds = [word for word in re.findall(r"`(\w+)`", said)]
+    assert {
+        kind if kind.endswith("8") else f"{kind}{order}" for kind in kinds for order in ("le", "be")
+    } == set(TYPES)
 
 
 def snippets(manual: str) -> list[str]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.codecs import chirpstack, json
+from gateway.core.codecs.chirpstack import ObjectDecoder
+from gateway.core.codecs.json import JsonDecoder
+from gateway.core.codecs.signals import SignalsDecoder
+from gateway.core.codecs.struct import StructDecoder
+from gateway.core.codecs.tlv import TlvDecoder
 from gateway.core.model import Device, Fault, Message, Model, Reading
 
 
@@ -21,4 +26,49 @@ class Decode(Protocol):
     ) -> list[Reading]: ...
 
 
-CODECS: dict[str, Callable[[Model], Decode]] = {"json": json.decoder, "chirpstack": chirpstack.decoder}
+def _json(model: Model) -> Decode:
+    return ObjectDecoder(model) if model.codec.envelope else JsonDecoder(model)
+
+
+CODECS: dict[str, Callable[[Model], Decode]] = {
+    "json": _json,
+    "tlv": TlvDecoder,
+    "struct": StructDecoder,
+    "signals": SignalsDecoder,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Which keys a codec's models are written with, by the names of model.py; `needs` are never left out."""
+
+    codec: frozenset[str]
+    field: frozenset[str]
+    components: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()
+
+
+COMMON = frozenset(
+    {"quantity", "scale", "offset", "unit", "values", "required"}
+)  # of a field, by every codec
+_HEAD = {"time", "time_unit", "sequence", "identity"}
+_FRAME = {"envelope", "port", "starts", "head", "blocks", "history"}
+_IN_BLOCK = frozenset({"block", "at", "type", "bits", "formula", "invalid", "unless"})
+KEYS: dict[str, Keys] = {  # a kind that is not here takes any
+    "json": Keys(
+        frozenset({"envelope", "port", *_HEAD}),
+        frozenset({"path", "of"}),
+        frozenset({"path", "number"}),
+        frozenset({"fields.path", "components.path", "components.number"}),
+    ),
+    "tlv": Keys(frozenset(_FRAME), _IN_BLOCK, needs=frozenset({"codec.blocks", "fields.block"})),
+    "struct": Keys(
+        frozenset({*_FRAME, "flags_at"}), _IN_BLOCK, needs=frozenset({"codec.blocks", "fields.block"})
+    ),
+    "signals": Keys(
+        frozenset({*_HEAD, "list", "id_key", "value_key"}),
+        frozenset({"signal", "of"}),
+        frozenset({"number"}),
+        frozenset({"codec.list", "fields.signal"}),
+    ),
+}

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -42,18 +42,16 @@ BEYOND = 10**400  # stands for NaN, Infinity and 1e999, so that only their own f
 _quick = msgspec.json.Decoder().decode
 
 
-def decoder(model: Model) -> JsonDecoder:
-    return JsonDecoder(model)
+Head = tuple[int, int, str, bool]  # measured_ns, received_ns, sequence, timed: what all readings share
 
 
 class JsonDecoder:
-    """The decoder of one model. `needs` names an object that must be there, with a hint when it is not."""
+    """The decoder of one model."""
 
-    def __init__(self, model: Model, needs: str = "", needs_hint: str = "") -> None:
-        self.needs, self.needs_hint = needs, needs_hint
-        self.own = _Parts(field for field in model.fields if not field.of)
+    def __init__(self, model: Model) -> None:
+        self.own = Parts(field for field in model.fields if not field.of)
         self.components = [
-            (part, _Parts(field for field in model.fields if field.of == part.kind))
+            (part, Parts(field for field in model.fields if field.of == part.kind))
             for part in model.components
         ]
         self.identity, self.time_unit = keys(model.codec.identity), model.codec.time_unit
@@ -71,24 +69,26 @@ class JsonDecoder:
         faults = [] if faults is None else faults
         root = parse(message.payload)
         self._learn(root)
-        if self.needs and not isinstance(root.get(self.needs), dict):
-            raise PayloadError(Refusal.MISSING, self.needs, self.needs_hint)
         if self.identity:
             check_identity(at_path(root, self.identity), device, message)
         measured = instant_ns(at_path(root, self.time), self.time_unit) if self.time else None
-        sequence = _text(at_path(root, self.sequence)) if self.sequence else ""
+        sequence = as_text(at_path(root, self.sequence)) if self.sequence else ""
+        return self.readings(
+            device, root, (measured or received_ns, received_ns, sequence, measured is not None), faults
+        )
+
+    def readings(
+        self, device: Device, root: dict[str, Any], head: Head, faults: list[Fault]
+    ) -> list[Reading]:
+        """What an object says, for a caller who knows when it was said and by whom."""
         readings = []
-        head = (measured or received_ns, received_ns, sequence, measured is not None)
         if values := self.own.values(root, faults, ""):
             readings.append(Reading(device.id, "", values, *head))
         for components, parts in self.components:
             for name, entry in entries(root, components, faults):
                 if values := parts.values(entry, faults, f"{name}."):
                     readings.append(Reading(device.id, name, values, *head))
-        if not readings:
-            first = faults[0] if faults else Fault(Refusal.EMPTY, "", "nothing this model maps")
-            raise PayloadError(first.code, first.field, first.reason)
-        return readings
+        return readings or nothing(faults)
 
     def _learn(self, root: dict[str, Any]) -> None:
         """Remembers how this model's devices speak: most say the same keys every time."""
@@ -108,7 +108,7 @@ class _Shape:
     that the other parsers must look.
     """
 
-    def __init__(self, owner: JsonDecoder, said: tuple[str, ...], parts: dict[str, _Part]) -> None:
+    def __init__(self, owner: JsonDecoder, said: tuple[str, ...], parts: dict[str, Part]) -> None:
         names = {key: f"f{number}" for number, key in enumerate(said)}
         special = {path[0] for path in (owner.time, owner.sequence, owner.identity) if path}
         types: list[tuple[str, Any]] = [
@@ -140,7 +140,7 @@ class _Shape:
         if self._identity:
             check_identity(getattr(found, self._identity), device, message)
         measured = instant_ns(getattr(found, self._time), self._unit) if self._time else None
-        sequence = _text(getattr(found, self._sequence)) if self._sequence else ""
+        sequence = as_text(getattr(found, self._sequence)) if self._sequence else ""
         values = dict(zip(self._names, self._values(found), strict=True))
         if measured is None:
             return Reading(device.id, "", values, received_ns, received_ns, sequence, False)
@@ -153,7 +153,7 @@ def _shape_for(owner: JsonDecoder, said: tuple[str, ...]) -> _Shape | None:
     special = [path for path in (owner.time, owner.sequence, owner.identity) if path]
     top_level = all(len(path) == 1 and path[0] in said and path[0] not in parts for path in special)
     wanting = any(key not in said and part.field.required for _, key, part in owner.own.direct)
-    if not parts or not top_level or wanting or owner.own.others or owner.components or owner.needs:
+    if not parts or not top_level or wanting or owner.own.others or owner.components:
         return None
     if len({path[0] for path in special}) < len(special) or len(parts) > len(
         {p.name for p in parts.values()}
@@ -203,7 +203,7 @@ def _parse_strictly(payload: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise PayloadError(Refusal.SYNTAX, reason=str(error)) from None
     if type(root) is not dict:
-        raise PayloadError(Refusal.SYNTAX, reason=f"found {_short(root)}, expected an object")
+        raise PayloadError(Refusal.SYNTAX, reason=f"found {short(root)}, expected an object")
     return root
 
 
@@ -224,7 +224,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return found
     names = [name for name, _ in pairs]
     twice = next(name for name in names if names.count(name) > 1)
-    raise PayloadError(Refusal.DUPLICATE_KEY, _short(twice), "the key stands twice")
+    raise PayloadError(Refusal.DUPLICATE_KEY, short(twice), "the key stands twice")
 
 
 def _constant(word: str) -> int:
@@ -244,7 +244,7 @@ def _integer(digits: str) -> int:
 # ---------------------------------------------------------------- an object to values
 
 
-class _Part:
+class Part:
     """One field, ready to turn a raw JSON value into a quantity's value."""
 
     def __init__(self, field: Field) -> None:
@@ -253,6 +253,7 @@ class _Part:
         scale, offset = conversion(field.unit, quantity)
         self.scale, self.offset = field.scale * scale, field.offset * scale + offset
         self.words = dict(field.values)
+        self.divisor = _divisor(self.scale)
         self.plain = self.scale == 1.0 and self.offset == 0.0 and not self.words
         self.state = quantity.unit == "1"  # true and false are numbers only for states
 
@@ -264,28 +265,38 @@ class _Part:
             raise PayloadError(Refusal.MISSING, self.field.path, "required")
         number = self._word(raw) if self.words else raw
         if (isinstance(number, bool) and not self.state) or not isinstance(number, int | float):
-            raise PayloadError(Refusal.TYPE, self.field.path, f"found {_short(raw)}, expected a number")
+            raise PayloadError(Refusal.TYPE, self.field.path, f"found {short(raw)}, expected a number")
         try:
-            value = float(number) * self.scale + self.offset
+            value = self.canonical(float(number))
         except OverflowError:
             value = math.inf
         if not math.isfinite(value):
             raise PayloadError(Refusal.NOT_FINITE, self.field.path, "no number a double can hold")
         return value
 
+    def canonical(self, number: float) -> float:
+        """A plain number in our unit."""
+        return (number / self.divisor if self.divisor else number * self.scale) + self.offset
+
     def _word(self, raw: Any) -> Any:
         word = str(raw).lower() if isinstance(raw, bool) else str(raw)
         if word in self.words:
             return self.words[word]
         expected = f"expected one of {', '.join(self.words)}"
-        raise PayloadError(Refusal.TYPE, self.field.path, f"found {_short(raw)}, {expected}")
+        raise PayloadError(Refusal.TYPE, self.field.path, f"found {short(raw)}, {expected}")
 
 
-class _Parts:
+def _divisor(scale: float) -> float:
+    """1 / scale where that is whole: 35 / 100 is 0.35, 35 * 0.01 is 0.35000000000000003."""
+    whole = round(1 / scale) if 0 < scale < 1 else 0
+    return float(whole) if whole and 1 / whole == scale else 0.0
+
+
+class Parts:
     """The fields of a device or of one component kind. Numbers at the top of the object go the short way."""
 
     def __init__(self, fields: Iterable[Field]) -> None:
-        parts = [_Part(field) for field in fields]
+        parts = [Part(field) for field in fields]
         self.direct = [(part.name, part.keys[0], part) for part in parts if _is_direct(part)]
         self.others = [part for part in parts if not _is_direct(part)]
 
@@ -305,11 +316,11 @@ class _Parts:
         return values
 
 
-def _is_direct(part: _Part) -> bool:
+def _is_direct(part: Part) -> bool:
     return part.plain and len(part.keys) == 1
 
 
-def _take(values: dict[str, float], part: _Part, raw: Any, faults: list[Fault], prefix: str) -> None:
+def _take(values: dict[str, float], part: Part, raw: Any, faults: list[Fault], prefix: str) -> None:
     try:
         values[part.name] = part.convert(raw)
     except PayloadError as error:
@@ -324,17 +335,23 @@ def entries(
     if found is None:
         return
     if type(found) is not list:
-        faults.append(Fault(Refusal.TYPE, components.path, f"found {_short(found)}, expected a list"))
+        faults.append(Fault(Refusal.TYPE, components.path, f"found {short(found)}, expected a list"))
         return
     seen = set()
     for entry in found:
         number = entry.get(components.number) if type(entry) is dict else None
         if type(number) is not int or not 1 <= number <= components.count or number in seen:
-            reason = f"found {_short(number)}, expected each of 1..{components.count} once"
+            reason = f"found {short(number)}, expected each of 1..{components.count} once"
             faults.append(Fault(Refusal.COMPONENT, f"{components.path}.{components.number}", reason))
             continue
         seen.add(number)
         yield f"{components.kind}-{number}", entry
+
+
+def nothing(faults: list[Fault]) -> NoReturn:
+    """No reading came of it: the first flaw is why."""
+    first = faults[0] if faults else Fault(Refusal.EMPTY, "", "nothing this model maps")
+    raise PayloadError(first.code, first.field, first.reason)
 
 
 def keys(path: str) -> tuple[str, ...]:
@@ -356,7 +373,7 @@ def check_identity(claimed: Any, device: Device, message: Message) -> None:
     if claimed is None or claimed == device.id:
         return
     if str(claimed) not in message.topic.split("/"):
-        raise PayloadError(Refusal.IDENTITY, reason=f"claims to be {_short(claimed)}")
+        raise PayloadError(Refusal.IDENTITY, reason=f"claims to be {short(claimed)}")
 
 
 def instant_ns(raw: Any, unit: str) -> int | None:
@@ -377,11 +394,11 @@ def instant_ns(raw: Any, unit: str) -> int | None:
         return None
 
 
-def _text(raw: Any) -> str:
+def as_text(raw: Any) -> str:
     return "" if raw is None else str(raw)[:64]
 
 
-def _short(raw: Any) -> str:
+def short(raw: Any) -> str:
     """A found value as an error shows it: never long, never with control characters."""
     try:
         return ascii(raw)[:60]
