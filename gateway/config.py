@@ -183,8 +183,16 @@ class Loaded:
     problems: list[ConfigError]
 
 
-def load(path: Path | str, locale: str = "zh", environ: Mapping[str, str] = os.environ) -> Loaded:
-    """Everything lilong.yaml names, or every mistake in it, in that language."""
+NO_SHEETS: packs.Sheets = {}
+
+
+def load(
+    path: Path | str,
+    locale: str = "zh",
+    environ: Mapping[str, str] = os.environ,
+    sheets: packs.Sheets = NO_SHEETS,
+) -> Loaded:
+    """Everything lilong.yaml names, or every mistake in it, in that language. `sheets`: see packs."""
     path, problems = Path(path), Problems(locale)
     builder = Builder(problems)
     node, _ = yamlfile.read(path, problems)
@@ -199,7 +207,7 @@ def load(path: Path | str, locale: str = "zh", environ: Mapping[str, str] = os.e
         subscribe=keys.broker.subscribe if keys else None,
     )
     directories = keys.directories if keys else _alone(node, "directories", Directories, SHIPPED)
-    world = packs.load_world(directories, path.parent, surroundings, builder, owner=node)
+    world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets)
     found = problems.listed()
     return Loaded(config if sound else None, None if found else world, found)
 

@@ -495,6 +495,7 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
         _known(builder, device, "at", "place", device.at, builder.ids(Place))
         _known(builder, device, "model", "model", device.model, builder.ids(Model))
         _check_heard(device, surroundings.subscribe, builder)
+        _check_zeros(device, builder)
         around = [places[name] for name in _upward(device.at, parents)]
         if model := models.get(device.model):
             _check_baseline(device, model, builder)
@@ -506,6 +507,15 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
 def _check_heard(device: Device, subscribe: Names, builder: Builder) -> None:
     if subscribe is not None and not any(matches(pattern, device.topic) for pattern in subscribe):
         builder.mistake(device, "topic", say("unheard", value=device.topic), one_of(tuple(subscribe)))
+
+
+def _check_zeros(device: Device, builder: Builder) -> None:
+    """A spreadsheet makes 71 of 0071; the topic, which is no number, still has them."""
+    levels = device.topic.split("/") if device.id.isdecimal() else []
+    for level in levels:
+        if level != device.id and level.isdecimal() and level.lstrip("0") == device.id.lstrip("0"):
+            found = say("zeros_lost", value=device.id, other=level)
+            builder.mistake(device, "id", found, say("as_in_topic", value=level))
 
 
 def _check_baseline(device: Device, model: Model, builder: Builder) -> None:

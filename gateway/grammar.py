@@ -254,3 +254,12 @@ class SiteKeys:
     ladders: Annotated[Mapping[Level, tuple[Step, ...]], LENIENT] = field(default_factory=dict)
     devices: Annotated[tuple[Device, ...], LENIENT] = ()
     origin: Origin = NOWHERE
+
+
+TABLES: Mapping[str, type] = {  # what a site file may also hold as devices.csv, devices-waste.csv, …
+    "places": Place,
+    "units": Unit,
+    "persons": Person,
+    "posts": Post,
+    "devices": Device,
+}

@@ -26,6 +26,7 @@ RINGS = {
     "gateway.config": 2,
     "gateway.packs": 2,
     "gateway.crosscheck": 2,
+    "gateway.csvfile": 2,
     "gateway.grammar": 2,
     "gateway.problems": 2,
     "gateway.typed": 2,
