@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from gateway import packs, yamlfile
 from gateway.core.model import World
 from gateway.crosscheck import Surroundings
+from gateway.grammar import SiteKeys
 from gateway.packs import SHIPPED, Directories
 from gateway.problems import ConfigError, Problems, one_of, say
 from gateway.typed import BROKEN, SECRET, Builder, Duration, Identifier, Kind, Size, SomeText, between
@@ -216,6 +217,14 @@ def state_directory(path: Path) -> Path:
     """Where the store is, whatever else may be wrong in the files."""
     node, _ = yamlfile.read(path, Problems())
     return path.parent.absolute() / _alone(node, "state", Path, STATE)
+
+
+def site_files(path: Path) -> tuple[list[SiteKeys], list[Path], Path]:
+    """The site files as they are, which they are, and the folder where another may be put."""
+    node, _ = yamlfile.read(path, Problems())
+    directories = _alone(node, "directories", Directories, SHIPPED)
+    sites, files = packs.read_sites(directories, path.parent, Builder(Problems()), node)
+    return sites, files, path.parent / (directories.sites or SHIPPED.sites)[-1]
 
 
 def _alone(node: yamlfile.Node | None, key: str, hint: Any, default: T) -> T:

@@ -179,17 +179,19 @@ _DAY = re.compile(r"(\d{4})[/.-](\d{1,2})[/.-](\d{1,2})(?:[ T](\d{1,2}):(\d\d)(?
 _FORMULA = ("=", "+", "-", "@")  # a cell that begins so is a formula to a spreadsheet
 
 
-@dataclass(frozen=True, slots=True)
 class _Column:
-    """Where the cells of a column go: `key` of the record, or `key.inner` where that is a mapping."""
+    """Where the cells of a column go, and what may stand in them: looked up once, not for every cell."""
 
-    key: Key
-    inner: str
-    hint: Any
+    __slots__ = ("day", "free", "inner", "instant", "key", "many", "number", "path")
 
-    @property
-    def path(self) -> str:
-        return f"{self.key.key}.{self.inner}" if self.inner else self.key.key
+    def __init__(self, key: Key, inner: str, hint: Any) -> None:
+        wanted = _types_of(hint)
+        self.key, self.inner = key, inner  # `inner`: the name in a mapping
+        self.path = f"{key.key}.{inner}" if inner else key.key
+        self.number = not {float, int}.isdisjoint(wanted)
+        self.free = hint is str or hint == SomeText  # people may write there what they like
+        self.many = get_origin(hint) is tuple
+        self.day, self.instant = date in wanted, _is_instant(hint)
 
 
 def records(table: Table, cls: type, problems: Problems) -> List:
@@ -269,30 +271,29 @@ class _Records:
             self._mistake(row, _letter(index), say("no_heading"), say("heading"))
 
     def _cell(self, row: int, column: _Column, cell: str) -> Node:
-        wrong = _spoilt(cell, column.hint)
+        wrong = _spoilt(cell, column)
         if wrong:
             return self._mistake(row, column.path, *wrong)
-        if get_origin(column.hint) is tuple:
+        if column.many:
             parts = re.split(r"[\s;、，；]+", cell)
             scalars = tuple(Scalar(self._table.file, row, part, part) for part in parts if part)
             return List(self._table.file, row, scalars)
-        value = _value(cell, column.hint)
+        value = _value(cell, column)
         if isinstance(value, Refused):
             return self._mistake(row, column.path, value.found, value.expected)
         return Scalar(self._table.file, row, value, cell)
 
 
-def _spoilt(cell: str, hint: Any) -> tuple[Phrase, Phrase] | None:
+def _spoilt(cell: str, column: _Column) -> tuple[Phrase, Phrase] | None:
     """(found, expected) when a spreadsheet, or a Chinese keyboard, has made something else of a cell."""
-    free = hint is str or hint == SomeText  # people may write there what they like
     if "\n" in cell or "\r" in cell:
         return say("line_break", value=cell), say("one_line")
     if _SHEET_ERROR.fullmatch(cell):
         return say("sheet_error", value=cell), say("what_was_meant")
-    parts = [cell] if free else cell.split("/")
-    if not _wants_number(hint) and any(map(_SHORTENED.fullmatch, parts)):
+    parts = [cell] if column.free else cell.split("/")
+    if not column.number and any(map(_SHORTENED.fullmatch, parts)):
         return say("shortened", value=cell), say("typed_as_text")
-    if free:
+    if column.free:
         return None
     if _WIDE.search(cell):
         narrow = unicodedata.normalize("NFKC", cell)
@@ -302,22 +303,16 @@ def _spoilt(cell: str, hint: Any) -> tuple[Phrase, Phrase] | None:
     return None
 
 
-def _value(cell: str, hint: Any) -> Any:
+def _value(cell: str, column: _Column) -> Any:
     """What a cell holds: a number only where one belongs, a day as we write it where a day belongs."""
-    wanted = _types_of(hint)
-    if _wants_number(hint):
+    if column.number:
         return resolve(cell)
-    if match := _DAY.fullmatch(cell):
+    if (column.day or column.instant) and (match := _DAY.fullmatch(cell)):
         day = f"{match[1]}-{int(match[2]):02}-{int(match[3]):02}"
-        if date in wanted:
+        if column.day:
             return cell if match[4] else day
-        if _is_instant(hint):
-            return f"{day}T{int(match[4] or 0):02}:{match[5] or '00'}"
+        return f"{day}T{int(match[4] or 0):02}:{match[5] or '00'}"
     return cell
-
-
-def _wants_number(hint: Any) -> bool:
-    return not {float, int}.isdisjoint(_types_of(hint))
 
 
 def _types_of(hint: Any) -> tuple[Any, ...]:
@@ -346,39 +341,70 @@ def _letter(number: int) -> str:
     return name
 
 
-# ---------------------------------------------------------------- values to CSV
+# ---------------------------------------------------------------- and back
+
+Cells = Mapping[str, str]  # path of a key -> what its cell holds; empty ones are left out
 
 
-def write(values: Iterable[Any], cls: type) -> str:
-    """A table of dataclasses that `read` and `records` give back as they are. Unused columns are left out."""
-    values = list(values)
-    columns = list(_columns_of(values, cls))
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(f"{key.key}.{inner}" if inner else key.key for key, inner in columns)
-    for value in values:
-        writer.writerow(_written(value, key, inner) for key, inner in columns)
-    return out.getvalue()
+def cells_of(row: Map) -> Cells:
+    """What stands in a row, by path: `baseline.crack_mm`."""
+    return {path: text for path, text in _flat(row, "") if text}
 
 
-def _columns_of(values: Sequence[Any], cls: type) -> Iterator[tuple[Key, str]]:
-    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+def _flat(node: Map, before: str) -> Iterator[tuple[str, str]]:
+    for name, (_, value) in node.entries.items():
+        if isinstance(value, Map):
+            yield from _flat(value, f"{before}{name}.")
+        elif isinstance(value, List):
+            yield f"{before}{name}", " ".join(one.text for one in value.items if isinstance(one, Scalar))
+        elif isinstance(value, Scalar):
+            yield f"{before}{name}", value.text
+
+
+def cells_from(value: Any, cls: type) -> Cells:
+    """What a row for a built value holds, however it was written."""
+    cells: dict[str, str] = {}
     for key in keys_of(cls):
-        held = [getattr(value, key.field) for value in values]
-        if get_origin(key.hint) is Mapping:
-            yield from ((key, inner) for inner in sorted({inner for one in held for inner in one}))
-        elif key.required or any(one != defaults[key.field] for one in held):
-            yield key, ""
+        held = getattr(value, key.field)
+        if isinstance(held, Mapping):
+            cells |= {f"{key.key}.{inner}": _text(one) for inner, one in held.items()}
+        elif key.required or held != _default(cls, key):
+            cells[key.key] = _text(held)
+    return {path: text for path, text in cells.items() if text}
 
 
-def _written(value: Any, key: Key, inner: str) -> str:
-    held = getattr(value, key.field)
-    held = held.get(inner) if inner else held
+def _default(cls: type, key: Key) -> Any:
+    return next(each.default for each in dataclasses.fields(cls) if each.name == key.field)
+
+
+def _text(held: Any) -> str:
     if held is None:
         return ""
     if isinstance(held, float):
         return repr(held).removesuffix(".0")
-    if isinstance(held, tuple):
-        return " ".join(held)
-    text = str(held)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return " ".join(held) if isinstance(held, tuple) else str(held)
+
+
+def write(rows: Iterable[Cells], cls: type) -> str:
+    """A table that `parse` and `records` read back as these cells. Columns that nobody uses are left out."""
+    rows = list(rows)
+    used = {path for row in rows for path in row}
+    keys = [key.key for key in keys_of(cls)]
+    wanted = used | {key.key for key in keys_of(cls) if key.required}
+    paths = sorted(wanted, key=lambda path: (keys.index(path.partition(".")[0]), path))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(paths)
+    writer.writerows([_guarded(row.get(path, "")) for path in paths] for row in rows)
+    return out.getvalue()
+
+
+def _guarded(cell: str) -> str:
+    """What a spreadsheet would run as a formula gets the mark that makes it a text; a number is none."""
+    return f"'{cell}" if cell.startswith(_FORMULA) and isinstance(resolve(cell), str) else cell
+
+
+def table_of(file: str, rows: Sequence[tuple[int, Cells]]) -> Table:
+    """Cells by path as a table, for rows that no file holds yet."""
+    paths = sorted({path for _, row in rows for path in row})
+    return Table(file, paths, [(line, [row.get(path, "") for path in paths]) for line, row in rows])

@@ -59,6 +59,14 @@ def load_world(
     return _world(parts, surroundings.timezone, loading.digest(surroundings.timezone))
 
 
+def read_sites(
+    directories: Directories, folder: Path, builder: Builder, owner: object
+) -> tuple[list[SiteKeys], list[Path]]:
+    """The site files as they are, each on its own, and which they are; nothing is checked across them."""
+    loading = _Loading(directories, folder, builder, owner, {})
+    return loading.records("sites", SiteKeys), loading.files("sites")
+
+
 def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
     return World(
         models={model.id: model for model in parts.models},
@@ -93,7 +101,7 @@ class _Loading:
     def records(self, kind: str, cls: type[T]) -> list[T]:
         """One value for each file of that kind, in the order of their names; broken ones are left out."""
         found = []
-        for path in self._files(kind):
+        for path in self.files(kind):
             node, data = self._read(path)
             self._add(f"{kind}/{path.name}", data)
             self.lost = self.lost or node is None
@@ -112,7 +120,7 @@ class _Loading:
         """Lengths go in too, so that no two sets of files read the same."""
         self._sum.update(f"{name}\0{len(data)}\0".encode("utf-8", "surrogateescape") + data)
 
-    def _files(self, kind: str) -> list[Path]:
+    def files(self, kind: str) -> list[Path]:
         files: dict[str, Path] = {}
         for index, named in enumerate(getattr(self._directories, kind)):
             directory = builtin(kind) if named == BUILTIN and kind != "sites" else self._folder / named

@@ -42,6 +42,9 @@ RINGS = {
     "gateway.web": 3,
     "gateway.app": 4,
     "gateway.demo": 4,
+    "gateway.terminal": 4,
+    "gateway.registry": 3,
+    "gateway.cli_devices": 5,
     "gateway.cli": 5,
     "gateway.__main__": 5,
 }
