@@ -176,7 +176,8 @@ def decode(model: str, payload: str, path: Path) -> None:
     if known is None:
         sys.exit(f"lilong: no model or device {model}; models: {', '.join(sorted(world.models))}")
     payload = _stdin() if payload == "-" else payload
-    understood = examples.understand(known if device else examples.anybodys(known), payload, device)
+    entries = world.calibrations.get(device.id, ()) if device else ()
+    understood = examples.understand(known if device else examples.anybodys(known), payload, device, entries)
     for reading in understood.readings:
         values = ", ".join(f"{name}={value:g}" for name, value in reading.values.items())
         measured = f" @ {local_time(reading.measured_ns, world.timezone)}" if reading.timed else ""

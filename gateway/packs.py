@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway import crosscheck, csvfile, yamlfile
-from gateway.core.model import Model, World
+from gateway.core.model import Calibration, Model, World
 from gateway.grammar import TABLES, PackKeys, SiteKeys
 from gateway.problems import Problems, listing, say
 from gateway.typed import Builder, SomeText
@@ -78,9 +78,18 @@ def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
         ladders={level: steps for site in parts.sites for level, steps in site.ladders.items()},
         devices={device.id: device for device in parts.devices},
         scenarios=tuple(parts.scenarios),
+        calibrations=_calibrations(parts, timezone),
         timezone=timezone,
         digest=digest,
     )
+
+
+def _calibrations(parts: crosscheck.Parts, timezone: str) -> dict[str, tuple[Calibration, ...]]:
+    """By device, in the order in which they come into force."""
+    found: dict[str, list[Calibration]] = {}
+    for keys in parts.calibrations:
+        found.setdefault(keys.device, []).append(keys.calibration(timezone))
+    return {device: tuple(sorted(each, key=lambda one: one.since_ns)) for device, each in found.items()}
 
 
 class _Loading:

@@ -311,6 +311,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         'a file that Excel saved as "CSV UTF-8 (comma delimited)"',
     ),
     "csv": ("正确的 CSV", "valid CSV"),
+    "not_zero": ("不为零的数", "a number other than zero"),
     "one_line": ("一行文字", "one line of text"),
     "what_was_meant": ("原来的内容", "what was meant"),
     "typed_as_text": (
@@ -362,6 +363,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "what_quantity": ("测量量", "quantity"),
     "what_component": ("部件", "component"),
     "what_ladder": ("通知阶梯", "ladder"),
+    "what_calibration": ("校准记录", "calibration entry"),
     "what_column": ("列", "column"),
     "what_kind": ("种类", "kind"),
     "what_scenario": ("情景", "scenario"),

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from gateway.core.calibration import corrected
 from gateway.core.codecs import CODECS
-from gateway.core.model import Device, Example, Fault, Message, Model, PayloadError, Reading, Refusal
+from gateway.core.model import (
+    Calibration,
+    Device,
+    Example,
+    Fault,
+    Message,
+    Model,
+    PayloadError,
+    Reading,
+    Refusal,
+)
 from gateway.core.units import QUANTITIES
 
 DEVICE, TOPIC = "example", "example/24e124713d004a11"  # who an example's payload may say it comes from
@@ -26,13 +37,16 @@ class Understood:
     faults: list[Fault]
 
 
-def understand(model: Model, payload: str, device: Device | None = None) -> Understood:
+def understand(
+    model: Model, payload: str, device: Device | None = None, calibrations: Sequence[Calibration] = ()
+) -> Understood:
     """What a payload of that device (else: of an example) means. Never raises for a payload."""
     faults: list[Fault] = []
     speaker = device or Device(id=DEVICE, model=model.id, at="", topic=TOPIC)
     message = Message(speaker.topic, payload.encode("utf-8", "surrogateescape"))
     try:
-        readings = CODECS[model.codec.kind](model)(speaker, message, RECEIVED_NS, faults)
+        decode = corrected(CODECS[model.codec.kind](model), calibrations)
+        readings = decode(speaker, message, RECEIVED_NS, faults)
     except PayloadError as error:
         return Understood([], [Fault(error.code, error.field, error.reason)])
     possible = [_possible(reading, faults) for reading in readings]
