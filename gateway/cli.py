@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +13,22 @@ from typing import Any
 import click
 
 from gateway import __version__
+from gateway.cli_devices import devices
 from gateway.problems import locale_of
+from gateway.terminal import (
+    ask_gateway,
+    config_option,
+    judging_world,
+    legible,
+    load_files,
+    load_world,
+    local_time,
+    open_store,
+    print_problems,
+    print_table,
+    say,
+)
 
-DEFAULT_CONFIG = Path("/etc/lilong/lilong.yaml")
 HELP_COLUMNS = 110  # on a terminal that has them
 STDIN_BYTES_MOST = 1 << 20  # more is no payload
 
@@ -26,22 +38,6 @@ class _Ordered(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
-
-
-def _readable(ctx: click.Context, param: click.Parameter, path: Path) -> Path:
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        zh = "用 --config 文件 或环境变量 LILONG_CONFIG 指定您的 lilong.yaml"
-        en = "name your lilong.yaml with --config FILE or in LILONG_CONFIG"
-        sys.exit(f"lilong: {path}: {error.strerror}; {_say(zh, en)}")
-    return path
-
-
-config_option = click.option(
-    "--config", "path", type=click.Path(path_type=Path), default=DEFAULT_CONFIG, show_default=True,
-    envvar="LILONG_CONFIG", show_envvar=True, callback=_readable, metavar="FILE", help="lilong.yaml",
-)  # fmt: skip
 
 
 @click.group(
@@ -65,7 +61,7 @@ def run(path: Path, anchor: str) -> None:
     try:
         app = App(path, locale_of(), Anchor.parse(anchor) if anchor else None)
     except ConfigurationRefused as refused:
-        _print_problems(refused.problems)
+        print_problems(refused.problems)
         sys.exit(1)
     except (StoreBusy, OSError, ValueError) as error:
         sys.exit(f"lilong: {error}")
@@ -79,11 +75,11 @@ def check(path: Path) -> None:
     from gateway.config import load, unreadable_files
 
     loaded = load(path, locale_of())
-    _print_problems(loaded.problems)
+    print_problems(loaded.problems)
     if loaded.config is None or loaded.world is None:
         sys.exit(1)
     for secret in unreadable_files(loaded.config):
-        click.echo(_say(f"提醒: 密钥文件不可读 {secret}", f"note: secret file not readable: {secret}"))
+        click.echo(say(f"提醒: 密钥文件不可读 {secret}", f"note: secret file not readable: {secret}"))
     parts = ("models", "rules", "places", "persons", "devices")
     click.echo("ok: " + ", ".join(f"{part} {len(getattr(loaded.world, part))}" for part in parts))
 
@@ -109,10 +105,10 @@ def doctor(path: Path) -> None:
 @config_option
 def reload(path: Path) -> None:
     """重新加载 · The running gateway takes the files as they are. Mistakes change nothing."""
-    said = _ask(path, "reload")
+    said = ask_gateway(path, "reload")
     for line in said:
         click.echo(line, err=True)
-    click.echo(_say("配置未更改", "nothing was changed") if said else "ok")
+    click.echo(say("配置未更改", "nothing was changed") if said else "ok")
     sys.exit(1 if said else 0)
 
 
@@ -125,7 +121,7 @@ def send_test(person: str, path: Path) -> None:
 
     from gateway.tuning.drill import send_test as send
 
-    loaded = _loaded(path)
+    loaded = load_files(path)
     known = loaded.world.persons
     if person not in known:
         sys.exit(f"lilong: no person {person}; known: {', '.join(sorted(known))}")
@@ -133,7 +129,7 @@ def send_test(person: str, path: Path) -> None:
     for channel, answer in answers:
         click.echo(f"{answer.told:9} {channel} {answer.detail}".rstrip())
     if not answers:
-        click.echo(_say("除收件箱外没有通知渠道", "there is no channel but the inbox"))
+        click.echo(say("除收件箱外没有通知渠道", "there is no channel but the inbox"))
     sys.exit(0 if all(answer.told == "accepted" for _, answer in answers) else 1)
 
 
@@ -144,7 +140,7 @@ def test(files: tuple[Path, ...], path: Path) -> None:
     """试验 · Rules' scenarios and models' examples. FILES or folders pick some."""
     from gateway.tuning import examples, scenarios
 
-    world = _world(path)
+    world = load_world(path)
     rules = {rule.id: rule for rule in world.rules}
     tried = [
         (f"{model.id}: example of line {example.origin.line}", examples.missed(model, example))
@@ -162,7 +158,7 @@ def test(files: tuple[Path, ...], path: Path) -> None:
     failed = sum(bool(reason) for _, reason in tried)
     click.echo(f"{len(tried) - failed} passed, {failed} failed")
     if not tried:
-        click.echo(_say("这些文件里没有场景或示例", "no scenario or example in these files"), err=True)
+        click.echo(say("这些文件里没有场景或示例", "no scenario or example in these files"), err=True)
     sys.exit(1 if failed or not tried else 0)
 
 
@@ -174,16 +170,17 @@ def decode(model: str, payload: str, path: Path) -> None:
     """解码 · What a payload means by a device model. PAYLOAD - reads stdin; MODEL may be a device's id."""
     from gateway.tuning import examples
 
-    world = _world(path)
+    world = load_world(path)
     device = world.devices.get(model)
     known = world.models.get(device.model if device else model)
     if known is None:
         sys.exit(f"lilong: no model or device {model}; models: {', '.join(sorted(world.models))}")
     payload = _stdin() if payload == "-" else payload
-    understood = examples.understand(known if device else examples.anybodys(known), payload, device)
+    entries = world.calibrations.get(device.id, ()) if device else ()
+    understood = examples.understand(known if device else examples.anybodys(known), payload, device, entries)
     for reading in understood.readings:
         values = ", ".join(f"{name}={value:g}" for name, value in reading.values.items())
-        measured = f" @ {_time(reading.measured_ns, world.timezone)}" if reading.timed else ""
+        measured = f" @ {local_time(reading.measured_ns, world.timezone)}" if reading.timed else ""
         click.echo(f"{reading.component or 'device'}{measured}: {values}")
     for fault in understood.faults:
         click.echo(f"refused: {fault.code}: {fault.field or 'payload'}: {fault.reason}")
@@ -200,13 +197,13 @@ def cases(path: Path, everything: bool) -> None:
     """事项 · Open cases, newest first. Since when, level, stage, what, where, who, id."""
     from gateway.core.model import Case
 
-    with closing(_store(path)) as db:
+    with closing(open_store(path)) as db:
         query = "SELECT body FROM cases WHERE open OR ? ORDER BY id DESC LIMIT 200"
         found = [_value(body, Case) for (body,) in db.execute(query, (everything,))]
-        world = _judging(db)
-    _table([_case_row(case, world) for case in found])
+        world = judging_world(db)
+    print_table([_case_row(case, world) for case in found])
     if not found:
-        click.echo(_say("没有未结案的事项", "no open case"), err=True)
+        click.echo(say("没有未结案的事项", "no open case"), err=True)
 
 
 @main.command()
@@ -217,16 +214,16 @@ def show(case: str, path: Path) -> None:
     from gateway.core.model import Case
     from gateway.web.pages import view_case
 
-    with closing(_store(path)) as db:
+    with closing(open_store(path)) as db:
         query = "SELECT body FROM cases WHERE ? = '' OR substr(id, -length(?)) = ? ORDER BY id DESC LIMIT 2"
         found = db.execute(query, (case, case, case)).fetchall()
         if not found or (case and len(found) > 1):
             sys.exit(f"lilong: {'more than one' if found else 'no'} such case; see lilong cases --all")
-        view = view_case(db, _judging(db), _value(found[0]["body"], Case), time.time_ns())
+        view = view_case(db, judging_world(db), _value(found[0]["body"], Case), time.time_ns())
     click.echo(f"【{view.badge.zh}】{view.says} · {view.subject}\n{' · '.join(view.place)}")
     click.echo(f"{view.quantity} {view.value} {view.limit}".strip())
     click.echo(f"{view.stage.zh} {view.owner}".rstrip() + (f"\n要做：{view.action}" if view.open else ""))
-    _table([(line.at, line.text, line.note) for line in view.lines])
+    print_table([(line.at, line.text, line.note) for line in view.lines])
 
 
 @main.group()
@@ -242,12 +239,12 @@ def quarantine_list(path: Path, code: str) -> None:
     query = (
         "SELECT * FROM quarantine WHERE state = 'kept' AND (? = '' OR code = ?) ORDER BY id DESC LIMIT 500"
     )
-    with closing(_store(path)) as db:
+    with closing(open_store(path)) as db:
         found = db.execute(query, (code, code)).fetchall()
-        zone = _judging(db).timezone
-    _table([_quarantine_row(row, zone) for row in found])
+        zone = judging_world(db).timezone
+    print_table([_quarantine_row(row, zone) for row in found])
     if not found:
-        click.echo(_say("隔离区是空的", "nothing in quarantine"), err=True)
+        click.echo(say("隔离区是空的", "nothing in quarantine"), err=True)
 
 
 @quarantine.command("show")
@@ -255,14 +252,16 @@ def quarantine_list(path: Path, code: str) -> None:
 @config_option
 def quarantine_show(number: int, path: Path) -> None:
     """One payload, whole."""
-    with closing(_store(path)) as db:
+    with closing(open_store(path)) as db:
         row = db.execute("SELECT * FROM quarantine WHERE id = ?", (number,)).fetchone()
-        zone = _judging(db).timezone
+        zone = judging_world(db).timezone
     if row is None:
         sys.exit(f"lilong: {number} is not in quarantine; see lilong quarantine list")
     for key in ("id", "state", "code", "device", "topic", "field", "reason", "position"):
-        click.echo(f"{key:9} {_legible(str(row[key]))}")
-    click.echo(f"{'received':9} {_time(row['wall_ns'], zone)}\n{'payload':9} {_printable(row['payload'])}")
+        click.echo(f"{key:9} {legible(str(row[key]))}")
+    click.echo(
+        f"{'received':9} {local_time(row['wall_ns'], zone)}\n{'payload':9} {_printable(row['payload'])}"
+    )
 
 
 @quarantine.command("replay")
@@ -272,15 +271,18 @@ def quarantine_show(number: int, path: Path) -> None:
 def quarantine_replay(numbers: tuple[int, ...], path: Path, everything: bool) -> None:
     """Try kept payloads again. They are stored as of when they came, and page nobody."""
     if everything:
-        with closing(_store(path)) as db:
+        with closing(open_store(path)) as db:
             numbers = tuple(row["id"] for row in db.execute("SELECT id FROM quarantine WHERE state = 'kept'"))
     elif not numbers:
         raise click.UsageError("name the numbers that `lilong quarantine list` shows, or say --all")
-    still = _ask(path, "replay", ids=numbers)
+    still = ask_gateway(path, "replay", ids=numbers)
     for line in still:
         click.echo(line)
     click.echo(f"{len(numbers) - len(still)} taken, {len(still)} still refused")
     sys.exit(1 if still else 0)
+
+
+main.add_command(devices)
 
 
 # ---------------------------------------------------------------- practice
@@ -315,77 +317,10 @@ def demo(directory: Path | None, keep: bool, speed: float, seed: int, port: int)
 # ---------------------------------------------------------------- helpers
 
 
-def _say(zh: str, en: str) -> str:
-    return zh if locale_of() == "zh" else en
-
-
-def _print_problems(problems: Iterable[Exception]) -> None:
-    for problem in problems:
-        click.echo(str(problem), err=True)
-
-
-def _loaded(path: Path) -> Any:
-    from gateway.config import load
-
-    loaded = load(path, locale_of())
-    if loaded.config is None or loaded.world is None:
-        _print_problems(loaded.problems)
-        sys.exit(1)
-    return loaded
-
-
-def _world(path: Path) -> Any:
-    return _loaded(path).world
-
-
-def _ask(path: Path, do: str, **arguments: Any) -> list[str]:
-    from gateway.control import SOCKET, ControlError, ask
-
-    try:
-        return ask(_state(path) / SOCKET, do, **arguments)
-    except ControlError as error:
-        sys.exit(f"lilong: {error}")
-
-
-def _state(path: Path) -> Path:
-    """Where the store is; read without judging the rest, so that a mistake elsewhere is no obstacle."""
-    from gateway.config import state_directory
-
-    return state_directory(path)
-
-
-def _store(path: Path) -> sqlite3.Connection:
-    """The records, read-only; the gateway may run meanwhile."""
-    from gateway.adapters.store import open_reader
-
-    file = _state(path) / "lilong.db"
-    try:
-        db = open_reader(file)
-        db.execute("SELECT 1 FROM meta").fetchone()
-        return db
-    except sqlite3.DatabaseError as error:
-        hint = f"{error}" if file.exists() else "nothing there yet; lilong run makes it"
-        sys.exit(f"lilong: {file}: {hint}")
-
-
 def _value(body: bytes, kind: type[Any]) -> Any:
     import msgspec
 
     return msgspec.json.decode(body, type=kind)
-
-
-def _judging(db: sqlite3.Connection) -> Any:
-    """The World by which the gateway judges, for names; one without any while it has kept none."""
-    import msgspec
-
-    from gateway.adapters.store import WORLD
-    from gateway.core.model import World
-
-    row = db.execute("SELECT value FROM meta WHERE key = ?", (WORLD,)).fetchone()
-    try:
-        return msgspec.msgpack.decode(row["value"] if row else b"", type=World)
-    except msgspec.MsgspecError:  # none yet, or of another version's making
-        return World(models={}, rules=(), places={}, units={}, persons={}, posts=(), ladders={}, devices={})
 
 
 def _case_row(case: Any, world: Any) -> Sequence[str]:
@@ -396,30 +331,12 @@ def _case_row(case: Any, world: Any) -> Sequence[str]:
     what = f"{rule.says if rule else case.rule} · {pages.subject(world, case)}"
     where = " · ".join(pages.near_places(world, case.place))
     stage = words.STAGES[case.stage].zh
-    return _time(case.opened_ns, world.timezone), case.level.word, stage, what, where, who, case.id
+    return local_time(case.opened_ns, world.timezone), case.level.word, stage, what, where, who, case.id
 
 
 def _quarantine_row(row: sqlite3.Row, zone: str) -> Sequence[str]:
     why = f"{row['field']} {row['reason']}".strip()
-    return str(row["id"]), _time(row["wall_ns"], zone), row["code"], row["device"] or row["topic"], why
-
-
-def _table(rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as they must be; a Chinese character takes two places on a terminal."""
-    rows = [[_legible(cell) for cell in row] for row in rows]
-    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        padded = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(padded).rstrip())
-
-
-def _legible(text: str) -> str:
-    """What a device wrote must not draw on the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _columns(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+    return str(row["id"]), local_time(row["wall_ns"], zone), row["code"], row["device"] or row["topic"], why
 
 
 def _picked(file: str, wanted: Iterable[Path]) -> bool:
@@ -430,12 +347,6 @@ def _picked(file: str, wanted: Iterable[Path]) -> bool:
 def _stdin() -> str:
     """One payload, as mosquitto_sub gives it."""
     return sys.stdin.buffer.read(STDIN_BYTES_MOST).decode("utf-8", "surrogateescape")
-
-
-def _time(wall_ns: int, zone: str) -> str:
-    from gateway.core.calendars import local
-
-    return local(wall_ns, zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _printable(payload: bytes) -> str:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from gateway import packs, yamlfile
 from gateway.core.model import World
 from gateway.crosscheck import Surroundings
+from gateway.grammar import SiteKeys
 from gateway.packs import SHIPPED, Directories
 from gateway.problems import ConfigError, Problems, one_of, say
 from gateway.typed import BROKEN, SECRET, Builder, Duration, Identifier, Kind, Size, SomeText, between
@@ -184,8 +185,16 @@ class Loaded:
     problems: list[ConfigError]
 
 
-def load(path: Path | str, locale: str = "zh", environ: Mapping[str, str] = os.environ) -> Loaded:
-    """Everything lilong.yaml names, or every mistake in it, in that language."""
+NO_SHEETS: packs.Sheets = {}
+
+
+def load(
+    path: Path | str,
+    locale: str = "zh",
+    environ: Mapping[str, str] = os.environ,
+    sheets: packs.Sheets = NO_SHEETS,
+) -> Loaded:
+    """Everything lilong.yaml names, or every mistake in it, in that language. `sheets`: see packs."""
     path, problems = Path(path), Problems(locale)
     builder = Builder(problems)
     node, _ = yamlfile.read(path, problems)
@@ -200,7 +209,7 @@ def load(path: Path | str, locale: str = "zh", environ: Mapping[str, str] = os.e
         subscribe=keys.broker.subscribe if keys else None,
     )
     directories = keys.directories if keys else _alone(node, "directories", Directories, SHIPPED)
-    world = packs.load_world(directories, path.parent, surroundings, builder, owner=node)
+    world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets)
     found = problems.listed()
     return Loaded(config if sound else None, None if found else world, found)
 
@@ -209,6 +218,14 @@ def state_directory(path: Path) -> Path:
     """Where the store is, whatever else may be wrong in the files."""
     node, _ = yamlfile.read(path, Problems())
     return path.parent.absolute() / _alone(node, "state", Path, STATE)
+
+
+def site_files(path: Path) -> tuple[list[SiteKeys], list[Path], Path]:
+    """The site files as they are, which they are, and the folder where another may be put."""
+    node, _ = yamlfile.read(path, Problems())
+    directories = _alone(node, "directories", Directories, SHIPPED)
+    sites, files = packs.read_sites(directories, path.parent, Builder(Problems()), node)
+    return sites, files, path.parent / (directories.sites or SHIPPED.sites)[-1]
 
 
 def _alone(node: yamlfile.Node | None, key: str, hint: Any, default: T) -> T:

@@ -16,7 +16,7 @@ from gateway.core.codecs.formula import Formula
 from gateway.core.decoding import matches
 from gateway.core.model import Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
 from gateway.core.units import CONVERSIONS, QUANTITIES, conversion
-from gateway.grammar import LevelKeys, PackKeys, RuleKeys, SiteKeys
+from gateway.grammar import CalibrationKeys, LevelKeys, PackKeys, RuleKeys, SiteKeys
 from gateway.problems import listing, one_of, say
 from gateway.typed import IDENTIFIER, Builder, keys_of
 
@@ -70,6 +70,10 @@ class Parts:
         return [device for site in self.sites for device in site.devices]
 
     @property
+    def calibrations(self) -> list[CalibrationKeys]:
+        return [entry for site in self.sites for entry in site.calibrations]
+
+    @property
     def ladders(self) -> list[tuple[Level, tuple[Step, ...], SiteKeys]]:
         return [(level, steps, site) for site in self.sites for level, steps in site.ladders.items()]
 
@@ -84,6 +88,7 @@ def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
     _check_scenarios(parts, builder)
     _check_uniqueness(parts, builder)
     _check_devices(parts, surroundings, builder)
+    _check_calibrations(parts, builder)
     site_sound = _sound(builder, _check_site, parts, surroundings.channels)
     if site_sound and builder.complete(Place, Person, Post, Step, SiteKeys):
         _check_ladders_complete(parts, builder)
@@ -588,6 +593,7 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
         _known(builder, device, "at", "place", device.at, builder.ids(Place))
         _known(builder, device, "model", "model", device.model, builder.ids(Model))
         _check_heard(device, surroundings.subscribe, builder)
+        _check_zeros(device, builder)
         around = [places[name] for name in _upward(device.at, parents)]
         if model := models.get(device.model):
             _check_baseline(device, model, builder)
@@ -600,6 +606,15 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
 def _check_heard(device: Device, subscribe: Names, builder: Builder) -> None:
     if subscribe is not None and not any(matches(pattern, device.topic) for pattern in subscribe):
         builder.mistake(device, "topic", say("unheard", value=device.topic), one_of(tuple(subscribe)))
+
+
+def _check_zeros(device: Device, builder: Builder) -> None:
+    """A spreadsheet makes 71 of 0071; the topic, which is no number, still has them."""
+    levels = device.topic.split("/") if device.id.isdecimal() else []
+    for level in levels:
+        if level != device.id and level.isdecimal() and level.lstrip("0") == device.id.lstrip("0"):
+            found = say("zeros_lost", value=device.id, other=level)
+            builder.mistake(device, "id", found, say("as_in_topic", value=level))
 
 
 def _check_baseline(device: Device, model: Model, builder: Builder) -> None:
@@ -627,3 +642,42 @@ def _check_needs(rule: RuleKeys, device: Device, around: Sequence[Place], builde
     if rule.outside and around and not any(rule.outside in place.windows for place in around):
         found = say("no_window", device=device.id, window=rule.outside)
         builder.mistake(device, "at", found, say("window_for", rule=rule.id))
+
+
+# ---------------------------------------------------------------- calibrations
+
+
+def _check_calibrations(parts: Parts, builder: Builder) -> None:
+    models = {model.id: model for model in parts.models}
+    devices = {device.id: device for device in parts.devices}
+    for entry in parts.calibrations:
+        _known(builder, entry, "device", "device", entry.device, builder.ids(Device))
+        if entry.scale == 0:
+            builder.mistake(entry, "scale", say("number", value=0), say("not_zero"))
+        if device := devices.get(entry.device):
+            _check_sensor(entry, models.get(device.model), builder)
+    _unique(builder, "calibration", parts.calibrations, "from", _sensor_and_instant)
+
+
+def _sensor_and_instant(entry: CalibrationKeys) -> str:
+    return " ".join([entry.device, entry.component, entry.quantity, entry.since]).replace("  ", " ")
+
+
+def _check_sensor(entry: CalibrationKeys, model: Model | None, builder: Builder) -> None:
+    """The quantity must be one that this part of the device measures."""
+    if not entry.quantity:
+        for key, usual in (("scale", 1.0), ("offset", 0.0), ("baseline", None)):
+            if getattr(entry, key) != usual:
+                builder.mistake(entry, key, say("without", first=key, second="quantity"), say("required"))
+        return
+    if model is None:
+        return
+    kind, _, number = entry.component.rpartition("-")
+    counts = {part.kind: part.count for part in model.components}
+    if entry.component and not (number.isdecimal() and 1 <= int(number) <= counts.get(kind, 0)):
+        names = [f"{part}-1 … {part}-{count}" for part, count in counts.items()]
+        found = say("unknown", what=say("what_component"), value=entry.component)
+        builder.mistake(entry, "component", found, one_of(names))
+        return
+    measured = [field.quantity for field in model.fields if field.of == kind]
+    _known(builder, entry, "quantity", "quantity", entry.quantity, measured)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
+from gateway.core.calendars import zone
 from gateway.core.codecs import CODECS, chirpstack
 from gateway.core.codecs.bits import TYPES, picked
 from gateway.core.codecs.formula import Formula
 from gateway.core.model import (
+    SECOND,
     Basis,
+    Calibration,
     Codec,
     Components,
     Device,
@@ -322,6 +325,46 @@ def _limit(level: Level, keys: LevelKeys) -> Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationKeys:
+    """One entry under `calibrations:`: from an instant on, of one sensor of one device."""
+
+    device: Identifier
+    since: Minute
+    quantity: Identifier = ""
+    component: Identifier = ""
+    scale: float = 1.0
+    offset: float = 0.0
+    baseline: float | None = None
+    sensor: str = ""
+    certificate: str = ""
+    due: date | None = None
+    note: str = ""
+    origin: Origin = NOWHERE
+
+    def calibration(self, timezone: str) -> Calibration:
+        return Calibration(
+            quantity=self.quantity,
+            since_ns=instant_ns(self.since, timezone),
+            component=self.component,
+            scale=self.scale,
+            offset=self.offset,
+            baseline=self.baseline,
+            sensor=self.sensor,
+            certificate=self.certificate,
+            due=self.due,
+            note=self.note,
+        )
+
+
+spell(CalibrationKeys, since=("from", Minute))
+
+
+def instant_ns(minute: str, timezone: str) -> int:
+    """UTC nanoseconds of a local time such as 2026-01-31T02:00."""
+    return int(datetime.fromisoformat(minute).replace(tzinfo=zone(timezone)).timestamp()) * SECOND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackKeys:
     """A file in rules/."""
 
@@ -339,4 +382,15 @@ class SiteKeys:
     posts: Annotated[tuple[Post, ...], LENIENT] = ()
     ladders: Annotated[Mapping[Level, tuple[Step, ...]], LENIENT] = field(default_factory=dict)
     devices: Annotated[tuple[Device, ...], LENIENT] = ()
+    calibrations: Annotated[tuple[CalibrationKeys, ...], LENIENT] = ()
     origin: Origin = NOWHERE
+
+
+TABLES: Mapping[str, type] = {  # what a site file may also hold as devices.csv, devices-waste.csv, …
+    "places": Place,
+    "units": Unit,
+    "persons": Person,
+    "posts": Post,
+    "devices": Device,
+    "calibrations": CalibrationKeys,
+}

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import crosscheck, yamlfile
-from gateway.core.model import Model, World
-from gateway.grammar import PackKeys, SiteKeys
-from gateway.problems import say
+from gateway import crosscheck, csvfile, yamlfile
+from gateway.core.model import Calibration, Model, World
+from gateway.grammar import TABLES, PackKeys, SiteKeys
+from gateway.problems import Problems, listing, say
 from gateway.typed import Builder, SomeText
 
 T = TypeVar("T")
+Sheets = Mapping[Path, yamlfile.List]  # tables as they would be: rows that stand for a file in sites/
 BUILTIN = "builtin"  # as a directory: the models and rules that come with the package
 
 
@@ -38,12 +40,14 @@ def load_world(
     surroundings: crosscheck.Surroundings,
     builder: Builder,
     owner: object,
+    sheets: Sheets,
 ) -> World | None:
     """The World those directories describe, or None with its mistakes in the builder's problems.
 
     `owner` is the built value that holds `directories`; mistakes in them are reported at its place.
+    `sheets` are read instead of the files of those names: what an import would make of them.
     """
-    loading = _Loading(directories, folder, builder, owner)
+    loading = _Loading(directories, folder, builder, owner, sheets)
     models = loading.records("devices", Model)
     packs = loading.records("rules", PackKeys)
     sites = loading.records("sites", SiteKeys)
@@ -53,6 +57,14 @@ def load_world(
     if len(builder.problems):
         return None
     return _world(parts, surroundings.timezone, loading.digest(surroundings.timezone))
+
+
+def read_sites(
+    directories: Directories, folder: Path, builder: Builder, owner: object
+) -> tuple[list[SiteKeys], list[Path]]:
+    """The site files as they are, each on its own, and which they are; nothing is checked across them."""
+    loading = _Loading(directories, folder, builder, owner, {})
+    return loading.records("sites", SiteKeys), loading.files("sites")
 
 
 def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
@@ -66,16 +78,28 @@ def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
         ladders={level: steps for site in parts.sites for level, steps in site.ladders.items()},
         devices={device.id: device for device in parts.devices},
         scenarios=tuple(parts.scenarios),
+        calibrations=_calibrations(parts, timezone),
         timezone=timezone,
         digest=digest,
     )
 
 
+def _calibrations(parts: crosscheck.Parts, timezone: str) -> dict[str, tuple[Calibration, ...]]:
+    """By device, in the order in which they come into force."""
+    found: dict[str, list[Calibration]] = {}
+    for keys in parts.calibrations:
+        found.setdefault(keys.device, []).append(keys.calibration(timezone))
+    return {device: tuple(sorted(each, key=lambda one: one.since_ns)) for device, each in found.items()}
+
+
 class _Loading:
     """Finds and reads the files, and keeps the digest of what was read."""
 
-    def __init__(self, directories: Directories, folder: Path, builder: Builder, owner: object) -> None:
+    def __init__(
+        self, directories: Directories, folder: Path, builder: Builder, owner: object, sheets: Sheets
+    ) -> None:
         self._directories, self._folder, self._builder, self._owner = directories, folder, builder, owner
+        self._sheets = sheets
         self._sum = hashlib.sha256()
         self.lost = False  # a file or directory could not be read at all
 
@@ -86,19 +110,26 @@ class _Loading:
     def records(self, kind: str, cls: type[T]) -> list[T]:
         """One value for each file of that kind, in the order of their names; broken ones are left out."""
         found = []
-        for path in self._files(kind):
-            node, data = yamlfile.read(path, self._builder.problems)
+        for path in self.files(kind):
+            node, data = self._read(path)
             self._add(f"{kind}/{path.name}", data)
             self.lost = self.lost or node is None
             given = {"id": path.stem} if cls is Model else {}
             found.append(self._builder.record(node, cls, **given))
         return [value for value in found if value is not None]
 
+    def _read(self, path: Path) -> tuple[yamlfile.Node | None, bytes]:
+        if path.suffix == ".yaml":
+            return yamlfile.read(path, self._builder.problems)
+        if path in self._sheets:
+            return table_node(path, self._sheets[path]), b""
+        return read_table(path, self._builder.problems)
+
     def _add(self, name: str, data: bytes) -> None:
         """Lengths go in too, so that no two sets of files read the same."""
         self._sum.update(f"{name}\0{len(data)}\0".encode("utf-8", "surrogateescape") + data)
 
-    def _files(self, kind: str) -> list[Path]:
+    def files(self, kind: str) -> list[Path]:
         files: dict[str, Path] = {}
         for index, named in enumerate(getattr(self._directories, kind)):
             directory = builtin(kind) if named == BUILTIN and kind != "sites" else self._folder / named
@@ -109,11 +140,45 @@ class _Loading:
                 found, step = say("no_directory", value=named), f"directories.{kind}[{index}]"
                 self._builder.mistake(self._owner, step, found, say("a_directory"))
                 continue
-            files |= {path.name: path for path in inside if path.suffix == ".yaml" and path.name[0] != "."}
+            wanted = (".yaml", ".csv") if kind == "sites" else (".yaml",)
+            inside = [path for path in inside if path.name[0] not in ".~"]  # ~$… is a sheet being edited
+            inside = sorted({*inside, *(path for path in self._sheets if path.parent == directory)})
+            files |= {path.name: path for path in inside if path.suffix in wanted}
             for path in inside:
-                if path.suffix == ".yml":
-                    self._builder.problems.add(str(path), 0, "", say("other_suffix"), say("yaml_suffix"))
-        return [files[name] for name in sorted(files)]
+                _refuse_suffix(path, kind, self._builder.problems)
+        return sorted(files.values(), key=lambda path: (path.suffix == ".csv", path.name))
+
+
+def _refuse_suffix(path: Path, kind: str, problems: Problems) -> None:
+    """A file that looks as if it counted, and would not be read."""
+    if path.suffix == ".yml":
+        problems.add(str(path), 0, "", say("other_suffix"), say("yaml_suffix"))
+    elif kind == "sites" and path.suffix in (".xlsx", ".xls"):
+        problems.add(str(path), 0, "", say("workbook_here"), say("saved_as_csv"))
+
+
+# ---------------------------------------------------------------- tables
+
+
+def table_kind(path: Path) -> str:
+    """What a table holds, by its name: `devices` of devices.csv and of devices-waste.csv."""
+    return path.stem.partition("-")[0]
+
+
+def read_table(path: Path, problems: Problems) -> tuple[yamlfile.Node | None, bytes]:
+    """A table of a site as the YAML file that it stands for, and its bytes."""
+    cls = TABLES.get(table_kind(path))
+    if cls is None:
+        expected = say("table_name", words=listing(TABLES))
+        problems.add(str(path), 0, "", say("other_table", value=path.name), expected)
+        return None, b""
+    table, data = csvfile.read(path, problems)
+    return (table_node(path, csvfile.records(table, cls, problems)) if table else None), data
+
+
+def table_node(path: Path, rows: yamlfile.List) -> yamlfile.Map:
+    kind, name = table_kind(path), str(path)
+    return yamlfile.Map(name, 1, {kind: (yamlfile.Scalar(name, 1, kind, kind), rows)})
 
 
 def builtin(kind: str) -> Path:

@@ -66,6 +66,7 @@ EVENTS: dict[str, str] = {
     "event_failed": "our own code failed on an event from a person or a channel",
     "message_crashed": "our own code failed on a message; it is in quarantine",
     "payload_refused": "a payload, or a part of it, cannot be believed; it is in quarantine",
+    "sensor_swapped": "a device has another sensor from here on; what was known of the old one is forgotten",
     "step_failed": "our own code failed on a batch; its messages are tried one by one",
     "timer_failed": "our own code failed on what was due at an instant; all else goes on",
     # -- store, database, archive

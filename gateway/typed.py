@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from gateway.core.model import Level, Origin
 from gateway.problems import Phrase, Problems, one_of, say
-from gateway.yamlfile import Broken, List, Map, Node, Scalar
+from gateway.yamlfile import Broken, List, Map, Node, Row, Scalar
 
 T = TypeVar("T")
 HINTS_MOST = 20  # a mistake made 2,000 times over must not cost minutes: a hint takes up to 0.1 s
@@ -260,7 +260,7 @@ class Builder:
         self._hints += 1
         if self._hints > HINTS_MOST:
             return ""
-        return next(iter(difflib.get_close_matches(word[:64], known, n=1, cutoff=0.6)), "")
+        return nearest(word, known)
 
     # -- building
 
@@ -326,7 +326,10 @@ class Builder:
     def _list(self, node: Node, hint: Any, path: str, lenient: bool = False) -> Any:
         if not isinstance(node, List):
             return self._wrong(node, path, say("a_list"))
-        items = [self.build(item, hint, f"{path}[{i}]") for i, item in enumerate(node.items)]
+        items = [
+            self.build(item, hint, "" if isinstance(item, Row) else f"{path}[{i}]")
+            for i, item in enumerate(node.items)
+        ]
         sound = tuple(item for item in items if item is not BROKEN)
         return sound if lenient or len(sound) == len(items) else BROKEN
 
@@ -369,7 +372,8 @@ class Builder:
 
     def _missing(self, node: Map, path: str) -> Any:
         if node.whole:
-            self.problems.add(node.file, node.line, path, say("missing"), say("required"))
+            found = say("empty_cell" if isinstance(node, Row) else "missing")
+            self.problems.add(node.file, node.line, path, found, say("required"))
         return BROKEN
 
     def _note_id(self, node: Map, cls: type, given: Mapping[str, Any]) -> None:
@@ -397,6 +401,15 @@ class Builder:
                 found = say("unknown_key", key=text)
                 expected = one_of(known, self.nearest(text, [*known, *more]))
             self.problems.add(key.file, key.line, joined(path, text), found, expected)
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The known word that was probably meant, or "". A spreadsheet makes 7 of 007."""
+    if word.isdecimal():
+        padded = next((one for one in known if one.isdecimal() and one.lstrip("0") == word.lstrip("0")), "")
+        if padded:
+            return padded
+    return next(iter(difflib.get_close_matches(word[:64], known, n=1, cutoff=0.6)), "")
 
 
 def joined(path: str, step: str) -> str:

@@ -49,6 +49,11 @@ class Map(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Row(Map):
+    """A row of a table: its line is the row's number, which says where it is; paths begin in it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Broken(Node):
     """Stands where a mistake was already reported; nothing more is said about it."""
 

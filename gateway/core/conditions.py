@@ -11,13 +11,19 @@ import math
 from dataclasses import dataclass
 
 from gateway.core.calendars import inside, parse_window
+from gateway.core.calibration import zeros
 from gateway.core.model import Device, Limit, Rule, Verdict, World
 from gateway.core.places import windows_of
+
+NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """One rule on one subject. `key` names its state; `low`..`high` is its calm band."""
+    """One rule on one subject. `key` names its state; in its calm band `low`..`high` every value is good.
+
+    `zeros` are the baselines with the instant from which each holds, when there is more than one.
+    """
 
     rule: Rule
     key: str
@@ -26,19 +32,27 @@ class Judge:
     windows: tuple[tuple[int, int], ...] | None  # inside them nothing is bad
     low: float
     high: float
+    zeros: tuple[tuple[int, float], ...] = ()
 
-    def measure(self, value: float) -> float:
-        return value if self.baseline is None else abs(value - self.baseline)
+    def measure(self, value: float, measured_ns: int) -> float:
+        if self.baseline is None:
+            return value
+        zero = self.baseline
+        for since_ns, other in self.zeros:
+            zero = other if since_ns <= measured_ns else zero
+        return abs(value - zero)
 
-    def beyond(self, value: float) -> bool:
+    def beyond(self, value: float, measured_ns: int = NOW) -> bool:
         """Whether any level's limit is crossed, whatever the hour."""
-        return not self.low <= value <= self.high
+        if not self.zeros:
+            return not self.low <= value <= self.high
+        return any(crossed(limit, self.measure(value, measured_ns), False) for limit in self.rule.limits)
 
-    def verdict(self, limit: Limit, value: float, active: bool, minute: int) -> Verdict:
+    def verdict(self, limit: Limit, value: float, active: bool, minute: int, measured_ns: int) -> Verdict:
         """What this level says of a value at a minute of the day. An active level goes by its clear limit."""
         if self.windows is not None and inside(self.windows, minute):
             return Verdict.GOOD
-        return Verdict.BAD if crossed(limit, self.measure(value), active) else Verdict.GOOD
+        return Verdict.BAD if crossed(limit, self.measure(value, measured_ns), active) else Verdict.GOOD
 
 
 def crossed(limit: Limit, value: float, active: bool) -> bool:
@@ -64,15 +78,19 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
     if not applies(rule, device, world.models[device.model].scene):
         return None
     baseline = None
+    held: tuple[tuple[int, float], ...] = ()
     if rule.relative_to:
         baseline = device.baseline.get(rule.quantity)
         if baseline is None:
             return None  # `check` refuses this; a rule without its zero must not guess one
+        held = zeros(world.calibrations.get(device.id, ()), component, rule.quantity, baseline)
     windows = None
     if rule.outside:
         windows = tuple(map(parse_window, windows_of(world, device.at, rule.outside) or ()))
     key = f"{rule.id}|{device.id}|{component}"
-    return Judge(rule, key, rule.quantity, baseline, windows, *band(rule, baseline))
+    bands = [band(rule, zero) for _, zero in held] or [band(rule, baseline)]
+    low, high = max(low for low, _ in bands), min(high for _, high in bands)
+    return Judge(rule, key, rule.quantity, baseline, windows, low, high, held if len(held) > 1 else ())
 
 
 def band(rule: Rule, baseline: float | None) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.core.calibration import corrected
 from gateway.core.codecs import CODECS, Decode
 from gateway.core.model import Device, Fault, Message, PayloadError, Reading, Refusal, World
 
@@ -13,6 +14,10 @@ class Decoder:
 
     def __init__(self, world: World) -> None:
         self._codecs = {model.id: CODECS[model.codec.kind](model) for model in world.models.values()}
+        self._own = {
+            device: corrected(self._codecs[world.devices[device].model], entries)
+            for device, entries in world.calibrations.items()
+        }
         self._exact = {
             d.topic: d for d in world.devices.values() if "+" not in d.topic and "#" not in d.topic
         }
@@ -35,11 +40,11 @@ class Decoder:
         device = self.device_of(message.topic)
         if device is None:
             raise PayloadError(Refusal.UNKNOWN_DEVICE, reason=f"no device speaks on {message.topic[:120]}")
-        return self._codecs[device.model](device, message, received_ns, faults)
+        return self.codec_of(device)(device, message, received_ns, faults)
 
     def codec_of(self, device: Device) -> Decode:
         """The codec of a device, for a caller that already knows whose message it is."""
-        return self._codecs[device.model]
+        return self._own.get(device.id) or self._codecs[device.model]
 
 
 def matches(pattern: str, topic: str) -> bool:

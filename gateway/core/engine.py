@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import repeat
 
+from gateway.core import calibration
 from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, turn
 from gateway.core.calendars import minute_of_day
 from gateway.core.caseload import Caseload, Step
@@ -78,13 +79,14 @@ class Subject:
 class Watch:
     """One device of the World with its codec, its subjects, its rules of silence."""
 
-    __slots__ = ("decode", "device", "heard", "lateness_ns", "make", "quiet", "silence", "subjects")
+    __slots__ = ("decode", "device", "heard", "lateness_ns", "make", "quiet", "silence", "subjects", "swaps")
 
     def __init__(self, device: Device, decode: Decode, lateness_ns: int, heard: Heard) -> None:
         self.device, self.decode, self.lateness_ns, self.heard = device, decode, lateness_ns, heard
         self.subjects: dict[str, Subject] = {}
         self.silence: list[Rule] = []
         self.quiet = False  # a rule of silence is astir
+        self.swaps: tuple[int, ...] = ()  # instants from which it has another sensor, not come yet
 
     def subject(self, component: str, make: Callable[[Device, str], Subject]) -> Subject:
         found = self.subjects.get(component)
@@ -163,6 +165,8 @@ class Engine:
         model = self.world.models[device.model]
         heard = self.state.heard.setdefault(device.id, Heard(self.state.at))
         watch = Watch(device, self.decoder.codec_of(device), int(model.lateness_s * SECOND), heard)
+        changed = calibration.swaps(self.world.calibrations.get(device.id, ()))
+        watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
         watch.silence = [
             rule for rule in self._silences.get(model.scene, ()) if applies(rule, device, model.scene)
         ]
@@ -240,7 +244,7 @@ class Engine:
         decoded = self.readings = []
         for index, message in enumerate(event.items):
             received += 1
-            watch = by_topic.get(message.topic) or self._watch_of(message.topic)
+            watch = by_topic.get(message.topic) or self._watch_of(step, message.topic, received)
             if watch is None:
                 decoded.append([])
                 reason = f"no device speaks on {message.topic[:120]}"
@@ -268,15 +272,28 @@ class Engine:
         deaf = self.state.listening_since > self.state.deaf_since
         return at - self.state.deaf_since if deaf and at - self.state.listening_since <= KEPT_NS else 0
 
-    def _watch_of(self, topic: str) -> Watch | None:
+    def _watch_of(self, step: Step, topic: str, received: int) -> Watch | None:
         """The watch of the device that speaks on a topic, remembered for the next message."""
         device = self.decoder.device_of(topic)
         if device is None:
             return None
         if len(self._by_topic) >= len(self._watches) + TOPICS_MOST:
             self._by_topic.clear()
-        watch = self._by_topic[topic] = self._watches[device.id]
+        watch = self._watches[device.id]
+        if watch.swaps:  # looked at again with every message until the last of them has come
+            self._swap(step, watch, received)
+        else:
+            self._by_topic[topic] = watch
         return watch
+
+    def _swap(self, step: Step, watch: Watch, received: int) -> None:
+        """Another sensor speaks for the device: its clock and its numbers have nothing to do with the old."""
+        come = [at_ns for at_ns in watch.swaps if at_ns <= received]
+        if come:
+            watch.swaps = watch.swaps[len(come) :]
+            watch.heard = Heard(watch.heard.seen_at, swapped_ns=come[-1])
+            self.state.heard[watch.device.id] = watch.heard
+            step.note("sensor_swapped", device=watch.device.id)
 
     def _usual(self, step: Step, index: int, watch: Watch, readings: list[Reading], message: Message) -> None:
         """The hot path: a message without a flaw. Most readings are plausible, newer than the last one, and
@@ -438,17 +455,18 @@ class Engine:
         """One value moves every level of one rule."""
         rule, at, bad_again = judge.rule, step.at - age_ns, False
         minute = minute_of_day(step.wall_ns - age_ns, self.world.timezone) if rule.outside else 0
+        measured_ns = step.wall_ns - age_ns
         not_before = step.at + _settle_ns(age_ns) if age_ns > LATE_NS else AT_ONCE
         track.value = value
         for limit, one in zip(rule.limits, track.standings, strict=True):
             was = one.phase
-            verdict = judge.verdict(limit, value, was in ACTIVE, minute)
+            verdict = judge.verdict(limit, value, was in ACTIVE, minute, measured_ns)
             turn(one, verdict, at, not_before)
             if was is one.phase and verdict is Verdict.BAD:
                 one.not_before = AT_ONCE  # said twice: no need to wait whether it is taken back
             expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), at)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
-        track.count += judge.beyond(value)
+        track.count += judge.beyond(value, measured_ns)
         self._moved(step, rule, judge.key, track, bad_again)
 
     def _moved(self, step: Step, rule: Rule, key: str, track: Track, bad_again: bool = False) -> None:
@@ -575,7 +593,7 @@ class Engine:
         """The last value again, at another hour: a window may have opened or closed since."""
         track, judge = self.state.tracks.get(key), self._judges.get(key)
         if track is not None and judge is not None and track.value is not None:
-            track.count -= judge.beyond(track.value)  # the same value is not counted twice
+            track.count -= judge.beyond(track.value, step.wall_ns)  # the same value is not counted twice
             self._apply(step, judge, track, track.value, 0)
 
     def _push_track(self, key: str, track: Track, rule: Rule) -> None:

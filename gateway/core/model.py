@@ -339,6 +339,22 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What the sensor behind a quantity is corrected by from an instant on, until its next entry begins."""
+
+    quantity: str  # "" for the device as a whole: it has only a sensor, a certificate, a day
+    since_ns: int  # by when a value was measured
+    component: str = ""
+    scale: float = 1.0  # value = decoded * scale + offset, in our unit
+    offset: float = 0.0
+    baseline: float | None = None  # what rules count from; None: as before
+    sensor: str = ""  # serial number of another sensor: what was remembered of the old one is forgotten
+    certificate: str = ""
+    due: date | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Everything the core knows that is not state: swapped whole, atomically, on reload."""
 
@@ -351,6 +367,7 @@ class World:
     ladders: Mapping[Level, tuple[Step, ...]]
     devices: Mapping[str, Device]
     scenarios: tuple[Scenario, ...] = ()
+    calibrations: Mapping[str, tuple[Calibration, ...]] = field(default_factory=dict)  # device -> ascending
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 

@@ -29,6 +29,7 @@ class Heard(msgspec.Struct):
     sequence: str = ""
     odd: list[tuple[int, int]] = []  # (measured, received) of its last messages whose instant was odd
     shift_ns: int = 0  # the constant error found; added to its instants
+    swapped_ns: int = 0  # since when this is another sensor's memory
 
 
 @dataclass(frozen=True, slots=True)

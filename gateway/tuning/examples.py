@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from gateway.core.calibration import corrected
 from gateway.core.codecs import CODECS, KEYS, chirpstack
-from gateway.core.model import Device, Example, Fault, Message, Model, PayloadError, Reading, Refusal
+from gateway.core.model import (
+    Calibration,
+    Device,
+    Example,
+    Fault,
+    Message,
+    Model,
+    PayloadError,
+    Reading,
+    Refusal,
+)
 from gateway.core.units import QUANTITIES
 
 DEVICE, TOPIC = "example", "example/24e124713d004a11"  # who an example's payload may say it comes from
@@ -26,7 +37,12 @@ class Understood:
     faults: list[Fault]
 
 
-def understand(model: Model, payload: str | bytes, device: Device | None = None) -> Understood:
+def understand(
+    model: Model,
+    payload: str | bytes,
+    device: Device | None = None,
+    calibrations: Sequence[Calibration] = (),
+) -> Understood:
     """What a payload of that device (else: of an example) means. Never raises for a payload.
 
     A frame may be given in hex, as manuals print it: it is put into the model's envelope.
@@ -39,7 +55,8 @@ def understand(model: Model, payload: str | bytes, device: Device | None = None)
         payload = text if frame is None else enveloped(model, frame, speaker.id)
     message = Message(speaker.topic, payload)
     try:
-        readings = CODECS[model.codec.kind](model)(speaker, message, RECEIVED_NS, faults)
+        decode = corrected(CODECS[model.codec.kind](model), calibrations)
+        readings = decode(speaker, message, RECEIVED_NS, faults)
     except PayloadError as error:
         return Understood([], [Fault(error.code, error.field, error.reason)])
     possible = [_possible(reading, faults) for reading in readings]

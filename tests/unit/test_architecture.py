@@ -26,6 +26,7 @@ RINGS = {
     "gateway.config": 2,
     "gateway.packs": 2,
     "gateway.crosscheck": 2,
+    "gateway.csvfile": 2,
     "gateway.grammar": 2,
     "gateway.problems": 2,
     "gateway.typed": 2,
@@ -42,6 +43,9 @@ RINGS = {
     "gateway.web": 3,
     "gateway.app": 4,
     "gateway.demo": 4,
+    "gateway.terminal": 4,
+    "gateway.registry": 3,
+    "gateway.cli_devices": 5,
     "gateway.cli": 5,
     "gateway.__main__": 5,
 }

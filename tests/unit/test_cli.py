@@ -66,6 +66,7 @@ def test_no_command_or_a_wrong_one_is_usage(run, group: tuple[str, ...]) -> None
 
 
 NEEDS_FILE = ["run", "check", "doctor", "reload", "test", "cases", "show", "decode a b"]
+NEEDS_FILE += ["devices list", "devices import x", "devices unknown"]
 NEEDS_FILE += ["quarantine list", "quarantine show 1", "quarantine replay 1"]
 
 

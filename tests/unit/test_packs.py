@@ -40,7 +40,7 @@ from gateway.core.model import (
     World,
 )
 from gateway.core.units import QUANTITIES
-from gateway.grammar import LevelKeys, PackKeys, RuleKeys, SiteKeys, SubjectKeys
+from gateway.grammar import CalibrationKeys, LevelKeys, PackKeys, RuleKeys, SiteKeys, SubjectKeys
 from gateway.packs import Directories
 from gateway.tuning import scenarios
 from gateway.tuning.examples import spoken, takes_frames
@@ -330,6 +330,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "An entry of `posts`": Post,
         "A rung of `ladders`": Step,
         "An entry of `devices`": Device,
+        "An entry of `calibrations`": CalibrationKeys,
     },
 }
 TABLES = [(manual, heading) for manual, headings in MANUALS.items() for heading in headings]

@@ -121,7 +121,7 @@ def test_options_that_are_named_exist() -> None:
             assert isinstance(found, click.Group)
             found = found.commands[word]
         options = {option for parameter in found.params for option in parameter.opts}
-        assert set(re.findall(r"`(--\w+)", does)) <= options, command
+        assert set(re.findall(r"`(--[\w-]+)", does)) <= options, command
 
 
 def test_every_metric() -> None:

@@ -1,0 +1,343 @@
+"""`lilong devices …`: the registry of a site as people keep it, from a table to the running gateway."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.problems import locale_of, shown
+from gateway.terminal import (
+    config_option,
+    load_world,
+    local_time,
+    open_store,
+    print_problems,
+    print_table,
+    say,
+    state_of,
+)
+
+if TYPE_CHECKING:
+    from gateway.core.model import Device, World
+    from gateway.registry import Change, Plan
+
+LISTED_MOST = 20  # rows that change something, before the rest is only counted
+UNKNOWN_MOST = 200  # topics of strangers shown
+REPLAYED_AT_ONCE = 500  # messages; the running gateway takes some seconds for them
+TABLE = "devices.csv"  # where new devices go unless --table names another
+
+table_option = click.option(
+    "--table", default=TABLE, show_default=True, metavar="NAME", help="where new rows go: devices-waste.csv"
+)
+
+
+@click.group()
+def devices() -> None:
+    """设备台账 · The registry: tables of devices, strangers, calibration."""
+
+
+# ---------------------------------------------------------------- looking
+
+
+@devices.command("list")
+@click.argument("words", nargs=-1)
+@config_option
+def devices_list(words: tuple[str, ...], path: Path) -> None:
+    """Id, name, model, scene, place. WORDS pick: all of them must stand in the row."""
+    world = load_world(path)
+    rows = [_device_row(world, device) for device in world.devices.values()]
+    found = [row for row in rows if all(any(word in cell for cell in row) for word in words)]
+    print_table(found)
+    click.echo(say(f"{len(found)} 台", f"{len(found)} devices"), err=True)
+
+
+def _device_row(world: World, device: Device) -> Sequence[str]:
+    scene = world.models[device.model].scene
+    return device.id, device.says, device.model, scene, _place(world, device.at)
+
+
+def _place(world: World, place: str) -> str:
+    """From the compound down, as people call it."""
+    from gateway.web.pages import near_places
+
+    return " · ".join(near_places(world, place))
+
+
+@devices.command("show")
+@click.argument("device")
+@config_option
+def devices_show(device: str, path: Path) -> None:
+    """One device: where it stands, what it speaks on, what judges it, where it is written down."""
+    from gateway.core.conditions import applies
+
+    world = load_world(path)
+    known = _known(world, device)
+    model = world.models[known.model]
+    rules = [rule.says for rule in world.rules if applies(rule, known, model.scene)]
+    lines = [
+        (say("编号", "id"), known.id),
+        (say("名称", "name"), known.says),
+        (say("型号", "model"), f"{known.model} · {model.says}"),
+        (say("地点", "place"), f"{_place(world, known.at)} ({known.at})"),
+        (say("主题", "topic"), known.topic),
+        (say("基线", "baseline"), _pairs(known.baseline)),
+        (say("标签", "labels"), _pairs(known.labels)),
+        (say("规则", "rules"), "、".join(rules)),
+        (say("写在", "written in"), str(known.origin)),
+    ]
+    print_table([line for line in lines if line[1]])
+
+
+def _pairs(values: Any) -> str:
+    return ", ".join(f"{name} {v:g}" if isinstance(v, float) else f"{name} {v}" for name, v in values.items())
+
+
+def _known(world: World, device: str) -> Device:
+    from gateway.typed import nearest
+
+    found = world.devices.get(device)
+    if found is None:
+        close = nearest(device, list(world.devices))
+        hint = say(f"；是否为 {close}？", f"; did you mean {close}?") if close else ""
+        sys.exit(say(f"lilong: 没有设备 {device}{hint}", f"lilong: no device {device}{hint}"))
+    return found
+
+
+# ---------------------------------------------------------------- tables in and out
+
+
+@devices.command("export")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="-")
+@config_option
+def devices_export(file: Path, path: Path) -> None:
+    """Every device as one CSV that a spreadsheet opens and `import` takes back. FILE - is the output."""
+    from gateway.core.model import Device
+    from gateway.csvfile import cells_from, write
+
+    world = load_world(path)
+    text = write([cells_from(device, Device) for device in world.devices.values()], Device)
+    if str(file) == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        file.write_text(text, "utf-8-sig")
+    except OSError as error:
+        sys.exit(f"lilong: {file}: {error.strerror}")
+    click.echo(say(f"{len(world.devices)} 台写入 {file}", f"{len(world.devices)} devices written to {file}"))
+
+
+@devices.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+@table_option
+@click.option("--dry-run", is_flag=True, help="say what would change, and change nothing")
+def devices_import(file: Path, path: Path, table: str, dry_run: bool) -> None:
+    """Take a CSV of devices into the site: all of it, or nothing when a row has a mistake."""
+    from gateway.registry import plan_file
+
+    _check_table(table)
+    _change(path, lambda: plan_file(path, file, table, locale_of()), str(file), dry_run)
+
+
+def _check_table(table: str) -> None:
+    from gateway.packs import table_kind
+
+    if Path(table).name != table or not table.endswith(".csv") or table_kind(Path(table)) != "devices":
+        raise click.UsageError("--table is the name of a file such as devices-waste.csv")
+
+
+def _change(path: Path, make: Callable[[], Plan], source: str, dry_run: bool = False) -> None:
+    """Plans, shows, writes, and has the running gateway take it; ends the command when something is wrong."""
+    from gateway.registry import alone, put
+
+    try:
+        with alone(path):
+            plan = make()
+            _show_plan(plan, source)
+            if plan.problems:
+                click.echo(say("未作任何更改", "nothing was changed"), err=True)
+                sys.exit(1)
+            if dry_run or not plan.tables:
+                click.echo(say("试运行：未作更改", "a dry run: nothing was changed") if dry_run else "ok")
+                return
+            _reload_or_put_back(path, put(plan.tables))
+    except BlockingIOError:
+        sys.exit(say("lilong: 另一个导入正在进行", "lilong: another import is under way"))
+    except OSError as error:
+        sys.exit(f"lilong: {error.filename}: {error.strerror}")
+
+
+def _reload_or_put_back(path: Path, before: Any) -> None:
+    from gateway.control import SOCKET, ControlError, ask
+    from gateway.registry import put_back
+
+    for file in before:
+        click.echo(say(f"已写入 {file}", f"written: {file}"))
+    try:
+        refused = ask(state_of(path) / SOCKET, "reload")
+    except (ControlError, OSError):
+        zh = "网关没有运行：下次启动时生效"
+        click.echo(say(zh, "no gateway is running: it takes effect at the next start"))
+        return
+    if refused:
+        put_back(before)
+        print_problems(map(Exception, refused))
+        sys.exit("lilong: " + say("网关拒绝，文件已恢复原样", "the gateway refused; the files are as before"))
+    click.echo(say("网关已加载", "the gateway has taken it"))
+
+
+# ---------------------------------------------------------------- what would change, for people
+
+
+def _show_plan(plan: Plan, source: str) -> None:
+    if plan.problems:
+        _show_problems(plan, source)
+    else:
+        _show_changes(plan.changes)
+    counts = {
+        say("新增", "added"): len(plan.added),
+        say("更改", "changed"): len(plan.changed),
+        say("不变", "unchanged"): plan.same,
+        say("错误", "mistakes"): len(plan.problems),
+    }
+    click.echo(", ".join(f"{word} {count}" for word, count in counts.items()))
+
+
+def _show_changes(changes: Sequence[Change]) -> None:
+    head = (say("行", "row"), say("动作", "does"), say("编号", "entry"), say("内容", "what"))
+    rows = [
+        (str(change.row), _does(change), change.name, what)
+        for change in changes[:LISTED_MOST]
+        for what in _what(change)
+    ]
+    if rows:
+        print_table([head, *rows])
+    if len(changes) > LISTED_MOST:
+        more = len(changes) - LISTED_MOST
+        click.echo(say(f"… 还有 {more} 行", f"… and {more} more rows"))
+
+
+def _does(change: Change) -> str:
+    return say("新增", "adds") if change.before is None else say("更改", "changes")
+
+
+def _what(change: Change) -> list[str]:
+    if change.before is None:
+        names = ("says", "model", "at", "topic", "device", "from", "offset", "baseline")
+        return ["  ".join(shown(change.after[name]) for name in names if name in change.after)]
+    empty = say("（空）", "(empty)")
+    differences = change.differences()
+    return [f"{path}: {shown(old) or empty} → {shown(new) or empty}" for path, old, new in differences]
+
+
+def _show_problems(plan: Plan, source: str) -> None:
+    """Mistakes of the table by row and column; those of other files as `check` tells them."""
+    own = [problem for problem in plan.problems if problem.file == source]
+    head = (say("行", "row"), say("列", "column"), say("发现", "found"), say("应为", "expected"))
+    rows = [(str(one.line or "-"), one.path or "-", one.found, one.expected) for one in own]
+    if own:
+        print_table([head, *rows])
+    print_problems(problem for problem in plan.problems if problem.file != source)
+
+
+# ---------------------------------------------------------------- strangers
+
+
+@devices.command("unknown")
+@config_option
+def devices_unknown(path: Path) -> None:
+    """Who speaks and is in no table: topic, messages kept, first and last, which models understand it."""
+    world = load_world(path)
+    with closing(open_store(path)) as db:
+        query = (
+            "SELECT topic, count(*) AS count, min(wall_ns) AS first, max(wall_ns) AS last, max(id) AS id "
+            "FROM quarantine WHERE state = 'kept' AND code = 'unknown_device' GROUP BY topic "
+            "ORDER BY last DESC LIMIT ?"
+        )
+        found = db.execute(query, (UNKNOWN_MOST,)).fetchall()
+        payload = "SELECT payload FROM quarantine WHERE id = ?"
+        said = [db.execute(payload, (row["id"],)).fetchone()["payload"] for row in found]
+    if not found:
+        click.echo(say("没有陌生设备", "no strangers"), err=True)
+        return
+    head = (say("主题", "topic"), say("条数", "kept"), say("最早", "first"), say("最近", "last"))
+    rows = [_stranger_row(world, *each) for each in zip(found, said, strict=True)]
+    print_table([(*head, say("可能的型号", "models that fit")), *rows])
+    zh = "收编：lilong devices adopt 主题 --as 编号 --model 型号 --at 地点"
+    en = "to take one in: lilong devices adopt TOPIC --as ID --model MODEL --at PLACE"
+    click.echo(say(zh, en), err=True)
+
+
+def _stranger_row(world: World, row: sqlite3.Row, payload: bytes) -> Sequence[str]:
+    first, last = (local_time(row[at], world.timezone) for at in ("first", "last"))
+    return row["topic"], str(row["count"]), first, last, ", ".join(_fitting(world, payload)) or "-"
+
+
+def _fitting(world: World, payload: bytes) -> list[str]:
+    """The models that make something of a payload without a fault; whoever reads most of it first."""
+    from gateway.tuning.examples import anybodys, understand
+
+    text = payload.decode("utf-8", "surrogateescape")
+    found = []
+    for model in world.models.values():
+        understood = understand(anybodys(model), text)
+        if understood.readings and not understood.faults:
+            found.append((-sum(len(one.values) for one in understood.readings), model.id))
+    return [name for _, name in sorted(found)[:3]]
+
+
+@devices.command("adopt")
+@click.argument("topic")
+@click.option("--as", "name", required=True, metavar="ID", help="what it is to be called")
+@click.option("--model", required=True, help="what it is: a name of lilong devices unknown")
+@click.option("--at", "place", required=True, metavar="PLACE", help="id of a place")
+@click.option("--says", default="", metavar="NAME", help="its name, as in messages")
+@table_option
+@config_option
+def devices_adopt(topic: str, name: str, model: str, place: str, says: str, table: str, path: Path) -> None:
+    """Take a stranger in: a row in the table, and all it said so far, stored as of then, paging nobody."""
+    from gateway.csvfile import table_of
+    from gateway.registry import plan_rows
+
+    _check_table(table)
+    cells = {"id": name, "says": says, "model": model, "at": place, "topic": topic}
+    row = table_of("adopt", [(1, {path: cell for path, cell in cells.items() if cell})])
+    _change(path, lambda: plan_rows(path, row, table, locale_of()), "adopt")
+    _replay(path, _kept(path, topic))
+
+
+def _kept(path: Path, topic: str) -> list[int]:
+    """What strangers have said on the topic of a device (which may hold a +)."""
+    from gateway.core.decoding import matches
+
+    if not (state_of(path) / "lilong.db").exists():
+        return []
+    query = "SELECT id, topic FROM quarantine WHERE state = 'kept' AND code = 'unknown_device' ORDER BY id"
+    with closing(open_store(path)) as db:
+        return [row["id"] for row in db.execute(query) if matches(topic, row["topic"])]
+
+
+def _replay(path: Path, numbers: Sequence[int]) -> None:
+    from gateway.control import SOCKET, ControlError, ask
+
+    still: list[str] = []
+    try:
+        for first in range(0, len(numbers), REPLAYED_AT_ONCE):
+            still += ask(state_of(path) / SOCKET, "replay", ids=numbers[first : first + REPLAYED_AT_ONCE])
+    except (ControlError, OSError):
+        zh = f"{len(numbers)} 条旧数据仍在隔离区；网关运行后执行 lilong quarantine replay --all"
+        en = f"{len(numbers)} messages stay in quarantine; once it runs: lilong quarantine replay --all"
+        click.echo(say(zh, en))
+        return
+    for line in still:
+        click.echo(line)
+    taken = len(numbers) - len(still)
+    zh = f"补入 {taken} 条旧数据，仍被拒绝 {len(still)} 条"
+    click.echo(say(zh, f"{taken} kept messages taken, {len(still)} still refused"))
+    sys.exit(1 if still else 0)

@@ -1,0 +1,123 @@
+"""What the commands share: which files, which language, tables on a terminal, the gateway that runs."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.problems import locale_of
+
+DEFAULT_CONFIG = Path("/etc/lilong/lilong.yaml")
+
+
+def _readable(ctx: click.Context, param: click.Parameter, path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        zh = "用 --config 文件 或环境变量 LILONG_CONFIG 指定您的 lilong.yaml"
+        en = "name your lilong.yaml with --config FILE or in LILONG_CONFIG"
+        sys.exit(f"lilong: {path}: {error.strerror}; {say(zh, en)}")
+    return path
+
+
+config_option = click.option(
+    "--config", "path", type=click.Path(path_type=Path), default=DEFAULT_CONFIG, show_default=True,
+    envvar="LILONG_CONFIG", show_envvar=True, callback=_readable, metavar="FILE", help="lilong.yaml",
+)  # fmt: skip
+
+
+def say(zh: str, en: str) -> str:
+    return zh if locale_of() == "zh" else en
+
+
+def print_problems(problems: Iterable[Exception]) -> None:
+    for problem in problems:
+        click.echo(str(problem), err=True)
+
+
+def load_files(path: Path) -> Any:
+    from gateway.config import load
+
+    loaded = load(path, locale_of())
+    if loaded.config is None or loaded.world is None:
+        print_problems(loaded.problems)
+        sys.exit(1)
+    return loaded
+
+
+def load_world(path: Path) -> Any:
+    return load_files(path).world
+
+
+def ask_gateway(path: Path, do: str, **arguments: Any) -> list[str]:
+    from gateway.control import SOCKET, ControlError, ask
+
+    try:
+        return ask(state_of(path) / SOCKET, do, **arguments)
+    except ControlError as error:
+        sys.exit(f"lilong: {error}")
+
+
+def state_of(path: Path) -> Path:
+    """Where the store is; read without judging the rest, so that a mistake elsewhere is no obstacle."""
+    from gateway.config import state_directory
+
+    return state_directory(path)
+
+
+def open_store(path: Path) -> sqlite3.Connection:
+    """The records, read-only; the gateway may run meanwhile."""
+    from gateway.adapters.store import open_reader
+
+    file = state_of(path) / "lilong.db"
+    try:
+        db = open_reader(file)
+        db.execute("SELECT 1 FROM meta").fetchone()
+        return db
+    except sqlite3.DatabaseError as error:
+        hint = f"{error}" if file.exists() else "nothing there yet; lilong run makes it"
+        sys.exit(f"lilong: {file}: {hint}")
+
+
+def judging_world(db: sqlite3.Connection) -> Any:
+    """The World by which the gateway judges, for names; one without any while it has kept none."""
+    import msgspec
+
+    from gateway.adapters.store import WORLD
+    from gateway.core.model import World
+
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (WORLD,)).fetchone()
+    try:
+        return msgspec.msgpack.decode(row["value"] if row else b"", type=World)
+    except msgspec.MsgspecError:  # none yet, or of another version's making
+        return World(models={}, rules=(), places={}, units={}, persons={}, posts=(), ladders={}, devices={})
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as they must be; a Chinese character takes two places on a terminal."""
+    rows = [[legible(cell) for cell in row] for row in rows]
+    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(padded).rstrip())
+
+
+def legible(text: str) -> str:
+    """What a device wrote must not draw on the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def local_time(wall_ns: int, zone: str) -> str:
+    from gateway.core.calendars import local
+
+    return local(wall_ns, zone).strftime("%Y-%m-%d %H:%M:%S")
