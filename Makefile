@@ -12,7 +12,7 @@ TEST_PACKAGES := mosquitto mosquitto-clients influxdb nginx-light 'chromium|chro
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --quiet --extra build
 
-.PHONY: help demo test lint types bench lock format wheel clean
+.PHONY: help demo test fuzz lint types bench lock format wheel clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -31,6 +31,13 @@ ifeq ($(ARGS),)
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
+
+# atheris is no dependency: it has wheels for Linux only, and the fuzzing says when it goes without.
+fuzz: ## bytes at random against every codec and device model, for a minute (ARGS="--seconds 600")
+	@.ci/environment dev
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --require-hashes \
+		--only-binary :all: --no-deps -r tests/fuzz/requirements.txt || echo 'atheris cannot be had here'
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: ## ruff: mistakes and format
 	@.ci/environment dev

@@ -203,14 +203,20 @@ def _check_codec(model: Model, builder: Builder) -> None:
     keys = KEYS.get(model.codec.kind)
     if keys is None:
         return
-    _check_keys(model.codec, "codec", keys.codec | {"kind"}, model.codec.kind, builder)
-    for field in model.fields:
-        _check_keys(field, "fields", keys.field | COMMON, model.codec.kind, builder)
-    for part in model.components:
-        _check_keys(part, "components", keys.components | {"kind", "count"}, model.codec.kind, builder)
-    if "block" in keys.field and _sound(builder, _check_blocks, model):
+    if not _sound(builder, _check_all_keys, model) or "block" not in keys.field:
+        return
+    if _sound(builder, _check_blocks, model) and _sound(builder, _check_in_blocks, model):
         for field in model.fields:
             _check_bytes(field, model, builder)
+
+
+def _check_all_keys(model: Model, builder: Builder) -> None:
+    kind = model.codec.kind
+    _check_keys(model.codec, "codec", KEYS[kind].codec | {"kind"}, kind, builder)
+    for field in model.fields:
+        _check_keys(field, "fields", KEYS[kind].field | COMMON, kind, builder)
+    for part in model.components:
+        _check_keys(part, "components", KEYS[kind].components | {"kind", "count"}, kind, builder)
 
 
 def _check_keys(entry: Any, where: str, used: Collection[str], kind: str, builder: Builder) -> None:
@@ -237,8 +243,11 @@ def _check_blocks(model: Model, builder: Builder) -> None:
     if codec.flags_at is not None and codec.flags_at + 2 > codec.head:
         found = say("beyond_block", what="uint16be", end=codec.flags_at + 2, block="head", bytes=codec.head)
         builder.mistake(codec, "flags_at", found, say("in_block"))
+
+
+def _check_in_blocks(model: Model, builder: Builder) -> None:
     for field in model.fields:
-        _known(builder, field, "block", "block", field.block, blocks)
+        _known(builder, field, "block", "block", field.block, tuple(model.codec.blocks))
 
 
 def _check_end(value: Any, step: str, kind: str, at: int, block: str, model: Model, builder: Builder) -> None:

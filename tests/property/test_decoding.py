@@ -111,7 +111,8 @@ def test_a_learned_shape_changes_no_reading(values, twice):
         assert outcome(learned, body) == outcome(JsonDecoder(FLAT), body)
 
 
-DEEP = b'{"smoke":1,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+DEEP = b'{"smoke":1,"x":' + b"[" * 60_000 + b"]" * 60_000 + b"}"
+DEEPER = DEEP.replace(b"[]", b"[" * 40_000 + b"]" * 40_000)
 TRICKY = [
     (b"", "syntax"),
     (b"[]", "syntax"),
@@ -122,6 +123,7 @@ TRICKY = [
     (b'{"smoke":1,"x":"a\x00b"}', "encoding"),
     (b'{"smoke":"\\ud800"}', "type"),
     (DEEP, "depth"),
+    (DEEPER, "oversize"),
     (b'{"smoke":' + b"1" * 4301 + b"}", "not_finite"),
     (b'{"smoke":NaN}', "not_finite"),
     (b'{"smoke":-Infinity}', "not_finite"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -30,7 +31,11 @@ from gateway.core.model import (
 )
 from gateway.core.units import QUANTITIES, conversion
 
-BYTES_MAX = 262_144  # beyond this it is no sensor message
+BYTES_MAX = 131_072  # beyond this it is no sensor message: 3 x 4,096 samples in base64 have 96 kB at most
+WORDY_BYTES_MAX = 32_768  # of one that is not ASCII: its texts take four times their bytes
+WEIGHT_MAX = 700_000  # bytes that the values of a payload may take: 14,000 numbers, or 2,800 objects
+LIGHT_BYTES = 4_096  # no payload up to here can weigh that much
+FAULTS_MAX = 64  # of one message: whoever is wrong so often is not read on
 SHAPES_MOST = 16  # sets of keys remembered for a model; a device that varies them endlessly gains nothing
 DEPTH_MAX = 32  # no device nests deeper, and parsers recurse
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,6 +44,7 @@ TIME_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 NS_MAX = 2**63 - 1
 EXACT = 2**53  # integers up to here are exact as a double
 BEYOND = 10**400  # stands for NaN, Infinity and 1e999, so that only their own field is refused
+_BRACKET = re.compile(rb"[][{}]")
 _quick = msgspec.json.Decoder().decode
 
 
@@ -167,14 +173,31 @@ def _shape_for(owner: JsonDecoder, said: tuple[str, ...]) -> _Shape | None:
 
 def parse(payload: bytes) -> dict[str, Any]:
     """A JSON object: UTF-8, no key twice, no NaN, bounded size and depth. Raises PayloadError."""
-    if len(payload) > BYTES_MAX:
-        raise PayloadError(Refusal.OVERSIZE, reason=f"{len(payload)} bytes, at most {BYTES_MAX}")
+    if len(payload) > LIGHT_BYTES:
+        _check_weight(payload)
+    root = _parse_quickly(payload)
+    return _parse_strictly(payload) if root is None else root
+
+
+def _parse_quickly(payload: bytes) -> dict[str, Any] | None:
+    """The object, if no key of it can stand twice; else None: the strict parser must look."""
     try:
         root = _quick(payload)
-        sound = type(root) is dict and payload.count(b",") == _commas_in(root)
+        return root if type(root) is dict and payload.count(b",") == _commas_in(root) else None
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        sound = False
-    return root if sound else _parse_strictly(payload)
+        return None
+
+
+def _check_weight(payload: bytes) -> None:
+    """Bounds time and memory of what follows: a number takes 32 bytes of Python, a text 53, an object 232."""
+    most = BYTES_MAX if payload.isascii() else WORDY_BYTES_MAX
+    if len(payload) > most:
+        raise PayloadError(Refusal.OVERSIZE, reason=f"{len(payload)} bytes, at most {most}")
+    _check_depth(payload[:1_024])  # the better word for a payload that only nests
+    count = payload.count
+    weight = 48 * count(b",") + 40 * count(b'"') + 250 * (count(b"{") + count(b"["))
+    if weight > WEIGHT_MAX:
+        raise PayloadError(Refusal.OVERSIZE, reason="more values than any sensor sends")
 
 
 def _commas_in(value: Any) -> int:
@@ -195,7 +218,7 @@ def _parse_strictly(payload: bytes) -> dict[str, Any]:
         raise PayloadError(Refusal.ENCODING, reason=f"no UTF-8 at byte {error.start}") from None
     if text[:1] == "\ufeff" or "\0" in text:
         raise PayloadError(Refusal.ENCODING, reason="byte order mark or NUL")
-    _check_depth(text)
+    _check_depth(payload)
     try:
         root = json.loads(
             text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_real
@@ -207,23 +230,24 @@ def _parse_strictly(payload: bytes) -> dict[str, Any]:
     return root
 
 
-def _check_depth(text: str) -> None:
+def _check_depth(payload: bytes) -> None:
     """Brackets inside texts count too: that can only refuse more."""
-    if text.count("[") + text.count("{") <= DEPTH_MAX:
+    if payload.count(b"[") + payload.count(b"{") <= DEPTH_MAX:
         return
     depth = 0
-    for mark in text:
-        depth += (mark in "[{") - (mark in "]}")
+    for match in _BRACKET.finditer(payload):
+        depth += 1 if match[0] in b"[{" else -1
         if depth > DEPTH_MAX:
             raise PayloadError(Refusal.DEPTH, reason=f"more than {DEPTH_MAX} levels")
+        if depth < 0:
+            return  # the parser says where
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    names = [name for name, _ in pairs]
-    twice = next(name for name in names if names.count(name) > 1)
+    twice = next(name for name, _ in pairs if found.pop(name, pairs) is pairs)  # no other is left by then
     raise PayloadError(Refusal.DUPLICATE_KEY, short(twice), "the key stands twice")
 
 
@@ -339,6 +363,8 @@ def entries(
         return
     seen = set()
     for entry in found:
+        if len(faults) >= FAULTS_MAX:
+            return
         number = entry.get(components.number) if type(entry) is dict else None
         if type(number) is not int or not 1 <= number <= components.count or number in seen:
             reason = f"found {short(number)}, expected each of 1..{components.count} once"
@@ -389,7 +415,8 @@ def instant_ns(raw: Any, unit: str) -> int | None:
         return None
     try:
         found = datetime.fromisoformat(raw)
-        return ((found - EPOCH) // MICROSECOND * 1000 or None) if found.tzinfo else None
+        since = (found - EPOCH) // MICROSECOND * 1000 if found.tzinfo else 0
+        return since if 0 < since <= NS_MAX else None  # the year 3026 is beyond what is stored
     except (ValueError, OverflowError):
         return None
 
