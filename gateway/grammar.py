@@ -110,6 +110,7 @@ spell(
     source=("source", SomeText),
     expect_every_s=("expect_every", PositiveDuration),
     lateness_s=("lateness", PositiveDuration),
+    ends_after_s=("ends_after", PositiveDuration),
 )
 spell(Field, quantity=("quantity", SomeText), path=("path", SomeText))
 spell(

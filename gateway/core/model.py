@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 SECOND = 1_000_000_000  # nanoseconds
+POSTED = "http/"  # before a device's id: the topic of what it posts to the HTTP intake
 
 
 # ---------------------------------------------------------------- where a value was written down
@@ -157,11 +158,12 @@ class Components:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Codec:
-    kind: str  # json | chirpstack
+    kind: str  # json | chirpstack | isapi | dahua | keda
     time: str = ""  # dotted path of the device's instant; "" when it sends none
     time_unit: str = "iso"  # iso | s | ms | us | ns
     sequence: str = ""  # dotted path of the device's own message number
     identity: str = ""  # dotted path of the device id in the payload; must equal the device's own
+    ignore: tuple[str, ...] = ()  # isapi, dahua, keda: event types that prove life and say no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +189,7 @@ class Model:
     components: tuple[Components, ...] = ()
     expect_every_s: float = 0.0
     lateness_s: float = 600.0  # an older sample is stored, not judged
+    ends_after_s: float = 0.0  # a state that is 1 and not said again ends then; 0: only when it says 0
     examples: tuple[Example, ...] = ()
     origin: Origin = Origin()
 

@@ -68,9 +68,9 @@ def test_all_five_scenes_live_here():
     assert set(BY_SCENE) == {"structure", "lift", "waste", "cabinet", "shed"}
 
 
-@pytest.mark.parametrize("model", sorted(WORLD.models))
+@pytest.mark.parametrize("model", sorted({device.model for device in WORLD.devices.values()}))
 def test_what_is_encoded_decodes_to_what_was_true(model):
-    """The encoder is the codec's inverse for every shipped model: each mapped quantity, nothing refused."""
+    """The encoder is the codec's inverse for every model of the street: nothing refused."""
     shape = WORLD.models[model]
     device = next(device for device in WORLD.devices.values() if device.model == model)
     topic = concrete(device.topic)

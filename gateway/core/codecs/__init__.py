@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.core.codecs import chirpstack, json
+from gateway.core.codecs import chirpstack, dahua, isapi, json, keda
 from gateway.core.model import Device, Fault, Message, Model, Reading
 
 
@@ -21,4 +21,10 @@ class Decode(Protocol):
     ) -> list[Reading]: ...
 
 
-CODECS: dict[str, Callable[[Model], Decode]] = {"json": json.decoder, "chirpstack": chirpstack.decoder}
+CODECS: dict[str, Callable[[Model], Decode]] = {
+    "json": json.decoder,
+    "chirpstack": chirpstack.decoder,
+    "isapi": isapi.decoder,
+    "dahua": dahua.decoder,
+    "keda": keda.decoder,
+}
