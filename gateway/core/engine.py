@@ -23,6 +23,7 @@ from gateway.core.model import (
     Configured,
     Device,
     Effect,
+    Ended,
     Event,
     Fault,
     Link,
@@ -577,6 +578,7 @@ class Engine:
         device, component, quantity = key.split("|")
         watch = self._watches[device]
         subject = watch.subject(component, self._make_subject)
+        step.effects.append(Ended(device, component, quantity, step.wall_ns - (step.at - until)))
         self._judge(step, watch, subject, component, {quantity: 0.0}, step.at - until)
 
     def _resume_lasting(self) -> None:

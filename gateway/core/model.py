@@ -542,6 +542,15 @@ class Marked(msgspec.Struct, frozen=True, array_like=True):
     arrival: bool = False  # measured_ns cannot be used at all: store at received_ns
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """A state is over by its model's `ends_after`, unsaid by anybody: its last point is a 0, as of then."""
+
+    device: str
+    component: str
+    quantity: str
+    wall_ns: int
+
+
 class Noted(msgspec.Struct, frozen=True):
     """Something worth a log line and a counter; `event` is a name of gateway.telemetry."""
 
@@ -560,4 +569,4 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-Effect = Alert | Case | Notification | Refused | Marked | Noted | Entry
+Effect = Alert | Case | Notification | Refused | Marked | Ended | Noted | Entry

@@ -5,14 +5,18 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.adapters.store import Logged, Record, Store
 from gateway.core import state as states
+from gateway.core.decoding import Decoder
 from gateway.core.engine import Engine
+from gateway.core.lines import Formatter
 from gateway.core.model import (
     SECOND,
     Basis,
     Codec,
     Configured,
     Device,
+    Ended,
     Field,
     Level,
     Link,
@@ -23,7 +27,7 @@ from gateway.core.model import (
     Tick,
 )
 from gateway.core.state import State
-from tests.unit.worlds import START_NS, Play, limits, world
+from tests.unit.worlds import START_NS, Play, limits, of, world
 
 TOPIC = "http/lift-1"
 CAMERA = Model(
@@ -192,3 +196,40 @@ def test_a_late_tick_ends_it_as_of_then():
     found.at += 60 * SECOND
     found.give(Tick(found.at, found.wall()))
     assert changes(found) == []
+
+
+def test_a_glance_before_the_line_breaks_is_no_alert_when_patience_ends():
+    """Its end and its hold are due in one instant, and the end comes first."""
+    found = play()
+    repeat(found, 5)
+    found.give(Link(found.at, found.wall(), False))
+    found.wait(900)
+    assert changes(found) == [] and found.engine.state.lasting == {}
+
+
+def test_the_end_is_a_point_of_its_own_in_database_and_archive():
+    """Else the last thing a chart knows is that the bike is in the lift."""
+    found = play()
+    repeat(found, 5)
+    found.wait(60)
+    (ended,) = of(found.effects, Ended)
+    assert ended == Ended("lift-1", "", "ebike_present", START_NS + 14 * SECOND)
+    written = Formatter(street(), Decoder(street()).decode).format(Logged(7, Tick(0, 0), [], [ended]))
+    assert written.lines.decode().startswith("lift,") and "device=lift-1" in written.lines.decode()
+    assert written.lines.decode().endswith(f'ebike_present=0.0,quality="good" {START_NS + 14 * SECOND}')
+    assert b"ebike_present=0.0" in written.rows and list(written.at) == [7]
+
+
+def test_the_end_outlives_the_log(tmp_path):
+    store = Store(tmp_path)
+    ended = Ended("lift-1", "", "ebike_present", 1)
+    store.commit([Record(Tick(0, 0), [ended])])
+    assert store.read_log(0, 10)[0].changes == [ended]
+    store.close()
+
+
+def test_a_device_that_is_gone_has_no_end_to_write():
+    ended = Ended("lift-9", "", "ebike_present", 1)
+    assert (
+        Formatter(street(), Decoder(street()).decode).format(Logged(7, Tick(0, 0), [], [ended])).lines == b""
+    )

@@ -15,6 +15,7 @@ from gateway.core.codecs import json
 from gateway.core.codecs.events import EVENTS_MOST, EventDecoder, Pushed, text_of
 from gateway.core.model import Model, PayloadError, Refusal
 
+HEAD_MOST = 16  # words before `data`; cameras send three or four
 ACTIONS = {"Start": True, "Pulse": True, "Stop": False}
 _BEGIN = re.compile(r"^(?=Code=|Heartbeat\b)", re.MULTILINE)  # JSON texts hold no raw line break
 _BOUNDARY = re.compile(r"\r?\n--")
@@ -38,7 +39,7 @@ def _event(block: str) -> Pushed | PayloadError:
     if block.startswith("Heartbeat"):
         return Pushed("Heartbeat", True, {})
     head, _, data = block.partition(";data=")
-    said = dict(part.strip().partition("=")[::2] for part in head.split(";"))
+    said = dict(part.strip().partition("=")[::2] for part in head.split(";", HEAD_MOST))
     kind, action = said.pop("Code"), said.get("action", "")
     try:
         if not kind:

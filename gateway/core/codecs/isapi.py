@@ -34,18 +34,22 @@ def parse(payload: bytes) -> list[Pushed | PayloadError]:
     documents = [part for part in parts(payload) if part[:1] in (b"<", b"{")]
     if not documents:
         raise PayloadError(Refusal.SYNTAX, reason=f"no {ROOT}, neither XML nor JSON")
-    if len(documents) > EVENTS_MOST:
-        raise PayloadError(Refusal.OVERSIZE, reason=f"more than {EVENTS_MOST} alerts")
     return [_alert(document) for document in documents]
 
 
 def parts(payload: bytes) -> list[bytes]:
-    """The bodies of a multipart payload, which shows itself by its first line; else the payload itself."""
+    """The bodies of a multipart payload, which shows itself by its first line; else the payload itself.
+
+    Raises PayloadError when there are more than any camera sends.
+    """
     body = payload.removeprefix(b"\xef\xbb\xbf").strip()
     if not body.startswith(b"--"):
         return [body]
     delimiter = b"\n" + body.partition(b"\n")[0].strip()
-    return [_without_head(part) for part in (b"\n" + body).split(delimiter)[1:]]
+    _, *found = (b"\n" + body).split(delimiter, EVENTS_MOST + 2)  # the last is what ends them all
+    if len(found) > EVENTS_MOST + 1:
+        raise PayloadError(Refusal.OVERSIZE, reason=f"more than {EVENTS_MOST} alerts")
+    return [_without_head(part) for part in found]
 
 
 def _without_head(part: bytes) -> bytes:
