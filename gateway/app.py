@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -42,6 +42,9 @@ from gateway.web.app import create_app
 from gateway.web.deps import Deps, Health
 from gateway.web.history import recent_history
 from gateway.web.server import WebServer
+
+if TYPE_CHECKING:
+    from gateway.web.intake import Intake
 
 SWITCH_S = (
     0.0005  # a thread waits this long for the interpreter: 5 ms (the default) would be an alert's delay
@@ -110,6 +113,7 @@ class App:
         self.subscriber = Subscriber(self.config.broker, self.pipeline.deliver, self._link, formerly=formerly)
         self._remember_filters(self.config)
         self.pipeline.listen_to(self.subscriber)
+        self.intake = _intake(self.config, self.pipeline, self.clock)
         self.web = WebServer(create_app(self._deps()), self.config.web.host, self.config.web.port)
         self.chores = Chores(self.config.timezone, self.store, self._trim, self.clock.wall_ns)
         self.control = Control(
@@ -217,6 +221,8 @@ class App:
         self.world, self._config_ok = world, True
         self.subscriber.subscribe(config.broker.subscribe)
         self._remember_filters(config)
+        if self.intake is not None:
+            self.intake.load()
         for part in changed_parts(self.config, config):
             telemetry.log("restart_needed", "warning", field=part, hint="systemctl restart lilong")
         memory.settle()
@@ -271,6 +277,7 @@ class App:
             now_ns=self.clock.wall_ns,
             public_url=self.config.web.public_url,
             inboxes=frozenset(c.name for c in self.config.channels.values() if c.kind == "inbox"),
+            intake=self.intake,
         )
 
     def health(self) -> Health:
@@ -311,6 +318,22 @@ def _sinks(config: Config, clock: Clock) -> list[Sink]:
     if config.influx is not None:
         sinks.append(InfluxSink(config.influx))
     return sinks
+
+
+def _intake(config: Config, pipeline: Pipeline, clock: Clock) -> Intake | None:
+    wanted = config.web.intake
+    if wanted is None:
+        return None
+    from gateway.web.intake import Intake  # its readers of multipart bodies are not everybody's need
+
+    return Intake(
+        wanted.tokens_file,
+        pipeline.deliver,
+        clock.wall_ns,
+        window_s=wanted.window_s,
+        body_bytes=wanted.body_bytes,
+        before=[message for _, message in pipeline.engine.recent],
+    )
 
 
 def _links(config: Config) -> Links:

@@ -18,7 +18,17 @@ from gateway.crosscheck import Surroundings
 from gateway.grammar import SiteKeys
 from gateway.packs import SHIPPED, Directories
 from gateway.problems import ConfigError, Problems, one_of, say
-from gateway.typed import BROKEN, SECRET, Builder, Duration, Identifier, Kind, Size, SomeText, between
+from gateway.typed import (
+    BROKEN,
+    SECRET,
+    Builder,
+    Duration,
+    Identifier,
+    Kind,
+    Size,
+    SomeText,
+    between,
+)
 
 T = TypeVar("T")
 
@@ -112,12 +122,22 @@ class ArchiveConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeConfig:
+    """What may be posted to /intake/DEVICE: whose tokens, how old a signature, how many bytes."""
+
+    tokens_file: Path
+    window_s: float = 300.0
+    body_bytes: Size = 8 * 10**6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     public_url: str = ""
     link_key_file: Path | None = None
     link_valid_s: float = 86400.0
+    intake: IntakeConfig | None = None  # None: nothing can be posted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +175,7 @@ class WebKeys:
     public_url: Url | None = None
     link_key_file: Path | None = None
     link_valid: Duration = 86400.0
+    intake: IntakeConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +228,7 @@ def load(
         timezone=keys.timezone if keys else "",
         channels=tuple(keys.channels) if keys else None,
         subscribe=keys.broker.subscribe if keys else None,
+        intake=keys.web.intake is not None if keys else None,
     )
     directories = keys.directories if keys else _alone(node, "directories", Directories, SHIPPED)
     world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets)
@@ -237,7 +259,7 @@ def _alone(node: yamlfile.Node | None, key: str, hint: Any, default: T) -> T:
 
 def unreadable_files(config: Config) -> list[Path]:
     """The secret and certificate files that are not there or not ours to read; `run` needs them all."""
-    parts: list[Any] = [config.broker, config.influx, config.web]
+    parts: list[Any] = [config.broker, config.influx, config.web, config.web.intake]
     named = [getattr(part, name) for part in parts if part for name in _file_fields(part)]
     named += [path for channel in config.channels.values() for path in channel.secrets.values()]
     return [path for path in named if path and not os.access(path, os.R_OK)]
@@ -262,6 +284,7 @@ def _config(keys: ConfigKeys, path: Path, builder: Builder, environ: Mapping[str
             public_url=(web.public_url or "").rstrip("/"),
             link_key_file=web.link_key_file and resolve(web.link_key_file),
             link_valid_s=web.link_valid,
+            intake=_resolved(web.intake, resolve) if web.intake else None,
         ),
         channels={name: _channel(name, keys, builder, resolve) for name in keys.channels},
         path=path,

@@ -14,7 +14,7 @@ from gateway.core.codecs import COMMON, KEYS
 from gateway.core.codecs.bits import TYPES, picked, width
 from gateway.core.codecs.formula import Formula
 from gateway.core.decoding import matches
-from gateway.core.model import Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
+from gateway.core.model import POSTED, Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
 from gateway.core.units import CONVERSIONS, QUANTITIES, conversion
 from gateway.grammar import CalibrationKeys, LevelKeys, PackKeys, RuleKeys, SiteKeys
 from gateway.problems import listing, one_of, say
@@ -31,6 +31,7 @@ class Surroundings:
     timezone: str
     channels: tuple[str, ...] | None
     subscribe: tuple[str, ...] | None
+    intake: bool | None = None  # whether anything can be posted
 
 
 @dataclass(frozen=True, slots=True)
@@ -601,7 +602,7 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
     for device in parts.devices:
         _known(builder, device, "at", "place", device.at, builder.ids(Place))
         _known(builder, device, "model", "model", device.model, builder.ids(Model))
-        _check_heard(device, surroundings.subscribe, builder)
+        _check_heard(device, surroundings, builder)
         _check_zeros(device, builder)
         around = [places[name] for name in _upward(device.at, parents)]
         if model := models.get(device.model):
@@ -612,9 +613,26 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
                     _check_needs(rule, device, around, builder)
 
 
-def _check_heard(device: Device, subscribe: Names, builder: Builder) -> None:
+def _check_heard(device: Device, surroundings: Surroundings, builder: Builder) -> None:
+    """Its topic must reach us: by the broker, or by the intake, and then by nothing else."""
+    if device.topic.startswith(POSTED):
+        _check_posted(device, surroundings, builder)
+        return
+    subscribe = surroundings.subscribe
     if subscribe is not None and not any(matches(pattern, device.topic) for pattern in subscribe):
-        builder.mistake(device, "topic", say("unheard", value=device.topic), one_of(tuple(subscribe)))
+        builder.mistake(device, "topic", say("unheard", value=device.topic), one_of(subscribe))
+
+
+def _check_posted(device: Device, surroundings: Surroundings, builder: Builder) -> None:
+    own = f"{POSTED}{device.id}"
+    if device.topic != own:
+        builder.mistake(device, "topic", say("value", value=device.topic), one_of([own]))
+    if surroundings.intake is False:
+        builder.mistake(device, "topic", say("no_intake", value=device.topic), say("an_intake"))
+    for pattern in surroundings.subscribe or ():
+        if matches(pattern, device.topic):  # else whoever may publish at the broker could speak for it
+            found = say("heard_twice", value=device.topic, filter=pattern)
+            builder.mistake(device, "topic", found, say("posted_only"))
 
 
 def _check_zeros(device: Device, builder: Builder) -> None:

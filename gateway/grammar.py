@@ -173,6 +173,7 @@ spell(
     constants=("constants", Mapping[Constant, float]),
     expect_every_s=("expect_every", PositiveDuration),
     lateness_s=("lateness", PositiveDuration),
+    ends_after_s=("ends_after", PositiveDuration),
 )
 spell(
     Field,

@@ -61,6 +61,17 @@ CRASHED = Marked(0, ALL, Quality.GOOD, store=False, left_out=(Refusal.CRASHED,))
 Make = Callable[[int, int], Event]
 
 
+@dataclass(frozen=True, slots=True)
+class Posted(Delivery):
+    """A message whose sender waits for our answer, not for the broker's: `done` resolves once it is safe."""
+
+    done: Future[None]
+
+    def settle(self) -> None:
+        if not self.done.done() and self.done.set_running_or_notify_cancel():
+            self.done.set_result(None)
+
+
 class Acknowledger(Protocol):
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None: ...
 
@@ -265,14 +276,21 @@ class Pipeline:
 
     def _announce(self, work: Work, done: Sequence[_Done]) -> None:
         """What is committed may be acknowledged, told, sent on; failing here must not repeat the commit."""
-        if self._broker is not None:
-            self._broker.acknowledge([found for found in work if isinstance(found, Delivery)])
+        self._acknowledge([found for found in work if isinstance(found, Delivery)])
         for one in done:
             self._tell(one.record.effects)
             if one.asked is not None and one.asked.future.set_running_or_notify_cancel():
                 one.asked.future.set_result(list(one.record.effects))
         if done:
             self._committed(self._first, [one.record for one in done])
+
+    def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Each to whom it came from."""
+        for posted in deliveries:
+            if isinstance(posted, Posted):
+                posted.settle()
+        if self._broker is not None:
+            self._broker.acknowledge([one for one in deliveries if not isinstance(one, Posted)])
 
     def _events(self, work: Work) -> Iterable[tuple[Event, _Asked | None]]:
         """The work's events, after what is due; but whether we heard at all is said before it."""
@@ -376,8 +394,8 @@ class Pipeline:
                 self._alone(found)
                 continue
             done = [self._alone_message(Delivery(found.epoch, (), [one])) for one in found.messages]
-            if all(done) and self._broker is not None:
-                self._broker.acknowledge([found])
+            if all(done):
+                self._acknowledge([found])
 
     def _alone(self, asked: _Asked) -> None:
         try:

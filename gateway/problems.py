@@ -232,6 +232,14 @@ PHRASES: dict[str, tuple[str, str]] = {
         "没有被 broker.subscribe 订阅的主题 {value}",
         "the topic {value}, which no broker.subscribe takes",
     ),
+    "no_intake": (
+        "{value}，而没有配置 web.intake",
+        "{value}, while there is no web.intake",
+    ),
+    "heard_twice": (
+        "{value} 也被 broker.subscribe 的 {filter} 订阅",
+        "{value}, which the filter {filter} of broker.subscribe takes too",
+    ),
     "unit_mismatch": ("单位 {unit}", "the unit {unit}"),
     "beyond_block": (
         "{what} 读到第 {end} 字节，块 {block} 只有 {bytes} 字节",
@@ -325,6 +333,14 @@ PHRASES: dict[str, tuple[str, str]] = {
     "topic": (
         "设备主题，不含 #，+ 独占一级",
         "a device's topic, without #, a + standing for a whole level",
+    ),
+    "an_intake": (
+        "lilong.yaml 中的 web.intake: {{tokens_file: …}}",
+        "web.intake: {{tokens_file: …}} in lilong.yaml",
+    ),
+    "posted_only": (
+        "不含 http/ 主题的 broker.subscribe",
+        "a broker.subscribe that takes no topic below http/",
     ),
     "secret_file": (
         "{key}_file: 指向只存放该密钥的文件",

@@ -95,6 +95,9 @@ EVENTS: dict[str, str] = {
     "notification_failed": "our own code failed on a message to a person; it stays due",
     "notification_refused": "a provider refused a message for good; the ladder goes on",
     # -- web
+    "intake_busy": "a post could not be written down now; the device must post it again",
+    "intake_refused": "a post was turned away: not authenticated, too large, or not to be read",
+    "intake_tokens_unusable": "the tokens file, or a line of it, cannot be used; those devices cannot post",
     "link_key_made": "a key for the links in messages was made",
     "link_refused": "a link was forged, expired or meant for something else",
     "web_failed": "a page could not be made",

@@ -44,7 +44,7 @@ def load_street(models: Iterable[Path], sites: Iterable[Path], timezone: str = "
 def _model(file: Path) -> Model:
     raw = read_yaml(file)
     raw.pop("examples", None)
-    for key in ("expect_every", "lateness"):
+    for key in ("expect_every", "lateness", "ends_after"):
         if key in raw:
             raw[f"{key}_s"] = span_ns(raw[key]) / 1e9
     try:

@@ -25,6 +25,7 @@ from gateway.core.model import (
     Alert,
     Case,
     Effect,
+    Ended,
     Entry,
     Event,
     Marked,
@@ -115,7 +116,7 @@ class Record:
         return len(self.event.items) if isinstance(self.event, Messages) else 1
 
 
-Change = Alert | Case | Notification
+Change = Alert | Case | Notification | Ended
 
 
 class Logged(msgspec.Struct):
@@ -145,7 +146,12 @@ class _Body(msgspec.Struct, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 _json = msgspec.json.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Body).decode
-_CHANGES: dict[str, type[Change]] = {"Alert": Alert, "Case": Case, "Notification": Notification}
+_CHANGES: dict[str, type[Change]] = {
+    "Alert": Alert,
+    "Case": Case,
+    "Notification": Notification,
+    "Ended": Ended,
+}
 _INSERT_ENTRY = "INSERT INTO entry (case_id, wall_ns, what, person, channel, note) VALUES (?,?,?,?,?,?)"
 
 
@@ -480,4 +486,5 @@ _UPSERTS: dict[str, Callable[[sqlite3.Connection, Any], None]] = {
     "Alert": _upsert_alert,
     "Case": _upsert_case,
     "Notification": _upsert_notification,
+    "Ended": lambda db, ended: None,  # the log alone holds it, for the forwarder
 }

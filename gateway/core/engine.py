@@ -24,6 +24,7 @@ from gateway.core.model import (
     Configured,
     Device,
     Effect,
+    Ended,
     Event,
     Fault,
     Link,
@@ -79,10 +80,22 @@ class Subject:
 class Watch:
     """One device of the World with its codec, its subjects, its rules of silence."""
 
-    __slots__ = ("decode", "device", "heard", "lateness_ns", "make", "quiet", "silence", "subjects", "swaps")
+    __slots__ = (
+        "decode",
+        "device",
+        "ends_ns",
+        "heard",
+        "lateness_ns",
+        "make",
+        "quiet",
+        "silence",
+        "subjects",
+        "swaps",
+    )
 
     def __init__(self, device: Device, decode: Decode, lateness_ns: int, heard: Heard) -> None:
         self.device, self.decode, self.lateness_ns, self.heard = device, decode, lateness_ns, heard
+        self.ends_ns = 0  # a state that is on ends so long after its last word; 0: only when it says so
         self.subjects: dict[str, Subject] = {}
         self.silence: list[Rule] = []
         self.quiet = False  # a rule of silence is astir
@@ -158,6 +171,7 @@ class Engine:
         self._sort_out_tracks()
         for key, track in self.state.tracks.items():
             self._attach(key, track)
+        self._resume_lasting()
         for timer in self.cases.timers():
             self._push(*timer)
 
@@ -167,6 +181,7 @@ class Engine:
         watch = Watch(device, self.decoder.codec_of(device), int(model.lateness_s * SECOND), heard)
         changed = calibration.swaps(self.world.calibrations.get(device.id, ()))
         watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
+        watch.ends_ns = int(model.ends_after_s * SECOND)
         watch.silence = [
             rule for rule in self._silences.get(model.scene, ()) if applies(rule, device, model.scene)
         ]
@@ -183,8 +198,11 @@ class Engine:
             if (judge := judge_for(rule, device, component, self.world)) is not None
         ]
         self._judges.update({judge.key: judge for judge in judges})
-        quantities = [field.quantity for field in self.world.models[device.model].fields if field.of == kind]
-        return Subject(bands(quantities, judges), judges)
+        model = self.world.models[device.model]
+        quantities = [field.quantity for field in model.fields if field.of == kind]
+        subject = Subject(bands(quantities, judges), judges)
+        subject.astir = int(model.ends_after_s > 0)  # each of its words counts, so none goes the short way
+        return subject
 
     def _rules_of(self, model: str, kind: str) -> list[Rule]:
         """The rules that may be about a model's components of a kind, looked for once."""
@@ -372,6 +390,8 @@ class Engine:
             heard.newest_ns[reading.component] = reading.measured_ns + worth.shift_ns
         values = {name: value for name, value in reading.values.items() if name not in left_out}
         self._judge(step, watch, subject, reading.component, values, worth.age_ns)
+        if watch.ends_ns:
+            self._lasts(watch, reading.component, values, step.at - worth.age_ns)
 
     def _said_before(self, heard: Heard, reading: Reading, message: Message, index: int) -> bool:
         """The very bytes of an instant we know: a device's retry, or a broker that does not flag its own."""
@@ -509,6 +529,7 @@ class Engine:
         state.link_up = link.up
         for key, track in state.tracks.items():
             self._push_track(key, track, self.cases.rules[track.rule])  # patience may end sooner now
+        self._resume_lasting()
 
     def _silence_due(self, step: Step, due: int, device: str) -> None:
         """Looks whether a device has been silent too long; while we cannot hear, silence proves nothing."""
@@ -551,6 +572,45 @@ class Engine:
                 self._moved(step, rule, key, track)
         self._push(step.at + _spans(watch.silence)[0], "silence", watch.device.id)
 
+    # ------------------------------------------------------------ events that never say that they are over
+
+    def _lasts(self, watch: Watch, component: str, values: dict[str, float], said_at: int) -> None:
+        """What is on lasts until so long after its last word; what is off is over already."""
+        for quantity, value in values.items():
+            key = f"{watch.device.id}|{component}|{quantity}"
+            if value > 0 and QUANTITIES[quantity].is_event:
+                self.state.lasting[key] = said_at + watch.ends_ns
+                self._push(self.state.lasting[key], "end", key)
+            else:
+                self.state.lasting.pop(key, None)
+
+    def _end_due(self, step: Step, due: int, key: str) -> None:
+        """Judges a 0 that the device never sends, as of the instant at which it became true."""
+        until = self.state.lasting.get(key)
+        if until is None:
+            return
+        ripe = max(until, self.state.patient_until)  # while we are deaf its next word may be under way
+        if due < ripe:
+            self._push(ripe, "end", key)
+            return
+        del self.state.lasting[key]
+        device, component, quantity = key.split("|")
+        watch = self._watches[device]
+        subject = watch.subject(component, self._make_subject)
+        step.effects.append(Ended(device, component, quantity, step.wall_ns - (step.at - until)))
+        self._judge(step, watch, subject, component, {quantity: 0.0}, step.at - until)
+
+    def _resume_lasting(self) -> None:
+        """After a start or a change of World; what no longer ends by itself is left to say so."""
+        lasting = self.state.lasting
+        for key in [key for key in lasting if not self._ends(key.partition("|")[0])]:
+            del lasting[key]
+        for key, until in lasting.items():
+            self._push(max(until, self.state.patient_until), "end", key)
+
+    def _ends(self, device: str) -> bool:
+        return device in self._watches and self._watches[device].ends_ns > 0
+
     # ------------------------------------------------------------ time
 
     def _advance(self, step: Step) -> None:
@@ -574,6 +634,8 @@ class Engine:
             self._silence_due(step, due, key)
         elif kind == "track":
             self._track_due(step, due, key)
+        elif kind == "end":
+            self._end_due(step, due, key)
         else:
             self._rejudge(step, key)
 

@@ -20,6 +20,7 @@ from msgspec import json, structs
 from gateway.core.model import (
     Alert,
     Case,
+    Ended,
     Event,
     Marked,
     Message,
@@ -46,7 +47,7 @@ class Logged(Protocol):
     first: int
     event: Event
     marks: list[Marked]
-    changes: list[Alert | Case | Notification]
+    changes: list[Alert | Case | Notification | Ended]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,11 @@ class Formatter:
                 kept += [(place, "good", one) for place, said in enumerate(readings, first) for one in said]
             else:
                 self._read(event, first, _by_index(logged.marks), readings, kept, unreadable)
+        kept += [(first, "good", one) for one in _ends(logged.changes, self._world)]
         lines, rows = self._written_safely(kept, event, first, unreadable)
-        at = [item[0] for item in kept] + [first] * len(logged.changes)
-        lines += [change_line(change, self._world) for change in logged.changes]
+        told = [change for change in logged.changes if not isinstance(change, Ended)]
+        at = [item[0] for item in kept] + [first] * len(told)
+        lines += [change_line(change, self._world) for change in told]
         end = first + (len(event.items) if type(event) is Messages else 1)
         body, archived = encoded("\n".join(lines)), encoded("".join(rows))
         return Formatted(first, end, body, array("q", at), archived, tuple(unreadable))
@@ -202,6 +205,15 @@ class Formatter:
         head = make_head(self._world, device, component)
         self._heads[device, component] = head
         return head
+
+
+def _ends(changes: Sequence[Alert | Case | Notification | Ended], world: World) -> list[Reading]:
+    """The 0 of each state that ended by itself (and whose device is still ours), as if it had been said."""
+    return [
+        Reading(one.device, one.component, {one.quantity: 0.0}, one.wall_ns, one.wall_ns)
+        for one in changes
+        if isinstance(one, Ended) and one.device in world.devices
+    ]
 
 
 _Kept = tuple[int, str, Reading]  # log position, quality, what to write

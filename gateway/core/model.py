@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 SECOND = 1_000_000_000  # nanoseconds
+POSTED = "http/"  # before a device's id: the topic of what it posts to the HTTP intake
 
 
 # ---------------------------------------------------------------- where a value was written down
@@ -181,6 +182,7 @@ class Codec:
     list: str = ""  # signals: dotted path of the list
     id_key: str = "id"
     value_key: str = "value"
+    ignore: tuple[str, ...] = ()  # isapi, dahua, keda: event types that prove life and say no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +210,7 @@ class Model:
     constants: Mapping[str, float] = field(default_factory=dict)  # of the examples' device; each has its own
     expect_every_s: float = 0.0
     lateness_s: float = 600.0  # an older sample is stored, not judged
+    ends_after_s: float = 0.0  # a state that is 1 and not said again ends then; 0: only when it says 0
     examples: tuple[Example, ...] = ()
     origin: Origin = Origin()
 
@@ -580,6 +583,15 @@ class Marked(msgspec.Struct, frozen=True, array_like=True):
     arrival: bool = False  # measured_ns cannot be used at all: store at received_ns
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """A state is over by its model's `ends_after`, unsaid by anybody: its last point is a 0, as of then."""
+
+    device: str
+    component: str
+    quantity: str
+    wall_ns: int
+
+
 class Noted(msgspec.Struct, frozen=True):
     """Something worth a log line and a counter; `event` is a name of gateway.telemetry."""
 
@@ -598,4 +610,4 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-Effect = Alert | Case | Notification | Refused | Marked | Noted | Entry
+Effect = Alert | Case | Notification | Refused | Marked | Ended | Noted | Entry

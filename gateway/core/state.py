@@ -38,6 +38,7 @@ class State(msgspec.Struct):
     deaf_since: int = 0  # the last instant before that at which we heard
     patient_until: int = 0  # what time alone would end waits till then: its next word may be under way
     heard: dict[str, Heard] = {}
+    lasting: dict[str, int] = {}  # device|component|quantity -> steady instant at which it ends by itself
     tracks: dict[str, Track] = {}
     alerts: dict[str, Alert] = {}  # those that stand
     cases: dict[str, Case] = {}  # those that are open

@@ -21,6 +21,11 @@ class Quantity:
     says: str  # zh-CN, as it stands in a message
     english: str
 
+    @property
+    def is_event(self) -> bool:
+        """Either there or not: what may begin and end (a confidence is neither, nor is a slot's state)."""
+        return (self.unit, self.low, self.high, self.resolution) == ("1", 0, 1, 1)
+
 
 def _table(*rows: tuple[str, str, float, float, float, str, str]) -> dict[str, Quantity]:
     return {row[0]: Quantity(*row) for row in rows}
@@ -79,6 +84,12 @@ QUANTITIES = _table(
     ("bag_on_floor", "1", 0, 1, 1, "小包垃圾落地", "bag on the floor"),
     ("overflow", "1", 0, 1, 1, "垃圾满溢", "overflow"),
     ("exposed_waste", "1", 0, 1, 1, "暴露垃圾", "exposed waste"),
+    ("video_lost", "1", 0, 1, 1, "视频丢失", "video lost"),
+    ("video_blocked", "1", 0, 1, 1, "镜头被遮挡", "lens covered"),
+    ("online", "1", 0, 1, 1, "在线", "online"),
+    # what people say: no sensor measures it
+    ("reported", "1", 0, 1, 1, "居民反映", "reported by a person"),
+    ("works_nearby", "1", 0, 1, 1, "周边施工", "works nearby"),
     ("confidence", "1", 0, 1, 0.01, "置信度", "confidence"),
     ("load_kg", "kg", 0, 10000, 1, "载重", "load"),
 )

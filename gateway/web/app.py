@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | /c/{token} | the person a message was sent to | anywhere the box can be reached |
 | /healthz /readyz | probes | anywhere |
+| /intake/{device} | what cameras, platforms and people's apps post (gateway/web/intake.py) | anywhere |
 | / /case/{id} /inbox/{person} /metrics | the console, the demo's phones, Prometheus | this box alone |
 """
 
@@ -71,6 +72,7 @@ def create_app(deps: Deps) -> Starlette:
             Route("/metrics", site.local(site.metrics)),
             Route("/healthz", site.healthz),
             Route("/readyz", site.readyz),
+            *([Route("/intake/{device}", deps.intake.take, methods=["POST", "PUT"])] if deps.intake else []),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[Middleware(Guard)],

@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.core.model import Event, World
 from gateway.links import Links
+
+if TYPE_CHECKING:
+    from gateway.web.intake import Intake  # loaded only where something can be posted
 
 Sample = tuple[int, float]  # measured_ns, value
 # device, component, quantity, since_ns, until_ns -> samples in any order, perhaps none
@@ -51,3 +54,4 @@ class Deps:
     now_ns: Callable[[], int] = time.time_ns
     public_url: str = ""  # its host may be asked for; "" leaves only loopback names
     inboxes: frozenset[str] = frozenset()  # names of the channels of kind `inbox`
+    intake: Intake | None = None  # None: nothing can be posted

