@@ -9,8 +9,9 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
+from gateway.core.codecs import waveform
 from gateway.core.decoding import matches
-from gateway.core.model import Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
+from gateway.core.model import Block, Device, Field, Level, Model, Person, Place, Post, Scenario, Step, Unit
 from gateway.core.units import CONVERSIONS, QUANTITIES, conversion
 from gateway.grammar import LevelKeys, PackKeys, RuleKeys, SiteKeys
 from gateway.problems import listing, one_of, say
@@ -171,19 +172,58 @@ def _overlap(one: str, other: str) -> bool:
 def _check_fields(model: Model, builder: Builder) -> None:
     if not re.fullmatch(IDENTIFIER, model.id):
         builder.mistake(model, "", say("value", value=model.id), say("identifier"))
-    kinds = [part.kind for part in model.components]
+    kinds = model.kinds
+    _check_block(model, builder)
     seen: set[tuple[str, str]] = set()
     for field in model.fields:
         if field.of:
             _known(builder, field, "of", "component", field.of, kinds)
         if _known(builder, field, "quantity", "quantity", field.quantity, tuple(QUANTITIES)):
-            _check_unit(builder, field)
+            if model.codec.block and field.of == waveform.AXIS:
+                _check_feature(field, model.codec.block, builder)
+            else:
+                _check_unit(builder, field)
         if (field.of, field.quantity) in seen:
             found = say("twice", what=say("what_quantity"), value=field.quantity, where=_where(model))
             builder.mistake(field, "quantity", found, say("unique", what=say("what_quantity")))
         seen.add((field.of, field.quantity))
     if not model.fields:
         builder.mistake(model, "fields", say("none_of"), say("at_least_one"))
+
+
+def _check_block(model: Model, builder: Builder) -> None:
+    """A waveform has a block, nothing else has one, and its rate comes from one place."""
+    codec, block = model.codec, model.codec.block
+    if block is None:
+        if codec.kind == "waveform":
+            builder.mistake(codec, "block", say("missing"), say("required"))
+        return
+    if codec.kind != "waveform":
+        found = say("both", first=f"kind: {codec.kind}", second="block")
+        builder.mistake(codec, "block", found, say("nothing_here"))
+    if not block.axes:
+        builder.mistake(block, "axes", say("none_of"), say("at_least_one"))
+    if bool(block.rate_path) == bool(block.rate_hz):
+        words = say("both", first="rate_hz", second="rate_path") if block.rate_path else say("none_of")
+        builder.mistake(block, "", words, say("only_one_of", words="rate_hz, rate_path"))
+    for key in ("rate_hz", "scale"):
+        value = getattr(block, key)
+        if value < 0 or (key == "scale" and value == 0):
+            builder.mistake(block, key, say("number", value=f"{value:g}"), say("above_zero"))
+
+
+def _check_feature(field: Field, block: Block, builder: Builder) -> None:
+    """What a waveform's axis gives is a feature, in the feature's own unit."""
+    if not _known(builder, field, "path", "feature", field.path, waveform.FEATURES):
+        return
+    given, wanted = waveform.feature_unit(field.path, block.unit), QUANTITIES[field.quantity].unit
+    if given != wanted:
+        fitting = [quantity.name for quantity in QUANTITIES.values() if quantity.unit == given]
+        found = say("feature_in", feature=field.path, unit=given)
+        builder.mistake(field, "quantity", found, one_of(fitting))
+    for key, usual in (("unit", ""), ("scale", 1.0), ("offset", 0.0)):
+        if getattr(field, key) != usual:
+            builder.mistake(field, key, say("value", value=getattr(field, key)), say("nothing_here"))
 
 
 def _check_unit(builder: Builder, field: Any) -> None:
@@ -315,7 +355,7 @@ def _check_subject(rule: RuleKeys, models: Sequence[Model], builder: Builder) ->
         if not _known(builder, rule, "on.model", "model", on.model, [model.id for model in fitting]):
             return
         fitting = [model for model in fitting if model.id == on.model]
-    kinds = sorted({part.kind for model in fitting for part in model.components})
+    kinds = sorted({kind for model in fitting for kind in model.kinds})
     if on.each and on.each not in kinds:
         expected = say("scene_component", words=listing(kinds))
         builder.mistake(rule, "on.each", say("no_component", value=on.each), expected)

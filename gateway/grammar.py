@@ -9,8 +9,10 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from gateway.core.codecs import CODECS
+from gateway.core.codecs.waveform import SHAPES, UNITS
 from gateway.core.model import (
     Basis,
+    Block,
     Codec,
     Components,
     Device,
@@ -120,6 +122,12 @@ spell(
     count=("count", Annotated[int, between(1, 256)]),
 )
 spell(Codec, kind=("kind", Literal[tuple(CODECS)]), time_unit=("time_unit", TIME_UNITS))
+spell(
+    Block,
+    axes=("axes", Mapping[Literal["x", "y", "z"], SomeText]),
+    unit=("unit", Literal[tuple(UNITS)]),
+    samples=("samples", Literal[SHAPES]),
+)
 spell(Example, error=("error", Literal[("", *(str(code) for code in Refusal))]))
 spell(
     Basis,

@@ -205,6 +205,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         "the topic {value}, which no broker.subscribe takes",
     ),
     "unit_mismatch": ("单位 {unit}", "the unit {unit}"),
+    "feature_in": ("以 {unit} 计的特征 {feature}", "the feature {feature}, which comes in {unit}"),
     "too_late": ("时刻 {value}，数据到 {end} 为止", "{value}, while the series ends at {end}"),
     "lengths": ("长短不一的数据序列", "series of different lengths"),
     "out_of_order": ("先后颠倒的时刻", "instants that go backwards"),
@@ -239,6 +240,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "whole": ("整数", "a whole number"),
     "whole_between": ("{low} 到 {high} 之间的整数", "a whole number from {low} to {high}"),
     "a_number": ("数字", "a number"),
+    "above_zero": ("大于零的数字", "a number above zero"),
     "truth": ("true 或 false", "true or false"),
     "scalar": ("单个的值", "a single value"),
     "identifier": (
@@ -316,5 +318,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "what_component": ("部件", "component"),
     "what_ladder": ("通知阶梯", "ladder"),
     "what_kind": ("种类", "kind"),
+    "what_feature": ("波形特征", "feature of a waveform"),
     "what_scenario": ("情景", "scenario"),
 }

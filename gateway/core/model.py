@@ -71,6 +71,7 @@ class Refusal(StrEnum):
     NOT_FINITE = "not_finite"
     RANGE = "range"  # outside what the quantity can physically be
     COMPONENT = "component"  # slot 9 of 8
+    LENGTH = "length"  # a block of samples too short, too long, or of axes that differ
     EMPTY = "empty"  # decoded, but holds nothing we map
     DATABASE = "database"  # the time-series server refused this one point
     CRASHED = "crashed"  # our own code failed on it twice
@@ -156,12 +157,26 @@ class Components:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Where the waveform codec finds its samples, and what they are."""
+
+    axes: Mapping[str, str]  # x, y, z -> dotted path of its samples; one path for all: interleaved
+    unit: str  # of the samples, scaled; it tells acceleration from velocity
+    samples: str = "list"  # list | int16le | int16be | int32le | int32be: integers in base64
+    rate_hz: float = 0.0  # samples a second, when it is always the same
+    rate_path: str = ""  # else dotted path of it
+    scale: float = 1.0  # sample in `unit` = number * scale * what stands at scale_path
+    scale_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Codec:
-    kind: str  # json | chirpstack
+    kind: str  # json | chirpstack | waveform
     time: str = ""  # dotted path of the device's instant; "" when it sends none
     time_unit: str = "iso"  # iso | s | ms | us | ns
     sequence: str = ""  # dotted path of the device's own message number
     identity: str = ""  # dotted path of the device id in the payload; must equal the device's own
+    block: Block | None = None  # of the waveform codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +204,11 @@ class Model:
     lateness_s: float = 600.0  # an older sample is stored, not judged
     examples: tuple[Example, ...] = ()
     origin: Origin = Origin()
+
+    @property
+    def kinds(self) -> list[str]:
+        """Its kinds of components; the axes of a waveform are components too."""
+        return [part.kind for part in self.components] + (["axis"] if self.codec.block else [])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

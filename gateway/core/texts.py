@@ -23,6 +23,8 @@ HINT = "筛查提示，不是法定鉴定结论。"
 def component_name(component: str) -> str:
     """ "slot-3" as people say it: 3号仓."""
     kind, _, number = component.rpartition("-")
+    if kind == "axis":
+        return f"{number.upper()}向"
     return f"{number}{COMPONENTS.get(kind, '号' + kind)}" if kind else component
 
 

@@ -37,6 +37,10 @@ QUANTITIES = _table(
     ("strain_ue", "ue", -5000, 5000, 0.1, "应变", "strain"),
     ("ppv_mm_s", "mm/s", 0, 500, 0.01, "振动速度峰值", "peak particle velocity"),
     ("dominant_hz", "Hz", 0, 300, 0.1, "主频", "dominant frequency"),
+    ("velocity_rms_mm_s", "mm/s", 0, 500, 0.01, "振动速度有效值", "velocity RMS"),
+    ("acceleration_rms_m_s2", "m/s2", 0, 500, 0.001, "振动加速度有效值", "acceleration RMS"),
+    ("acceleration_peak_m_s2", "m/s2", 0, 500, 0.001, "振动加速度峰值", "acceleration peak"),
+    ("crest_factor", "x", 0, 200, 0.1, "峰值因数", "crest factor"),
     # surroundings and device health
     ("temperature_c", "C", -60, 400, 0.1, "温度", "temperature"),
     ("humidity_pct", "%", 0, 100, 0.5, "湿度", "humidity"),
@@ -102,5 +106,5 @@ def shown(quantity: str, value: float) -> str:
     known = QUANTITIES.get(quantity)
     if known is None or known.unit == "1":
         return f"{value:g}"
-    sign = {"C": " ℃", "deg": "°", "%": "%"}.get(known.unit, f" {known.unit}")
+    sign = {"C": " ℃", "deg": "°", "%": "%", "m/s2": " m/s²", "x": ""}.get(known.unit, f" {known.unit}")
     return f"{value:.6g}{sign}"

@@ -17,6 +17,7 @@ from gateway.config import ArchiveConfig, BrokerConfig, ConfigKeys, InfluxConfig
 from gateway.core.decoding import Decoder
 from gateway.core.model import (
     Basis,
+    Block,
     Codec,
     Components,
     Device,
@@ -295,6 +296,7 @@ MANUALS: dict[str, dict[str, Any]] = {
     "devices/README.md": {
         "The file": Model,
         "`codec`": Codec,
+        "`block`": Block,
         "An entry of `fields`": Field,
         "An entry of `components`": Components,
         "An entry of `examples`": Example,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.core.codecs import chirpstack, json
+from gateway.core.codecs import chirpstack, json, waveform
 from gateway.core.model import Device, Fault, Message, Model, Reading
 
 
@@ -21,4 +21,8 @@ class Decode(Protocol):
     ) -> list[Reading]: ...
 
 
-CODECS: dict[str, Callable[[Model], Decode]] = {"json": json.decoder, "chirpstack": chirpstack.decoder}
+CODECS: dict[str, Callable[[Model], Decode]] = {
+    "json": json.decoder,
+    "chirpstack": chirpstack.decoder,
+    "waveform": waveform.decoder,
+}
