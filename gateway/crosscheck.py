@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
+from gateway.core import derived
 from gateway.core.codecs import waveform
 from gateway.core.decoding import matches
 from gateway.core.model import Block, Device, Field, Level, Model, Person, Place, Post, Scenario, Step, Unit
 from gateway.core.units import CONVERSIONS, QUANTITIES, conversion
-from gateway.grammar import LevelKeys, PackKeys, RuleKeys, SiteKeys
+from gateway.grammar import DeriveKeys, LevelKeys, PackKeys, RuleKeys, SiteKeys
 from gateway.problems import listing, one_of, say
 from gateway.typed import IDENTIFIER, Builder
 
 Names = Collection[str] | None
 LIMITS = ("above", "below", "absent")
+SOURCES = ("of", "compensated_by", "across")  # keys of a derived quantity that name what is measured
+DAY_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,10 @@ class Parts:
     @property
     def rules(self) -> list[RuleKeys]:
         return [rule for pack in self.packs for rule in pack.rules]
+
+    @property
+    def derived(self) -> list[DeriveKeys]:
+        return [keys for pack in self.packs for keys in pack.derive]
 
     @property
     def scenarios(self) -> list[Scenario]:
@@ -74,10 +81,12 @@ class Parts:
 def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
     """Report every such mistake to the builder."""
     models_sound = builder.complete(Model) and _sound(builder, _check_models, parts.models)
+    for keys in parts.derived if models_sound else ():
+        _check_derived(keys, parts.models, builder)
     for rule in parts.rules:
         _check_levels(rule, builder)
         if models_sound:  # else "no model measures it" may only mean that the model is the broken one
-            _check_subject(rule, parts.models, builder)
+            _check_subject(rule, parts, builder)
     _check_scenarios(parts, builder)
     _check_uniqueness(parts, builder)
     _check_devices(parts, surroundings, builder)
@@ -144,6 +153,7 @@ def _check_uniqueness(parts: Parts, builder: Builder) -> None:
         ("device", parts.devices),
     ):
         _unique(builder, what, values, "id", lambda value: value.id)
+    _unique(builder, "quantity", parts.derived, "quantity", lambda one: f"{one.on.scene} {one.quantity}")
     _unique(builder, "topic", parts.devices, "topic", lambda device: device.topic)
     _unique(builder, "scenario", parts.scenarios, "name", lambda one: f"{one.rule}: {one.name}")
     _check_overlapping_topics(parts.devices, builder)
@@ -342,9 +352,9 @@ def _check_measure(rule: RuleKeys, builder: Builder) -> None:
         )
 
 
-def _check_subject(rule: RuleKeys, models: Sequence[Model], builder: Builder) -> None:
+def _check_subject(rule: RuleKeys, parts: Parts, builder: Builder) -> None:
     """Something in the world must be able to fire it."""
-    on = rule.on
+    on, models = rule.on, parts.models
     scenes = sorted({model.scene for model in models})
     if on.scene not in scenes:
         found = say("no_scene", value=on.scene)
@@ -361,12 +371,89 @@ def _check_subject(rule: RuleKeys, models: Sequence[Model], builder: Builder) ->
         builder.mistake(rule, "on.each", say("no_component", value=on.each), expected)
         return
     if rule.when and _known(builder, rule, "when", "quantity", rule.when, tuple(QUANTITIES)):
-        measured = sorted(
-            {field.quantity for model in fitting for field in model.fields if field.of == on.each}
-        )
+        known = {field.quantity for model in fitting for field in model.fields if field.of == on.each}
+        if not on.each:
+            known |= {one.quantity for one in parts.derived for model in fitting if _derives(one, model)}
+        measured = sorted(known)
         if rule.when not in measured:
             found = say("no_measure", value=rule.when, scene=on.scene)
             builder.mistake(rule, "when", found, one_of(measured, builder.nearest(rule.when, measured)))
+
+
+def _derives(keys: DeriveKeys, model: Model) -> bool:
+    return keys.on.scene == model.scene and keys.on.model in ("", model.id)
+
+
+# ---------------------------------------------------------------- derived quantities
+
+
+def _check_derived(keys: DeriveKeys, models: Sequence[Model], builder: Builder) -> None:
+    """Its source is measured, its unit follows from the source's, and it has what its way needs, no more."""
+    on = keys.on
+    scenes = sorted({model.scene for model in models})
+    fitting = [model for model in models if model.scene == on.scene]
+    if not fitting:
+        found = say("no_scene", value=on.scene)
+        builder.mistake(keys, "on.scene", found, one_of(scenes, builder.nearest(on.scene, scenes)))
+        return
+    if on.model:
+        if not _known(builder, keys, "on.model", "model", on.model, [model.id for model in fitting]):
+            return
+        fitting = [model for model in fitting if model.id == on.model]
+    measured = sorted({field.quantity for model in fitting for field in model.fields if not field.of})
+    sound = [_sound(builder, _check_source, keys, step, measured) for step in SOURCES]
+    _check_way(keys, builder)
+    if not _known(builder, keys, "quantity", "quantity", keys.quantity, tuple(QUANTITIES)):
+        return
+    if keys.quantity in measured:
+        found = say("measured", value=keys.quantity, scene=on.scene)
+        builder.mistake(keys, "quantity", found, say("not_measured"))
+    elif all(sound):
+        _check_derived_unit(keys, builder)
+
+
+def _check_source(keys: DeriveKeys, step: str, measured: Sequence[str], builder: Builder) -> None:
+    name = getattr(keys, step)
+    if name and name not in measured:
+        found = say("no_measure", value=name, scene=keys.on.scene)
+        builder.mistake(keys, step, found, one_of(measured, builder.nearest(name, measured)))
+
+
+def _check_way(keys: DeriveKeys, builder: Builder) -> None:
+    needs, may = derived.NEEDS[keys.how], derived.MAY[keys.how]
+    for key in ("compensated_by", "across", "over", "within"):
+        given = bool(getattr(keys, key))
+        if given and key not in (*needs, *may):
+            found = say("both", first=f"how: {keys.how}", second=key)
+            builder.mistake(keys, key, found, say("nothing_here"))
+        elif not given and key in needs:
+            builder.mistake(keys, key, say("missing"), say("required"))
+    low, high = derived.OVER_DAYS
+    if keys.how == "trend" and keys.over and not low <= keys.over / DAY_S <= high:
+        found = say("days", days=f"{keys.over / DAY_S:g}")
+        builder.mistake(keys, "over", found, say("days_between", low=low, high=high))
+    if keys.compensated_by in QUANTITIES and QUANTITIES[keys.compensated_by].unit != "C":
+        found = say("value", value=keys.compensated_by)
+        builder.mistake(keys, "compensated_by", found, say("a_temperature"))
+
+
+def _check_derived_unit(keys: DeriveKeys, builder: Builder) -> None:
+    try:
+        derived.scale_of(keys.derivation())
+    except ValueError:
+        unit = QUANTITIES[keys.quantity].unit
+        fitting = [name for name in QUANTITIES if _scales(keys, name)]
+        builder.mistake(keys, "quantity", say("unit_mismatch", unit=unit), one_of(fitting))
+
+
+def _scales(keys: DeriveKeys, quantity: str) -> bool:
+    try:
+        return bool(derived.scale_of(replace(keys, quantity=quantity).derivation()))
+    except ValueError:
+        return False
+
+
+# ---------------------------------------------------------------- rules and devices
 
 
 def judges(rule: RuleKeys, device: Device, model: Model) -> bool:
@@ -535,6 +622,8 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
         _known(builder, device, "at", "place", device.at, builder.ids(Place))
         _known(builder, device, "model", "model", device.model, builder.ids(Model))
         _check_heard(device, surroundings.subscribe, builder)
+        _check_period(device, builder)
+        _check_neighbours(device, builder)
         around = [places[name] for name in _upward(device.at, parents)]
         if model := models.get(device.model):
             _check_baseline(device, model, builder)
@@ -546,6 +635,22 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
 def _check_heard(device: Device, subscribe: Names, builder: Builder) -> None:
     if subscribe is not None and not any(matches(pattern, device.topic) for pattern in subscribe):
         builder.mistake(device, "topic", say("unheard", value=device.topic), one_of(tuple(subscribe)))
+
+
+def _check_period(device: Device, builder: Builder) -> None:
+    period, (low, high) = device.baseline_period, derived.PERIOD_DAYS
+    if period and not low <= (period.until - period.since).days <= high:
+        found = say("days", days=(period.until - period.since).days)
+        builder.mistake(period, "to", found, say("days_between", low=low, high=high))
+
+
+def _check_neighbours(device: Device, builder: Builder) -> None:
+    others = builder.ids(Device) - {device.id}
+    for near, apart_m in device.neighbours.items():
+        known = _known(builder, device, f"neighbours.{near}", "device", near, others)
+        if known and apart_m <= 0:
+            found = say("number", value=f"{apart_m:g}")
+            builder.mistake(device, f"neighbours.{near}", found, say("above_zero"))
 
 
 def _check_baseline(device: Device, model: Model, builder: Builder) -> None:

@@ -66,6 +66,7 @@ def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
         ladders={level: steps for site in parts.sites for level, steps in site.ladders.items()},
         devices={device.id: device for device in parts.devices},
         scenarios=tuple(parts.scenarios),
+        derivations=tuple(keys.derivation() for keys in parts.derived),
         timezone=timezone,
         digest=digest,
     )

@@ -17,6 +17,7 @@ from gateway.core.caseload import Caseload, Step
 from gateway.core.codecs import Decode
 from gateway.core.conditions import Judge, applies, judge_for
 from gateway.core.decoding import Decoder
+from gateway.core.derived import Derived, Deriving
 from gateway.core.model import (
     SECOND,
     Act,
@@ -58,11 +59,15 @@ ALL = "*"
 class Subject:
     """A device or one component of it, with its rules made ready."""
 
-    __slots__ = ("astir", "band", "judges")
+    __slots__ = ("astir", "band", "derived", "judges")
 
-    def __init__(self, band: list[tuple[str, float, float]], judges: list[Judge]) -> None:
-        self.band, self.judges = band, judges
-        self.astir = 0  # tracks of this subject: while 0, lying in the band is all there is to ask
+    def __init__(
+        self, band: list[tuple[str, float, float]], judges: list[Judge], derived: Derived | None
+    ) -> None:
+        self.band, self.judges, self.derived = band, judges, derived
+        # Tracks of this subject: while 0, lying in the band is all there is to ask. One of which something
+        # is derived is never done with so quickly.
+        self.astir = 0 if derived is None else 1
 
     def calm(self, values: dict[str, float]) -> bool:
         if self.astir:
@@ -143,6 +148,7 @@ class Engine:
         self.world, self.state.digest = world, world.digest
         self.decoder = Decoder(world)
         self.cases = Caseload(world, self.state)
+        self._deriving = Deriving(world, self.state)
         self._timers: list[tuple[int, str, str]] = []
         self._armed: dict[tuple[str, str], int] = {}
         self._judges: dict[str, Judge] = {}
@@ -180,7 +186,7 @@ class Engine:
         ]
         self._judges.update({judge.key: judge for judge in judges})
         quantities = [field.quantity for field in self.world.models[device.model].fields if field.of == kind]
-        return Subject(bands(quantities, judges), judges)
+        return Subject(bands(quantities, judges), judges, self._deriving.of(device, component))
 
     def _rules_of(self, model: str, kind: str) -> list[Rule]:
         """The rules that may be about a model's components of a kind, looked for once."""
@@ -354,7 +360,19 @@ class Engine:
         if reading.timed and not worth.arrival:
             heard.newest_ns[reading.component] = reading.measured_ns + worth.shift_ns
         values = {name: value for name, value in reading.values.items() if name not in left_out}
+        if subject.derived is not None:
+            measured_ns = reading.received_ns if worth.arrival else reading.measured_ns + worth.shift_ns
+            values |= self._derive(step, index, reading, subject.derived, values, measured_ns)
         self._judge(step, watch, subject, reading.component, values, worth.age_ns)
+
+    def _derive(
+        self, step: Step, index: int, reading: Reading, derived: Derived, values: dict[str, float], at_ns: int
+    ) -> dict[str, float]:
+        """What is worked out from a reading; a mark beside it keeps it with the message."""
+        found = derived.add(values, at_ns, step.note)
+        if found:
+            step.effects.append(Marked(index, reading.component, Quality.GOOD, derived=found))
+        return found
 
     def _said_before(self, heard: Heard, reading: Reading, message: Message, index: int) -> bool:
         """The very bytes of an instant we know: a device's retry, or a broker that does not flag its own."""
@@ -427,6 +445,8 @@ class Engine:
             if track is None:
                 track = self._new_track(judge.rule, judge.key, watch.device.id, component)
                 subject.astir += 1
+            if subject.derived is not None:
+                track.evidence = subject.derived.evidence(judge.quantity)
             self._apply(step, judge, track, value, age_ns)
 
     def _new_track(self, rule: Rule, key: str, device: str, component: str) -> Track:

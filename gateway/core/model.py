@@ -212,6 +212,23 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Derivation:
+    """A quantity worked out from others: one entry under `derive:` of rules/*.yaml."""
+
+    quantity: str  # what comes of it, judged by rules like any other
+    how: str  # a name of core.derived.WAYS
+    of: str  # the quantity it is worked out from
+    scene: str
+    model: str = ""  # only this model
+    labels: Mapping[str, str] = field(default_factory=dict)  # only devices that carry these
+    compensated_by: str = ""  # the temperature whose part is taken off
+    across: str = ""  # of a lean: the other axis
+    over_s: float = 0.0  # of a trend: so much of the past
+    within_s: float = 0.0  # of a difference: how old the neighbour's word may be
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """One level of a rule. Exactly one of above, below, absent_s is set."""
 
@@ -246,7 +263,7 @@ class Rule:
     each: str = ""  # component kind; "" judges the device itself
     model: str = ""  # only this model
     labels: Mapping[str, str] = field(default_factory=dict)  # only devices that carry these
-    relative_to: str = ""  # "baseline": judges |value - the device's baseline|
+    relative_to: str = ""  # "baseline": judges |value - the device's baseline|; "zero": |value|
     outside: str = ""  # name of the place's window; inside it the verdict is good
     clear_hold_s: float = 300.0
     respond_within_s: float = 0.0
@@ -321,6 +338,18 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """Local days in which a device was at rest, as somebody approved: they tell what temperature does."""
+
+    since: date
+    until: date  # the first day that is no part of it
+    approved_by: str
+
+    def __str__(self) -> str:
+        return f"{self.since}/{self.until}/{self.approved_by}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One installed thing."""
 
@@ -331,6 +360,8 @@ class Device:
     says: str = ""
     baseline: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    baseline_period: Period | None = None
+    neighbours: Mapping[str, float] = field(default_factory=dict)  # device -> metres away
     origin: Origin = Origin()
 
 
@@ -347,6 +378,7 @@ class World:
     ladders: Mapping[Level, tuple[Step, ...]]
     devices: Mapping[str, Device]
     scenarios: tuple[Scenario, ...] = ()
+    derivations: tuple[Derivation, ...] = ()
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
@@ -448,6 +480,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None  # what moved it last; None for silence
     limit: float | None
     count: int = 1  # bad readings so far
+    evidence: str = ""  # of a derived quantity: from what, and by which version of which baseline
 
 
 class Stage(StrEnum):
@@ -557,6 +590,7 @@ class Marked(msgspec.Struct, frozen=True, array_like=True):
     shift_ns: int = 0
     left_out: tuple[str, ...] = ()
     arrival: bool = False  # measured_ns cannot be used at all: store at received_ns
+    derived: dict[str, float] = {}  # quantities worked out from this reading, stored beside its own
 
 
 class Noted(msgspec.Struct, frozen=True):

@@ -57,7 +57,7 @@ def test_a_mistake_is_told_with_its_line(case: Case, tmp_path: Path) -> None:
     found = told(tmp_path, spoiled(case.file, case.old, case.new))
     assert len(found) == len(case.expected), found
     for line, expected in zip(found, case.expected, strict=True):
-        pattern = re.escape(expected).replace(re.escape("one of …"), r"one of [\w, ]+")
+        pattern = re.escape(expected).replace(re.escape("one of …"), r"one of [\w, …]+")
         assert re.fullmatch(pattern, line), f"{line!r} is not {expected!r}"
 
 

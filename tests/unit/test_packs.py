@@ -28,6 +28,7 @@ from gateway.core.model import (
     Message,
     Model,
     PayloadError,
+    Period,
     Person,
     Place,
     Post,
@@ -39,7 +40,7 @@ from gateway.core.model import (
     World,
 )
 from gateway.core.units import QUANTITIES
-from gateway.grammar import LevelKeys, PackKeys, RuleKeys, SiteKeys, SubjectKeys
+from gateway.grammar import DeriveKeys, LevelKeys, PackKeys, RuleKeys, SiteKeys, SourceKeys, SubjectKeys
 from gateway.packs import Directories
 from gateway.tuning import scenarios
 from gateway.typed import keys_of
@@ -305,6 +306,8 @@ MANUALS: dict[str, dict[str, Any]] = {
         "The file": PackKeys,
         "An entry of `rules`": RuleKeys,
         "`on`": SubjectKeys,
+        "An entry of `derive`": DeriveKeys,
+        "`on` of a derived quantity": SourceKeys,
         "A level": LevelKeys,
         "`basis`": Basis,
         "An entry of `scenarios`": Scenario,
@@ -323,6 +326,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "An entry of `posts`": Post,
         "A rung of `ladders`": Step,
         "An entry of `devices`": Device,
+        "`baseline_period`": Period,
     },
 }
 TABLES = [(manual, heading) for manual, headings in MANUALS.items() for heading in headings]

@@ -9,7 +9,6 @@ of them is wrong.
 
 from __future__ import annotations
 
-import math
 from binascii import Error as NotBase64
 from binascii import a2b_base64
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gateway.core.codecs import json
 from gateway.core.model import Block, Device, Fault, Message, Model, PayloadError, Reading, Refusal
-from gateway.core.units import QUANTITIES
+from gateway.core.units import decimals
 
 if TYPE_CHECKING:
     from gateway.core.signals import FloatArray
@@ -72,7 +71,7 @@ class WaveformDecoder:
         self._together = len(self._axes) > 1 and len(set(block.axes.values())) == 1
         self._rate, self._scale = json.keys(block.rate_path), json.keys(block.scale_path)
         self._features = [
-            (f.quantity, FEATURES.index(f.path), _digits(f.quantity)) for f in model.fields if f.of == AXIS
+            (f.quantity, FEATURES.index(f.path), decimals(f.quantity)) for f in model.fields if f.of == AXIS
         ]
         self._unit = UNITS[block.unit] * block.scale
         self._width = int(WIDTHS[block.samples][-1]) if block.samples in WIDTHS else 0
@@ -190,11 +189,6 @@ class WaveformDecoder:
             packed = np.frombuffer(b"".join(cast("list[bytes]", runs)), dtype=WIDTHS[self._block.samples])
             return cast("FloatArray", packed * unit)
         return cast("FloatArray", np.array(runs, dtype=np.float64).ravel() * unit)
-
-
-def _digits(quantity: str) -> int:
-    """Decimals kept of a feature: a hundredth of its resolution, the same on every machine."""
-    return 2 - math.floor(math.log10(QUANTITIES[quantity].resolution))
 
 
 def _listed(raw: Any, name: str) -> list[float]:
