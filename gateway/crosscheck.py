@@ -5,23 +5,39 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
-from gateway.core.codecs import COMMON, KEYS
+from gateway.core import derived
+from gateway.core.codecs import COMMON, KEYS, waveform
 from gateway.core.codecs.bits import TYPES, picked, width
 from gateway.core.codecs.formula import Formula
 from gateway.core.decoding import matches
-from gateway.core.model import POSTED, Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
+from gateway.core.model import (
+    POSTED,
+    Block,
+    Device,
+    Field,
+    Level,
+    Model,
+    Person,
+    Place,
+    Post,
+    Scenario,
+    Step,
+    Unit,
+)
 from gateway.core.units import CONVERSIONS, QUANTITIES, conversion
-from gateway.grammar import CalibrationKeys, LevelKeys, PackKeys, RuleKeys, SiteKeys
+from gateway.grammar import CalibrationKeys, DeriveKeys, LevelKeys, PackKeys, RuleKeys, SiteKeys
 from gateway.problems import listing, one_of, say
 from gateway.typed import IDENTIFIER, Builder, keys_of
 
 Names = Collection[str] | None
 LIMITS = ("above", "below", "absent")
+SOURCES = ("of", "compensated_by", "across")  # keys of a derived quantity that name what is measured
+DAY_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +61,10 @@ class Parts:
     @property
     def rules(self) -> list[RuleKeys]:
         return [rule for pack in self.packs for rule in pack.rules]
+
+    @property
+    def derived(self) -> list[DeriveKeys]:
+        return [keys for pack in self.packs for keys in pack.derive]
 
     @property
     def scenarios(self) -> list[Scenario]:
@@ -82,10 +102,12 @@ class Parts:
 def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
     """Report every such mistake to the builder."""
     models_sound = builder.complete(Model) and _sound(builder, _check_models, parts.models)
+    for keys in parts.derived if models_sound else ():
+        _check_derived(keys, parts.models, builder)
     for rule in parts.rules:
         _check_levels(rule, builder)
         if models_sound:  # else "no model measures it" may only mean that the model is the broken one
-            _check_subject(rule, parts.models, builder)
+            _check_subject(rule, parts, builder)
     _check_scenarios(parts, builder)
     _check_uniqueness(parts, builder)
     _check_devices(parts, surroundings, builder)
@@ -153,6 +175,7 @@ def _check_uniqueness(parts: Parts, builder: Builder) -> None:
         ("device", parts.devices),
     ):
         _unique(builder, what, values, "id", lambda value: value.id)
+    _unique(builder, "quantity", parts.derived, "quantity", lambda one: f"{one.on.scene} {one.quantity}")
     _unique(builder, "topic", parts.devices, "topic", lambda device: device.topic)
     _unique(builder, "scenario", parts.scenarios, "name", lambda one: f"{one.rule}: {one.name}")
     _check_overlapping_topics(parts.devices, builder)
@@ -181,13 +204,17 @@ def _overlap(one: str, other: str) -> bool:
 def _check_fields(model: Model, builder: Builder) -> None:
     if not re.fullmatch(IDENTIFIER, model.id):
         builder.mistake(model, "", say("value", value=model.id), say("identifier"))
-    kinds = [part.kind for part in model.components]
+    kinds = model.kinds
+    _check_block(model, builder)
     seen: set[tuple[str, str, str]] = set()
     for field in model.fields:
         if field.of:
             _known(builder, field, "of", "component", field.of, kinds)
         if _known(builder, field, "quantity", "quantity", field.quantity, tuple(QUANTITIES)):
-            _check_unit(builder, field)
+            if model.codec.block and field.of == waveform.AXIS:
+                _check_feature(field, model.codec.block, builder)
+            else:
+                _check_unit(builder, field)
         if (field.of, field.block, field.quantity) in seen:
             found = say("twice", what=say("what_quantity"), value=field.quantity, where=_where(model))
             builder.mistake(field, "quantity", found, say("unique", what=say("what_quantity")))
@@ -274,6 +301,36 @@ def _check_bytes(field: Any, model: Model, builder: Builder) -> None:
         known = [*model.constants, *(["raw"] if field.type else [])]
         for name in sorted(formula.names):
             _known(builder, field, "formula", "constant", name, known)
+
+
+def _check_block(model: Model, builder: Builder) -> None:
+    """The rate of a waveform's block comes from one place."""
+    codec, block = model.codec, model.codec.block
+    if block is None:
+        return
+    if not block.axes:
+        builder.mistake(block, "axes", say("none_of"), say("at_least_one"))
+    if bool(block.rate_path) == bool(block.rate_hz):
+        words = say("both", first="rate_hz", second="rate_path") if block.rate_path else say("none_of")
+        builder.mistake(block, "", words, say("only_one_of", words="rate_hz, rate_path"))
+    for key in ("rate_hz", "scale"):
+        value = getattr(block, key)
+        if value < 0 or (key == "scale" and value == 0):
+            builder.mistake(block, key, say("number", value=f"{value:g}"), say("above_zero"))
+
+
+def _check_feature(field: Field, block: Block, builder: Builder) -> None:
+    """What a waveform's axis gives is a feature, in the feature's own unit."""
+    if not _known(builder, field, "path", "feature", field.path, waveform.FEATURES):
+        return
+    given, wanted = waveform.feature_unit(field.path, block.unit), QUANTITIES[field.quantity].unit
+    if given != wanted:
+        fitting = [quantity.name for quantity in QUANTITIES.values() if quantity.unit == given]
+        found = say("feature_in", feature=field.path, unit=given)
+        builder.mistake(field, "quantity", found, one_of(fitting))
+    for key, usual in (("unit", ""), ("scale", 1.0), ("offset", 0.0)):
+        if getattr(field, key) != usual:
+            builder.mistake(field, key, say("value", value=getattr(field, key)), say("nothing_here"))
 
 
 def _check_unit(builder: Builder, field: Any) -> None:
@@ -410,9 +467,9 @@ def _check_measure(rule: RuleKeys, builder: Builder) -> None:
         )
 
 
-def _check_subject(rule: RuleKeys, models: Sequence[Model], builder: Builder) -> None:
+def _check_subject(rule: RuleKeys, parts: Parts, builder: Builder) -> None:
     """Something in the world must be able to fire it."""
-    on = rule.on
+    on, models = rule.on, parts.models
     scenes = sorted({model.scene for model in models})
     if on.scene not in scenes:
         found = say("no_scene", value=on.scene)
@@ -423,18 +480,95 @@ def _check_subject(rule: RuleKeys, models: Sequence[Model], builder: Builder) ->
         if not _known(builder, rule, "on.model", "model", on.model, [model.id for model in fitting]):
             return
         fitting = [model for model in fitting if model.id == on.model]
-    kinds = sorted({part.kind for model in fitting for part in model.components})
+    kinds = sorted({kind for model in fitting for kind in model.kinds})
     if on.each and on.each not in kinds:
         expected = say("scene_component", words=listing(kinds))
         builder.mistake(rule, "on.each", say("no_component", value=on.each), expected)
         return
     if rule.when and _known(builder, rule, "when", "quantity", rule.when, tuple(QUANTITIES)):
-        measured = sorted(
-            {field.quantity for model in fitting for field in model.fields if field.of == on.each}
-        )
+        known = {field.quantity for model in fitting for field in model.fields if field.of == on.each}
+        if not on.each:
+            known |= {one.quantity for one in parts.derived for model in fitting if _derives(one, model)}
+        measured = sorted(known)
         if rule.when not in measured:
             found = say("no_measure", value=rule.when, scene=on.scene)
             builder.mistake(rule, "when", found, one_of(measured, builder.nearest(rule.when, measured)))
+
+
+def _derives(keys: DeriveKeys, model: Model) -> bool:
+    return keys.on.scene == model.scene and keys.on.model in ("", model.id)
+
+
+# ---------------------------------------------------------------- derived quantities
+
+
+def _check_derived(keys: DeriveKeys, models: Sequence[Model], builder: Builder) -> None:
+    """Its source is measured, its unit follows from the source's, and it has what its way needs, no more."""
+    on = keys.on
+    scenes = sorted({model.scene for model in models})
+    fitting = [model for model in models if model.scene == on.scene]
+    if not fitting:
+        found = say("no_scene", value=on.scene)
+        builder.mistake(keys, "on.scene", found, one_of(scenes, builder.nearest(on.scene, scenes)))
+        return
+    if on.model:
+        if not _known(builder, keys, "on.model", "model", on.model, [model.id for model in fitting]):
+            return
+        fitting = [model for model in fitting if model.id == on.model]
+    measured = sorted({field.quantity for model in fitting for field in model.fields if not field.of})
+    sound = [_sound(builder, _check_source, keys, step, measured) for step in SOURCES]
+    _check_way(keys, builder)
+    if not _known(builder, keys, "quantity", "quantity", keys.quantity, tuple(QUANTITIES)):
+        return
+    if keys.quantity in measured:
+        found = say("measured", value=keys.quantity, scene=on.scene)
+        builder.mistake(keys, "quantity", found, say("not_measured"))
+    elif all(sound):
+        _check_derived_unit(keys, builder)
+
+
+def _check_source(keys: DeriveKeys, step: str, measured: Sequence[str], builder: Builder) -> None:
+    name = getattr(keys, step)
+    if name and name not in measured:
+        found = say("no_measure", value=name, scene=keys.on.scene)
+        builder.mistake(keys, step, found, one_of(measured, builder.nearest(name, measured)))
+
+
+def _check_way(keys: DeriveKeys, builder: Builder) -> None:
+    needs, may = derived.NEEDS[keys.how], derived.MAY[keys.how]
+    for key in ("compensated_by", "across", "over", "within"):
+        given = bool(getattr(keys, key))
+        if given and key not in (*needs, *may):
+            found = say("both", first=f"how: {keys.how}", second=key)
+            builder.mistake(keys, key, found, say("nothing_here"))
+        elif not given and key in needs:
+            builder.mistake(keys, key, say("missing"), say("required"))
+    low, high = derived.OVER_DAYS
+    if keys.how == "trend" and keys.over and not low <= keys.over / DAY_S <= high:
+        found = say("days", days=f"{keys.over / DAY_S:g}")
+        builder.mistake(keys, "over", found, say("days_between", low=low, high=high))
+    if keys.compensated_by in QUANTITIES and QUANTITIES[keys.compensated_by].unit != "C":
+        found = say("value", value=keys.compensated_by)
+        builder.mistake(keys, "compensated_by", found, say("a_temperature"))
+
+
+def _check_derived_unit(keys: DeriveKeys, builder: Builder) -> None:
+    try:
+        derived.scale_of(keys.derivation())
+    except ValueError:
+        unit = QUANTITIES[keys.quantity].unit
+        fitting = [name for name in QUANTITIES if _scales(keys, name)]
+        builder.mistake(keys, "quantity", say("unit_mismatch", unit=unit), one_of(fitting))
+
+
+def _scales(keys: DeriveKeys, quantity: str) -> bool:
+    try:
+        return bool(derived.scale_of(replace(keys, quantity=quantity).derivation()))
+    except ValueError:
+        return False
+
+
+# ---------------------------------------------------------------- rules and devices
 
 
 def judges(rule: RuleKeys, device: Device, model: Model) -> bool:
@@ -604,6 +738,8 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
         _known(builder, device, "model", "model", device.model, builder.ids(Model))
         _check_heard(device, surroundings, builder)
         _check_zeros(device, builder)
+        _check_period(device, builder)
+        _check_neighbours(device, builder)
         around = [places[name] for name in _upward(device.at, parents)]
         if model := models.get(device.model):
             _check_baseline(device, model, builder)
@@ -642,6 +778,22 @@ def _check_zeros(device: Device, builder: Builder) -> None:
         if level != device.id and level.isdecimal() and level.lstrip("0") == device.id.lstrip("0"):
             found = say("zeros_lost", value=device.id, other=level)
             builder.mistake(device, "id", found, say("as_in_topic", value=level))
+
+
+def _check_period(device: Device, builder: Builder) -> None:
+    period, (low, high) = device.baseline_period, derived.PERIOD_DAYS
+    if period and not low <= (period.until - period.since).days <= high:
+        found = say("days", days=(period.until - period.since).days)
+        builder.mistake(period, "to", found, say("days_between", low=low, high=high))
+
+
+def _check_neighbours(device: Device, builder: Builder) -> None:
+    others = builder.ids(Device) - {device.id}
+    for near, apart_m in device.neighbours.items():
+        known = _known(builder, device, f"neighbours.{near}", "device", near, others)
+        if known and apart_m <= 0:
+            found = say("number", value=f"{apart_m:g}")
+            builder.mistake(device, f"neighbours.{near}", found, say("above_zero"))
 
 
 def _check_baseline(device: Device, model: Model, builder: Builder) -> None:

@@ -12,12 +12,16 @@ from gateway.core.calendars import zone
 from gateway.core.codecs import CODECS, chirpstack
 from gateway.core.codecs.bits import TYPES, picked
 from gateway.core.codecs.formula import Formula
+from gateway.core.codecs.waveform import SHAPES, UNITS
+from gateway.core.derived import WAYS
 from gateway.core.model import (
     SECOND,
     Basis,
+    Block,
     Calibration,
     Codec,
     Components,
+    Derivation,
     Device,
     Example,
     Field,
@@ -25,6 +29,7 @@ from gateway.core.model import (
     Limit,
     Model,
     Origin,
+    Period,
     Person,
     Place,
     Post,
@@ -52,6 +57,7 @@ from gateway.typed import (
 )
 
 NOWHERE = Origin()
+WITHIN_S = 7200.0  # two neighbours that both speak hourly always find each other
 STEPS_MOST = 100_000  # of one scenario: a year at 5 minutes
 
 # ---------------------------------------------------------------- single values
@@ -209,6 +215,12 @@ spell(
     id_key=("id_key", SomeText),
     value_key=("value_key", SomeText),
 )
+spell(
+    Block,
+    axes=("axes", Mapping[Literal["x", "y", "z"], SomeText]),
+    unit=("unit", Literal[tuple(UNITS)]),
+    samples=("samples", Literal[SHAPES]),
+)
 spell(Example, frame=("frame", Hex), error=("error", Literal[("", *(str(code) for code in Refusal))]))
 spell(
     Basis,
@@ -242,7 +254,9 @@ spell(
     baseline=("baseline", Mapping[Identifier, float]),
     labels=("labels", Labels),
     constants=("constants", Mapping[Constant, float]),
+    neighbours=("neighbours", Mapping[Identifier, float]),
 )
+spell(Period, since=("from", date), until=("to", date), approved_by=("approved_by", SomeText))
 spell(
     Scenario,
     name=("name", SomeText),
@@ -288,7 +302,7 @@ class RuleKeys:
     basis: Basis
     action: SomeText
     when: Identifier = ""
-    relative_to: Literal["", "baseline"] = ""
+    relative_to: Literal["", "baseline", "zero"] = ""
     outside: Identifier = ""
     clear_hold: Duration = 300.0
     respond_within: PositiveDuration | None = None
@@ -366,9 +380,49 @@ def instant_ns(minute: str, timezone: str) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceKeys:
+    """`on:` of a derived quantity: which devices it is worked out for."""
+
+    scene: Identifier
+    model: Identifier = ""
+    labels: Labels = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeriveKeys:
+    """One entry under `derive:`."""
+
+    quantity: Identifier
+    how: Literal[WAYS]  # type: ignore[valid-type]
+    on: SourceKeys
+    of: Identifier
+    compensated_by: Identifier = ""
+    across: Identifier = ""
+    over: PositiveDuration | None = None
+    within: PositiveDuration | None = None
+    origin: Origin = NOWHERE
+
+    def derivation(self) -> Derivation:
+        return Derivation(
+            quantity=self.quantity,
+            how=self.how,
+            of=self.of,
+            scene=self.on.scene,
+            model=self.on.model,
+            labels=self.on.labels,
+            compensated_by=self.compensated_by,
+            across=self.across,
+            over_s=self.over or 0.0,
+            within_s=self.within or WITHIN_S,
+            origin=self.origin,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackKeys:
     """A file in rules/."""
 
+    derive: Annotated[tuple[DeriveKeys, ...], LENIENT] = ()
     rules: Annotated[tuple[RuleKeys, ...], LENIENT] = ()
     scenarios: Annotated[tuple[Scenario, ...], LENIENT] = ()
 

@@ -79,6 +79,7 @@ def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
         devices={device.id: device for device in parts.devices},
         scenarios=tuple(parts.scenarios),
         calibrations=_calibrations(parts, timezone),
+        derivations=tuple(keys.derivation() for keys in parts.derived),
         timezone=timezone,
         digest=digest,
     )

@@ -206,6 +206,11 @@ PHRASES: dict[str, tuple[str, str]] = {
     "workbook_here": ("Excel 工作簿（不会被读取）", "an Excel workbook (it would not be read)"),
     "no_component": ("型号没有部件 {value}", "the component {value}, which no model has"),
     "no_measure": ("{value}：{scene} 场景没有型号测量它", "{value}, which no model of {scene} measures"),
+    "measured": (
+        "{value}：{scene} 场景已有型号直接测量它",
+        "{value}, which a model of {scene} measures itself",
+    ),
+    "days": ("{days} 天", "{days} days"),
     "no_scene": ("没有任何型号的场景 {value}", "the scene {value}, which no model has"),
     "order": ("{level} 不比 {lower} 更严重", "{level} no worse than {lower}"),
     "mixed": ("{first} 与 {second} 混用", "{first} and {second} in one rule"),
@@ -249,6 +254,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "strange_key": ("{kind} 解码不用的键 {key}", "the key {key}, which codec {kind} does not use"),
     "no_constant": ("设备 {device} 没有常数 {value}", "no constant {value} for device {device}"),
     "no_type": ("既没有 type 也没有 formula", "neither type nor formula"),
+    "feature_in": ("以 {unit} 计的特征 {feature}", "the feature {feature}, which comes in {unit}"),
     "too_late": ("时刻 {value}，数据到 {end} 为止", "{value}, while the series ends at {end}"),
     "lengths": ("长短不一的数据序列", "series of different lengths"),
     "out_of_order": ("先后颠倒的时刻", "instants that go backwards"),
@@ -283,6 +289,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "whole": ("整数", "a whole number"),
     "whole_between": ("{low} 到 {high} 之间的整数", "a whole number from {low} to {high}"),
     "a_number": ("数字", "a number"),
+    "not_measured": ("没有型号直接测量的量", "a quantity that no model of the scene measures"),
+    "days_between": ("{low} 到 {high} 天", "{low} to {high} days"),
+    "a_temperature": ("温度", "a temperature"),
+    "above_zero": ("大于零的数字", "a number above zero"),
     "truth": ("true 或 false", "true or false"),
     "scalar": ("单个的值", "a single value"),
     "identifier": (
@@ -411,5 +421,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "what_kind": ("种类", "kind"),
     "what_block": ("块", "block"),
     "what_constant": ("常数", "constant"),
+    "what_feature": ("波形特征", "feature of a waveform"),
     "what_scenario": ("情景", "scenario"),
 }

@@ -62,6 +62,8 @@ EVENTS: dict[str, str] = {
     "alert_raised": "a rule found trouble",
     "alert_rose": "an alert went up a level",
     "alert_rule_gone": "an alert ended because its rule or device is no longer configured",
+    "baseline_fitted": "what temperature does was learnt from a device's approved baseline period",
+    "baseline_unfit": "an approved baseline period does not tell what temperature does; nothing is derived",
     "device_clock_skewed": "a device's clock is wrong by a constant span, or was set right again",
     "event_failed": "our own code failed on an event from a person or a channel",
     "message_crashed": "our own code failed on a message; it is in quarantine",
@@ -134,13 +136,14 @@ KEYS: dict[str, str] = {  # beside these a line has only: at, level, event, repe
     "sink": "influx or archive",
     "topic": "an MQTT topic",
     "verb": "what a person did",
-    "version": "version of this program",
+    "version": "version of this program, or of what was learnt",
 }
 
 LEVEL_OF = {  # of events that the core notes; the others are information
     "alert_raised": "warning",
     "alert_rose": "warning",
     "alert_rule_gone": "warning",
+    "baseline_unfit": "warning",
     "device_clock_skewed": "warning",
     "ladder_missing": "error",
     "notification_refused": "error",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import uuid
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from struct import pack
 from typing import Any
 
-from gateway.core.model import Device, Field, Model
+from gateway.core.codecs import waveform
+from gateway.core.model import Block, Device, Field, Model
 from simulators import frames
 from simulators.numbers import raw
 
@@ -20,6 +23,9 @@ Said = dict[str, dict[str, float]]  # component ("" is the device itself) -> qua
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 RADIO = {"gatewayId": "24e124fffef00001", "rssi": -87, "snr": 7.5, "crcStatus": "CRC_OK"}
+RATE_HZ = 200  # of a block of samples whose device tells its rate
+SPAN_S = 2.0
+COUNT_MM_S = 1e-4  # of one count, in the block's unit, of a device that tells its scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,8 @@ class Encoder:
                 if values:
                     rows.append(_fill({part.number: number}, fields, values))
             plant(root, part.path, rows)
+        if self.model.codec.block:
+            self._shake(root, self.model.codec.block, said)
         return root
 
     def _signals(self, said: Said) -> list[dict[str, Any]]:
@@ -84,6 +92,22 @@ class Encoder:
         del root["object"]
         return json.dumps(root, separators=(",", ":")).encode()
 
+    def _shake(self, root: dict[str, Any], block: Block, said: Said) -> None:
+        """Samples of one event on each axis: a tone that swells and dies, of the PPV and frequency said."""
+        rate, runs = block.rate_hz or RATE_HZ, []
+        plant(root, block.rate_path, rate)
+        plant(root, block.scale_path, COUNT_MM_S)
+        counts = block.scale * (COUNT_MM_S if block.scale_path else 1.0) * waveform.UNITS[block.unit]
+        for axis in block.axes:
+            own = said.get(f"axis-{axis}", {})
+            hertz, ppv = own.get("dominant_hz", 0.0), own.get("ppv_mm_s", 0.0)
+            peak = ppv if block.unit in waveform.VELOCITY else ppv * 2 * math.pi * hertz / 1000
+            runs.append([peak * _burst(hertz, i / rate) / counts for i in range(int(SPAN_S * rate))])
+        if len(block.axes) > 1 and len(set(block.axes.values())) == 1:
+            runs = [[one for samples in zip(*runs, strict=True) for one in samples]]
+        for path, run in zip(block.axes.values(), runs, strict=False):
+            plant(root, path, _written(run, block.samples))
+
     def _up_event(self, body: dict[str, Any], measured_ns: int, sequence: int) -> dict[str, Any]:
         """A ChirpStack v4 `up` event; protobuf-JSON leaves out a field at its default (fCnt 0)."""
         eui = _eui(self.device)
@@ -96,6 +120,22 @@ class Encoder:
             "rxInfo": [RADIO],
         }
         return root | ({"fCnt": sequence} if sequence else {})
+
+
+def _burst(hertz: float, at_s: float) -> float:
+    """Between -1 and 1; its greatest lies in the middle of the span."""
+    away = at_s - SPAN_S / 2
+    return math.exp(-((away / (SPAN_S / 8)) ** 2)) * math.cos(2 * math.pi * hertz * away)
+
+
+def _written(run: list[float], samples: str) -> Any:
+    """Samples as JSON numbers, or as base64 of integers."""
+    if samples == "list":
+        return [round(one, 4) for one in run]
+    kind = {"16": "h", "32": "i"}[samples[3:5]]
+    return b64encode(
+        pack(f"{'<' if samples.endswith('le') else '>'}{len(run)}{kind}", *map(round, run))
+    ).decode()
 
 
 def concrete(topic: str) -> str:

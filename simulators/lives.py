@@ -26,6 +26,7 @@ CRACK_MM_PER_C = -0.004  # warm walls close their cracks
 QUIET_END_S = 240.0  # bags are gone this long before a window ends: a late one would be an incident
 
 # quantity: (what it rests at, noise); a state rests at 0 and is not named here
+SHAKEN = ("ppv_mm_s", "dominant_hz")  # a block of samples is made of these; its other features follow
 RESTING: Mapping[str, tuple[float, float]] = {
     "tilt_z_deg": (89.9, 0.004),
     "tilt_x_deg": (0.0, 0.004),
@@ -100,6 +101,9 @@ class Life:
         for part in self.model.components:
             for number in range(1, part.count + 1):
                 said[f"{part.kind}-{number}"] = self._at_rest(ns, part.kind)
+        for axis in self.model.codec.block.axes if self.model.codec.block else ():
+            at_rest = self._at_rest(ns, "axis")
+            said[f"axis-{axis}"] = {name: at_rest[name] for name in SHAKEN if name in at_rest}
         return said
 
     def ambient_c(self, ns: int) -> float:

@@ -82,7 +82,7 @@ class Caseload:
             id=self._id(step), rule=rule.id, device=track.device, component=track.component, case=case.id,
             level=level, worst=level, state=AlertState.FIRING, raised_ns=step.wall_ns,
             changed_ns=step.wall_ns, quantity=rule.quantity, value=track.value,
-            limit=_limit(rule, level), count=max(track.count, 1),
+            limit=_limit(rule, level), count=max(track.count, 1), evidence=track.evidence,
         )  # fmt: skip
         track.alert = alert.id
         self._keep_alert(step, alert)
@@ -104,7 +104,7 @@ class Caseload:
             alert = replace(alert, case=case.id)
         alert = replace(
             alert, level=level, worst=max(alert.worst, level), changed_ns=step.wall_ns,
-            value=track.value, limit=_limit(rule, level), count=track.count,
+            value=track.value, limit=_limit(rule, level), count=track.count, evidence=track.evidence,
         )  # fmt: skip
         self._keep_alert(step, alert)
         event = "alert_rose" if rises else "alert_fell"

@@ -28,7 +28,7 @@ class Judge:
     rule: Rule
     key: str
     quantity: str
-    baseline: float | None  # judged is |value - baseline|
+    baseline: float | None  # judged is |value - baseline|; 0 when relative to zero
     windows: tuple[tuple[int, int], ...] | None  # inside them nothing is bad
     low: float
     high: float
@@ -79,7 +79,9 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
         return None
     baseline = None
     held: tuple[tuple[int, float], ...] = ()
-    if rule.relative_to:
+    if rule.relative_to == "zero":
+        baseline = 0.0
+    elif rule.relative_to:
         baseline = device.baseline.get(rule.quantity)
         if baseline is None:
             return None  # `check` refuses this; a rule without its zero must not guess one

@@ -18,6 +18,7 @@ from gateway.core.caseload import Caseload, Step
 from gateway.core.codecs import Decode
 from gateway.core.conditions import Judge, applies, judge_for
 from gateway.core.decoding import Decoder
+from gateway.core.derived import Derived, Deriving
 from gateway.core.model import (
     SECOND,
     Act,
@@ -60,11 +61,15 @@ ALL = "*"
 class Subject:
     """A device or one component of it, with its rules made ready."""
 
-    __slots__ = ("astir", "band", "judges")
+    __slots__ = ("astir", "band", "derived", "judges")
 
-    def __init__(self, band: list[tuple[str, float, float]], judges: list[Judge]) -> None:
-        self.band, self.judges = band, judges
-        self.astir = 0  # tracks of this subject: while 0, lying in the band is all there is to ask
+    def __init__(
+        self, band: list[tuple[str, float, float]], judges: list[Judge], derived: Derived | None
+    ) -> None:
+        self.band, self.judges, self.derived = band, judges, derived
+        # Tracks of this subject: while 0, lying in the band is all there is to ask. One of which something
+        # is derived is never done with so quickly.
+        self.astir = 0 if derived is None else 1
 
     def calm(self, values: dict[str, float]) -> bool:
         if self.astir:
@@ -158,6 +163,7 @@ class Engine:
         self.world, self.state.digest = world, world.digest
         self.decoder = Decoder(world)
         self.cases = Caseload(world, self.state)
+        self._deriving = Deriving(world, self.state)
         self._timers: list[tuple[int, str, str]] = []
         self._armed: dict[tuple[str, str], int] = {}
         self._judges: dict[str, Judge] = {}
@@ -200,8 +206,8 @@ class Engine:
         self._judges.update({judge.key: judge for judge in judges})
         model = self.world.models[device.model]
         quantities = [field.quantity for field in model.fields if field.of == kind]
-        subject = Subject(bands(quantities, judges), judges)
-        subject.astir = int(model.ends_after_s > 0)  # each of its words counts, so none goes the short way
+        subject = Subject(bands(quantities, judges), judges, self._deriving.of(device, component))
+        subject.astir += int(model.ends_after_s > 0)  # each of its words counts, so none goes the short way
         return subject
 
     def _rules_of(self, model: str, kind: str) -> list[Rule]:
@@ -389,9 +395,21 @@ class Engine:
         if reading.timed and not worth.arrival:
             heard.newest_ns[reading.component] = reading.measured_ns + worth.shift_ns
         values = {name: value for name, value in reading.values.items() if name not in left_out}
+        if subject.derived is not None:
+            measured_ns = reading.received_ns if worth.arrival else reading.measured_ns + worth.shift_ns
+            values |= self._derive(step, index, reading, subject.derived, values, measured_ns)
         self._judge(step, watch, subject, reading.component, values, worth.age_ns)
         if watch.ends_ns:
             self._lasts(watch, reading.component, values, step.at - worth.age_ns)
+
+    def _derive(
+        self, step: Step, index: int, reading: Reading, derived: Derived, values: dict[str, float], at_ns: int
+    ) -> dict[str, float]:
+        """What is worked out from a reading; a mark beside it keeps it with the message."""
+        found = derived.add(values, at_ns, step.note)
+        if found:
+            step.effects.append(Marked(index, reading.component, Quality.GOOD, derived=found))
+        return found
 
     def _said_before(self, heard: Heard, reading: Reading, message: Message, index: int) -> bool:
         """The very bytes of an instant we know: a device's retry, or a broker that does not flag its own."""
@@ -464,6 +482,8 @@ class Engine:
             if track is None:
                 track = self._new_track(judge.rule, judge.key, watch.device.id, component)
                 subject.astir += 1
+            if subject.derived is not None:
+                track.evidence = subject.derived.evidence(judge.quantity)
             self._apply(step, judge, track, value, age_ns)
 
     def _new_track(self, rule: Rule, key: str, device: str, component: str) -> Track:

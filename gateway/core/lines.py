@@ -238,6 +238,7 @@ def _judged(position: int, reading: Reading, marks: Sequence[Marked]) -> _Kept:
         measured_ns = (reading.received_ns if mark.arrival else measured_ns) + mark.shift_ns
         for name in mark.left_out if mark.store else tuple(values):
             values.pop(name, None)
+        values |= mark.derived
     return position, quality.value, structs.replace(reading, measured_ns=measured_ns, values=values)
 
 

@@ -72,6 +72,7 @@ class Refusal(StrEnum):
     NOT_FINITE = "not_finite"
     RANGE = "range"  # outside what the quantity can physically be
     COMPONENT = "component"  # slot 9 of 8
+    LENGTH = "length"  # a block of samples too short, too long, or of axes that differ
     EMPTY = "empty"  # decoded, but holds nothing we map
     DATABASE = "database"  # the time-series server refused this one point
     CRASHED = "crashed"  # our own code failed on it twice
@@ -166,6 +167,19 @@ class Components:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Where the waveform codec finds its samples, and what they are."""
+
+    axes: Mapping[str, str]  # x, y, z -> dotted path of its samples; one path for all: interleaved
+    unit: str  # of the samples, scaled; it tells acceleration from velocity
+    samples: str = "list"  # list | int16le | int16be | int32le | int32be: integers in base64
+    rate_hz: float = 0.0  # samples a second, when it is always the same
+    rate_path: str = ""  # else dotted path of it
+    scale: float = 1.0  # sample in `unit` = number * scale * what stands at scale_path
+    scale_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Codec:
     kind: str  # a name of codecs.CODECS
     envelope: str = ""  # chirpstack: the payload is a LoRaWAN event that holds an object or a frame
@@ -183,6 +197,7 @@ class Codec:
     id_key: str = "id"
     value_key: str = "value"
     ignore: tuple[str, ...] = ()  # isapi, dahua, keda: event types that prove life and say no more
+    block: Block | None = None  # of the waveform codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +227,28 @@ class Model:
     lateness_s: float = 600.0  # an older sample is stored, not judged
     ends_after_s: float = 0.0  # a state that is 1 and not said again ends then; 0: only when it says 0
     examples: tuple[Example, ...] = ()
+    origin: Origin = Origin()
+
+    @property
+    def kinds(self) -> list[str]:
+        """Its kinds of components; the axes of a waveform are components too."""
+        return [part.kind for part in self.components] + (["axis"] if self.codec.block else [])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derivation:
+    """A quantity worked out from others: one entry under `derive:` of rules/*.yaml."""
+
+    quantity: str  # what comes of it, judged by rules like any other
+    how: str  # a name of core.derived.WAYS
+    of: str  # the quantity it is worked out from
+    scene: str
+    model: str = ""  # only this model
+    labels: Mapping[str, str] = field(default_factory=dict)  # only devices that carry these
+    compensated_by: str = ""  # the temperature whose part is taken off
+    across: str = ""  # of a lean: the other axis
+    over_s: float = 0.0  # of a trend: so much of the past
+    within_s: float = 0.0  # of a difference: how old the neighbour's word may be
     origin: Origin = Origin()
 
 
@@ -250,7 +287,7 @@ class Rule:
     each: str = ""  # component kind; "" judges the device itself
     model: str = ""  # only this model
     labels: Mapping[str, str] = field(default_factory=dict)  # only devices that carry these
-    relative_to: str = ""  # "baseline": judges |value - the device's baseline|
+    relative_to: str = ""  # "baseline": judges |value - the device's baseline|; "zero": |value|
     outside: str = ""  # name of the place's window; inside it the verdict is good
     clear_hold_s: float = 300.0
     respond_within_s: float = 0.0
@@ -325,6 +362,18 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """Local days in which a device was at rest, as somebody approved: they tell what temperature does."""
+
+    since: date
+    until: date  # the first day that is no part of it
+    approved_by: str
+
+    def __str__(self) -> str:
+        return f"{self.since}/{self.until}/{self.approved_by}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One installed thing."""
 
@@ -338,6 +387,8 @@ class Device:
     constants: Mapping[str, float] = field(
         default_factory=dict
     )  # its calibration sheet's: names of the model
+    baseline_period: Period | None = None
+    neighbours: Mapping[str, float] = field(default_factory=dict)  # device -> metres away
     origin: Origin = Origin()
 
 
@@ -371,6 +422,7 @@ class World:
     devices: Mapping[str, Device]
     scenarios: tuple[Scenario, ...] = ()
     calibrations: Mapping[str, tuple[Calibration, ...]] = field(default_factory=dict)  # device -> ascending
+    derivations: tuple[Derivation, ...] = ()
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
@@ -472,6 +524,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None  # what moved it last; None for silence
     limit: float | None
     count: int = 1  # bad readings so far
+    evidence: str = ""  # of a derived quantity: from what, and by which version of which baseline
 
 
 class Stage(StrEnum):
@@ -581,6 +634,7 @@ class Marked(msgspec.Struct, frozen=True, array_like=True):
     shift_ns: int = 0
     left_out: tuple[str, ...] = ()
     arrival: bool = False  # measured_ns cannot be used at all: store at received_ns
+    derived: dict[str, float] = {}  # quantities worked out from this reading, stored beside its own
 
 
 class Ended(msgspec.Struct, frozen=True):

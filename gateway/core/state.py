@@ -21,10 +21,44 @@ class Track(msgspec.Struct):
     value: float | None = None  # the last one judged; None for silence
     alert: str = ""  # the episode's alert while a level is active
     count: int = 0  # bad readings of this episode
+    evidence: str = ""  # where a derived value comes from, in words
 
     def level(self) -> Level | None:
         """The alert's level: the highest that stands."""
         return max((one.level for one in self.standings if one.phase in ACTIVE), default=None)
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """What temperature does to one quantity, as learnt from an approved period."""
+
+    period: str  # str() of the model.Period
+    version: str  # names period and coefficients
+    level: float
+    per_degree: float
+    reference_c: float
+    scatter: float
+
+    def residual(self, value: float, temperature_c: float) -> float:
+        """How far a value lies from where the temperature alone would have put it since the period."""
+        return value - self.level - self.per_degree * (temperature_c - self.reference_c)
+
+
+class Series(msgspec.Struct):
+    """One quantity of one device in means of three hours: some 4 kB for six weeks, whatever it sends."""
+
+    block: int = 0  # number of the open one
+    count: int = 0  # readings in it
+    total: float = 0.0
+    warmth: float = 0.0  # total of the temperature beside it
+    closed: bytes = b""  # core.derived.RECORD each: number, mean, mean temperature
+    fit: Fit | None = None
+
+
+class Latest(msgspec.Struct):
+    """The last word of a device that another is compared with."""
+
+    measured_ns: int
+    value: float
 
 
 class State(msgspec.Struct):
@@ -43,6 +77,8 @@ class State(msgspec.Struct):
     alerts: dict[str, Alert] = {}  # those that stand
     cases: dict[str, Case] = {}  # those that are open
     notifications: dict[str, Notification] = {}  # those not told yet
+    series: dict[str, Series] = {}  # of|compensated by|device
+    latest: dict[str, Latest] = {}  # quantity|device
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from gateway.core.calendars import local
 from gateway.core.cases import UNANSWERED
-from gateway.core.model import SECOND, Alert, AlertState, Case, Device, Kind, Level, Rule, World
+from gateway.core.model import SECOND, Alert, AlertState, Case, Device, Kind, Level, Period, Rule, World
 from gateway.core.places import whereabouts
-from gateway.core.units import QUANTITIES, shown
+from gateway.core.units import QUANTITIES, SIGNS, shown
 
 LEVELS = {Level.YELLOW: "黄色提示", Level.ORANGE: "橙色预警", Level.RED: "红色报警"}
 COMPONENTS = {"slot": "号仓", "door": "号门", "channel": "号通道"}
@@ -23,6 +25,8 @@ HINT = "筛查提示，不是法定鉴定结论。"
 def component_name(component: str) -> str:
     """ "slot-3" as people say it: 3号仓."""
     kind, _, number = component.rpartition("-")
+    if kind == "axis":
+        return f"{number.upper()}向"
     return f"{number}{COMPONENTS.get(kind, '号' + kind)}" if kind else component
 
 
@@ -39,6 +43,8 @@ def title(kind: Kind, level: Level, rule: Rule, device: Device, component: str) 
 def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns: int) -> str:
     """The text of one notification, without the link."""
     lines = [f"位置：{whereabouts(world, case.place)}", f"情况：{situation(alert, world, now_ns)}"]
+    if alert.evidence:
+        lines.append(f"依据：{alert.evidence}")
     if kind is Kind.CLEARED:
         return "\n".join([*lines, "要做：到现场确认，处理完请点“已处理”。"])
     lines.append(f"要做：{rule.action}")
@@ -68,6 +74,29 @@ def _found(alert: Alert) -> str:
         return f"{quantity.says}已解除" if cleared else quantity.says
     limit = f"（限 {shown(alert.quantity, alert.limit)}）" if alert.limit is not None else ""
     return f"{quantity.says} {shown(alert.quantity, alert.value)}{limit}"
+
+
+def trend(quantity: str, days: int, count: int, low: float, high: float, compensated: str) -> str:
+    """Where a trend comes from and how sure it is."""
+    unit = SIGNS[QUANTITIES[quantity].unit]
+    whole = f"近 {days} 天" if count == days else f"近 {days} 天（{count} 天有数据）"
+    sure = f"真实值有 95% 的把握在 {low:.3g} 至 {high:.3g}{unit} 之间"
+    return "；".join(part for part in (f"{whole}每日中位数的走势，{sure}", compensated) if part)
+
+
+def compensation(period: Period, version: str) -> str:
+    """Which approved days tell what temperature does."""
+    last = period.until - timedelta(days=1)
+    return f"已扣除温度影响（基准期 {period.since} 至 {last}，{period.approved_by}批准，版本 {version}）"
+
+
+def lean(bearing_deg: float, one_in: float) -> str:
+    slope = f"，约 1/{one_in:.0f}" if one_in < 1e6 else ""
+    return f"由两个轴合成，朝传感器 X 轴顺时针 {bearing_deg:.0f}° 方向{slope}"
+
+
+def difference(near: str, apart_m: float) -> str:
+    return f"与测点 {near} 相比（相距 {apart_m:g} 米），两点都从各自的基线算起"
 
 
 def deadline(within_s: float, opened_ns: int, zone: str, now_ns: int) -> str:

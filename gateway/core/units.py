@@ -7,6 +7,7 @@ sensor from a bad situation (a burning slot reads high before it dies, and must 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor, log10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,36 @@ QUANTITIES = _table(
     ("dominant_hz", "Hz", 0, 300, 0.1, "主频", "dominant frequency"),
     ("duration_s", "s", 0, 86_400, 0.01, "持续时间", "duration"),
     ("level_mm", "mm", -1_000, 100_000, 1, "液位", "liquid level"),
+    ("velocity_rms_mm_s", "mm/s", 0, 500, 0.01, "振动速度有效值", "velocity RMS"),
+    ("acceleration_rms_m_s2", "m/s2", 0, 500, 0.001, "振动加速度有效值", "acceleration RMS"),
+    ("acceleration_peak_m_s2", "m/s2", 0, 500, 0.001, "振动加速度峰值", "acceleration peak"),
+    # worked out by the gateway (core.derived); a trend is signed, and so is what is left without temperature
+    (
+        "tilt_x_compensated_mm_m",
+        "mm/m",
+        -2000,
+        2000,
+        0.01,
+        "扣除温度后X向倾斜",
+        "tilt X less temperature",
+    ),
+    (
+        "tilt_y_compensated_mm_m",
+        "mm/m",
+        -2000,
+        2000,
+        0.01,
+        "扣除温度后Y向倾斜",
+        "tilt Y less temperature",
+    ),
+    ("crack_compensated_mm", "mm", -100, 100, 0.01, "扣除温度后裂缝宽度", "crack less temperature"),
+    ("tilt_x_trend_mm_m_day", "mm/m/d", -100, 100, 0.001, "X向倾斜趋势", "tilt X trend"),
+    ("tilt_y_trend_mm_m_day", "mm/m/d", -100, 100, 0.001, "Y向倾斜趋势", "tilt Y trend"),
+    ("crack_trend_mm_day", "mm/d", -100, 100, 0.001, "裂缝变化趋势", "crack trend"),
+    ("settlement_trend_mm_day", "mm/d", -500, 500, 0.01, "沉降趋势", "settlement trend"),
+    ("settlement_difference_mm", "mm", -1000, 1000, 0.1, "相邻测点沉降差", "settlement difference"),
+    ("angular_distortion_mm_m", "mm/m", -1000, 1000, 0.01, "相邻测点倾斜", "angular distortion"),
+    ("crest_factor", "x", 0, 200, 0.1, "峰值因数", "crest factor"),
     # surroundings and device health
     ("temperature_c", "C", -60, 400, 0.1, "温度", "temperature"),
     ("humidity_pct", "%", 0, 100, 0.5, "湿度", "humidity"),
@@ -127,10 +158,28 @@ def conversion(unit: str, quantity: Quantity) -> tuple[float, float]:
         raise ValueError(f"{unit} is no unit of {quantity.name} ({quantity.unit})") from None
 
 
+def factor(unit: str, wanted: str) -> float:
+    """What a difference in one unit is in another; ValueError when they measure different things."""
+    if unit == wanted:
+        return 1.0
+    if (unit, wanted) in CONVERSIONS:
+        return CONVERSIONS[unit, wanted][0]
+    if (wanted, unit) in CONVERSIONS:
+        return 1 / CONVERSIONS[wanted, unit][0]
+    raise ValueError(f"{unit} is no {wanted}")
+
+
+SIGNS = {"C": " ℃", "deg": "°", "%": "%", "m/s2": " m/s²", "x": "", "mm/m/d": " mm/m/天", "mm/d": " mm/天"}
+
+
 def shown(quantity: str, value: float) -> str:
     """A value as people read it: "81.2 ℃", "0.35°"; a state has no unit and no number."""
     known = QUANTITIES.get(quantity)
     if known is None or known.unit == "1":
         return f"{value:g}"
-    sign = {"C": " ℃", "deg": "°", "%": "%"}.get(known.unit, f" {known.unit}")
-    return f"{value:.6g}{sign}"
+    return f"{value:.6g}{SIGNS.get(known.unit, f' {known.unit}')}"
+
+
+def decimals(quantity: str) -> int:
+    """Decimals worth keeping of a worked-out value: a hundredth of the resolution, alike on every machine."""
+    return 2 - floor(log10(QUANTITIES[quantity].resolution))

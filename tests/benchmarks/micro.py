@@ -11,8 +11,11 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import math
 import tempfile
 import time
+from array import array
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -23,10 +26,11 @@ from gateway.adapters.mqtt_packets import PacketParser, pubacks
 from gateway.adapters.store import Logged, Record, Store
 from gateway.config import load
 from gateway.core import state
+from gateway.core.codecs import CODECS
 from gateway.core.decoding import Decoder
 from gateway.core.engine import Engine
 from gateway.core.lines import Formatter
-from gateway.core.model import Message, Messages, World
+from gateway.core.model import Block, Codec, Device, Field, Message, Messages, Model, World
 from tests.benchmarks import wire
 from tests.benchmarks.load import Load
 from tests.benchmarks.site import write
@@ -36,6 +40,7 @@ from tests.benchmarks.table import Row, render
 REPEATS = 5
 IDENTITY = "0badcafe"  # of a store; hexadecimal
 BATCH_NS = 10_000_000  # between two batches
+FEW = 20  # one message in so many is a waveform, or closes a day
 READ = 65_536  # bytes the gateway reads at a time
 
 
@@ -85,6 +90,45 @@ class Bench:
         """Payload to readings (inside engine.step, and again inside format)."""
         decode, now = Decoder(self.world).decode, time.time_ns()
         return lambda: [decode(one, now) for one in self.items]
+
+    def waveform(self) -> Callable[[], object]:
+        """A block of 3 x 256 samples in base64 to the five features of each axis."""
+        features = [("ppv_mm_s", "ppv"), ("dominant_hz", "dominant"), ("crest_factor", "crest")]
+        features += [("acceleration_rms_m_s2", "rms"), ("acceleration_peak_m_s2", "peak")]
+        axes = {axis: f"block.{axis}" for axis in "xyz"}
+        block = Block(axes=axes, unit="m/s2", samples="int16le", rate_hz=200.0, scale=1e-4)
+        model = Model(
+            id="shaker", says="", scene="structure", source="",
+            codec=Codec(kind="waveform", time="t", time_unit="s", block=block),
+            fields=tuple(Field(quantity=name, path=feature, of="axis") for name, feature in features),
+        )  # fmt: skip
+        decode, device = CODECS["waveform"](model), Device(id="shaker", model=model.id, at="", topic="shaker")
+        swell = (math.exp(-(((i - 128) / 40) ** 2)) for i in range(256))
+        wave = array("h", (round(3000 * math.sin(i * 0.4) * size) for i, size in enumerate(swell)))
+        samples = b64encode(wave.tobytes()).decode()
+        body = json.dumps({"t": 1793592000, "block": dict.fromkeys("xyz", samples)}).encode()
+        message, now = Message("shaker", body), time.time_ns()
+        return self._some(lambda: decode(device, message, now))
+
+    def slope(self) -> Callable[[], object]:
+        """Theil-Sen over 30 daily medians, with its interval."""
+        from gateway.core.signals import theil_sen
+
+        days = [float(day) for day in range(30)]
+        medians = [0.01 * day + 0.03 * math.sin(day * day) for day in days]
+        return self._some(lambda: theil_sen(days, medians))
+
+    def _some(self, once: Callable[[], object]) -> Callable[[], object]:
+        """As if done once a message, but done for a few only: these are slow, and rare in life."""
+        few = max(len(self.items) // FEW, 1)
+
+        def run() -> None:
+            started = time.process_time()
+            for _ in range(few):
+                once()
+            raise _Timed((time.process_time() - started) * len(self.items) / few)
+
+        return run
 
     def step(self) -> Callable[[], object]:
         """engine.step with 20 rules on each message, decoding included; every device was heard before."""
@@ -159,7 +203,9 @@ class _Timed(Exception):
 
 
 STEPS = ("parse", "decode", "step", "commit", "read_log", "format", "pack", "checkpoint", "acquaint")
-APART = frozenset({"decode", "checkpoint", "acquaint"})  # inside other steps, or rare: not in the sum
+STEPS += ("waveform", "slope")
+# Inside other steps, or rare: not in the sum.
+APART = frozenset({"decode", "checkpoint", "acquaint", "waveform", "slope"})
 
 
 def cpu_s(run: Callable[[], object]) -> float:

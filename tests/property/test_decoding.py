@@ -3,14 +3,17 @@
 import json
 import math
 import time
+from base64 import b64encode
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.codecs import CODECS, waveform
 from gateway.core.codecs.json import JsonDecoder
 from gateway.core.decoding import Decoder
-from gateway.core.model import Codec, Device, Fault, Field, Message, Model, PayloadError, Refusal
+from gateway.core.model import Block, Codec, Device, Fault, Field, Message, Model, PayloadError, Refusal
 from tests.unit.worlds import CABINET, TOPIC, payload, world
 
 DECODER = Decoder(world())
@@ -158,3 +161,41 @@ def test_any_topic(topic):
 
 def test_the_model_under_test_has_every_kind_of_field():
     assert CABINET.components and CABINET.codec.identity and CABINET.codec.time
+
+
+# ---------------------------------------------------------------- waveforms
+
+SAMPLES = {"x": "b.x", "y": "b.y"}
+WAVE = Model(
+    id="wave", says="wave", scene="structure", source="test",
+    codec=Codec(kind="waveform", block=Block(axes=SAMPLES, unit="mm/s", rate_path="r", scale_path="s")),
+    fields=(
+        Field(quantity="ppv_mm_s", path="ppv", of="axis"),
+        Field(quantity="dominant_hz", path="dominant", of="axis"),
+    ),
+)  # fmt: skip
+samples = st.one_of(
+    anything,
+    st.text(max_size=200),
+    st.lists(scalar, max_size=80),
+    st.integers(60, 70).flatmap(lambda count: st.lists(st.floats(), min_size=count, max_size=count)),
+    st.binary(max_size=400).map(lambda body: b64encode(body).decode()),
+)
+wave_payload = st.fixed_dictionaries(
+    {"r": st.one_of(st.just(200), anything), "s": st.one_of(st.just(1), anything)},
+    optional={"b": st.one_of(anything, st.fixed_dictionaries({"x": samples}, optional={"y": samples}))},
+)
+
+
+@given(wave_payload, st.sampled_from(waveform.SHAPES), st.booleans())
+def test_any_waveform_of_nearly_the_right_shape(value, shape, together):
+    block = replace(
+        WAVE.codec.block, samples=shape, axes=dict.fromkeys(SAMPLES, "b.x") if together else SAMPLES
+    )
+    decoder = CODECS["waveform"](replace(WAVE, codec=replace(WAVE.codec, block=block)))
+    readings, faults = outcome(decoder, json.dumps(value).encode("utf-8", "surrogatepass"))
+    if isinstance(readings, Refusal):
+        return
+    assert readings or faults
+    for reading in readings:
+        assert all(math.isfinite(one) and one >= 0 for one in reading.values.values())

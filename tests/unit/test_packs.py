@@ -28,6 +28,7 @@ from gateway.core.codecs.bits import TYPES
 from gateway.core.decoding import Decoder
 from gateway.core.model import (
     Basis,
+    Block,
     Codec,
     Components,
     Device,
@@ -38,6 +39,7 @@ from gateway.core.model import (
     Message,
     Model,
     PayloadError,
+    Period,
     Person,
     Place,
     Post,
@@ -49,7 +51,16 @@ from gateway.core.model import (
     World,
 )
 from gateway.core.units import QUANTITIES
-from gateway.grammar import CalibrationKeys, LevelKeys, PackKeys, RuleKeys, SiteKeys, SubjectKeys
+from gateway.grammar import (
+    CalibrationKeys,
+    DeriveKeys,
+    LevelKeys,
+    PackKeys,
+    RuleKeys,
+    SiteKeys,
+    SourceKeys,
+    SubjectKeys,
+)
 from gateway.packs import Directories
 from gateway.tuning import scenarios
 from gateway.tuning.examples import spoken, takes_frames
@@ -316,6 +327,7 @@ MANUALS: dict[str, dict[str, Any]] = {
     "devices/README.md": {
         "The file": Model,
         "`codec`": Codec,
+        "`block`": Block,
         "An entry of `fields`": Field,
         "An entry of `components`": Components,
         "An entry of `examples`": Example,
@@ -324,6 +336,8 @@ MANUALS: dict[str, dict[str, Any]] = {
         "The file": PackKeys,
         "An entry of `rules`": RuleKeys,
         "`on`": SubjectKeys,
+        "An entry of `derive`": DeriveKeys,
+        "`on` of a derived quantity": SourceKeys,
         "A level": LevelKeys,
         "`basis`": Basis,
         "An entry of `scenarios`": Scenario,
@@ -344,6 +358,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "A rung of `ladders`": Step,
         "An entry of `devices`": Device,
         "An entry of `calibrations`": CalibrationKeys,
+        "`baseline_period`": Period,
     },
 }
 TABLES = [(manual, heading) for manual, headings in MANUALS.items() for heading in headings]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.codecs import dahua, isapi, keda
+from gateway.core.codecs import dahua, isapi, keda, waveform
 from gateway.core.codecs.chirpstack import ObjectDecoder
 from gateway.core.codecs.json import JsonDecoder
 from gateway.core.codecs.signals import SignalsDecoder
@@ -39,6 +39,7 @@ CODECS: dict[str, Callable[[Model], Decode]] = {
     "isapi": isapi.decoder,
     "dahua": dahua.decoder,
     "keda": keda.decoder,
+    "waveform": waveform.decoder,
 }
 
 
@@ -75,6 +76,11 @@ KEYS: dict[str, Keys] = {  # a kind that is not here takes any
         frozenset({"signal", "of"}),
         frozenset({"number"}),
         frozenset({"codec.list", "fields.signal"}),
+    ),
+    "waveform": Keys(
+        frozenset({*_HEAD, "block"}),
+        frozenset({"path", "of"}),
+        needs=frozenset({"codec.block", "fields.path"}),
     ),
     **dict.fromkeys(("isapi", "dahua", "keda"), _CAMERA),
 }
