@@ -93,7 +93,7 @@ def doctor(path: Path) -> None:
 
     locale = locale_of()
     loaded = load(path, locale)
-    findings = diagnose(loaded.config, loaded.problems, locale)
+    findings = diagnose(loaded.config, loaded.problems, locale, loaded.world)
     for finding in findings:
         click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}")
         if finding.hint:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import click
 from gateway.problems import locale_of, shown
 from gateway.terminal import (
     config_option,
+    load_files,
     load_world,
     local_time,
     open_store,
@@ -24,17 +26,20 @@ from gateway.terminal import (
 )
 
 if TYPE_CHECKING:
-    from gateway.core.model import Device, World
-    from gateway.registry import Change, Plan
+    from gateway.core.calibration import Due
+    from gateway.core.model import Calibration, Device, World
+    from gateway.registry import Change, Joint, Plan
 
 LISTED_MOST = 20  # rows that change something, before the rest is only counted
 UNKNOWN_MOST = 200  # topics of strangers shown
 REPLAYED_AT_ONCE = 500  # messages; the running gateway takes some seconds for them
+CALIBRATIONS = "calibrations.csv"
 TABLE = "devices.csv"  # where new devices go unless --table names another
 
 table_option = click.option(
     "--table", default=TABLE, show_default=True, metavar="NAME", help="where new rows go: devices-waste.csv"
 )
+dry_option = click.option("--dry-run", is_flag=True, help="say what would change, and change nothing")
 
 
 @click.group()
@@ -48,13 +53,39 @@ def devices() -> None:
 @devices.command("list")
 @click.argument("words", nargs=-1)
 @config_option
-def devices_list(words: tuple[str, ...], path: Path) -> None:
+@click.option("--due", is_flag=True, help="only what must be calibrated, the most urgent first")
+@click.option("--within", default=30, show_default=True, metavar="DAYS", help="with --due: how far ahead")
+def devices_list(words: tuple[str, ...], path: Path, due: bool, within: int) -> None:
     """Id, name, model, scene, place. WORDS pick: all of them must stand in the row."""
     world = load_world(path)
+    if due:
+        _list_due(world, within, words)
+        return
     rows = [_device_row(world, device) for device in world.devices.values()]
     found = [row for row in rows if all(any(word in cell for cell in row) for word in words)]
     print_table(found)
     click.echo(say(f"{len(found)} 台", f"{len(found)} devices"), err=True)
+
+
+def _list_due(world: World, within: int, words: Sequence[str]) -> None:
+    from gateway.core.calibration import due_within
+
+    found = due_within(world.calibrations, time.time_ns(), world.timezone, within)
+    rows = [_due_row(world, one) for one in found]
+    rows = [row for row in rows if all(any(word in cell for cell in row) for word in words)]
+    print_table(rows)
+    if not rows:
+        zh, en = f"{within} 天内没有到期的校准", f"nothing is due within {within} days"
+        click.echo(say(zh, en), err=True)
+
+
+def _due_row(world: World, one: Due) -> Sequence[str]:
+    late = say(f"逾期 {-one.days} 天", f"{-one.days} days overdue")
+    left = say(f"还有 {one.days} 天", f"in {one.days} days")
+    device = world.devices[one.device]
+    what = " ".join([one.entry.component, one.entry.quantity]).strip() or say("整机", "whole device")
+    when = late if one.days < 0 else left
+    return str(one.entry.due), when, device.id, what, one.entry.certificate or "-", _place(world, device.at)
 
 
 def _device_row(world: World, device: Device) -> Sequence[str]:
@@ -91,7 +122,24 @@ def devices_show(device: str, path: Path) -> None:
         (say("规则", "rules"), "、".join(rules)),
         (say("写在", "written in"), str(known.origin)),
     ]
+    lines += [(say("校准", "calibration"), _entry(world, one)) for one in world.calibrations.get(device, ())]
     print_table([line for line in lines if line[1]])
+
+
+def _entry(world: World, one: Calibration) -> str:
+    """One calibration entry as a line."""
+    facts = {
+        "": " ".join([one.component, one.quantity]).strip(),
+        "× ": f"{one.scale:g}" if one.scale != 1 else "",
+        "+ ": f"{one.offset:g}" if one.offset else "",
+        say("基线 ", "baseline "): "" if one.baseline is None else f"{one.baseline:g}",
+        say("传感器 ", "sensor "): one.sensor,
+        say("证书 ", "certificate "): one.certificate,
+        say("到期 ", "due "): str(one.due or ""),
+        say("备注 ", "note "): one.note,
+    }
+    since = local_time(one.since_ns, world.timezone)[:16]
+    return f"{say('自', 'from')} {since}  " + "  ".join(word + fact for word, fact in facts.items() if fact)
 
 
 def _pairs(values: Any) -> str:
@@ -136,7 +184,7 @@ def devices_export(file: Path, path: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @config_option
 @table_option
-@click.option("--dry-run", is_flag=True, help="say what would change, and change nothing")
+@dry_option
 def devices_import(file: Path, path: Path, table: str, dry_run: bool) -> None:
     """Take a CSV of devices into the site: all of it, or nothing when a row has a mistake."""
     from gateway.registry import plan_file
@@ -244,6 +292,132 @@ def _show_problems(plan: Plan, source: str) -> None:
     if own:
         print_table([head, *rows])
     print_problems(problem for problem in plan.problems if problem.file != source)
+
+
+# ---------------------------------------------------------------- sensors that were moved or changed
+
+at_option = click.option("--at", "at", metavar="TIME", help="since when: 2026-11-20T10:00; now")
+
+
+@devices.command("rezero")
+@click.argument("device")
+@click.argument("quantity")
+@config_option
+@at_option
+@click.option("--component", default="", help="a part of it: slot-3")
+@click.option("--was", type=float, help="what it showed before; the archive's last values before TIME")
+@click.option("--reads", type=float, help="what it shows since; the archive's first values after TIME")
+@click.option("--baseline", type=float, help="instead: rules count from this value, beginning at TIME")
+@click.option("--note", default="", help="why: 移位, 修缮")
+@dry_option
+def devices_rezero(
+    device: str, quantity: str, path: Path, at: str | None, component: str, was: float | None,
+    reads: float | None, baseline: float | None, note: str, dry_run: bool,
+) -> None:  # fmt: skip
+    """A sensor was mounted anew: from TIME on its values go on where they were."""
+    from gateway.registry import Joint, rezeroed
+
+    loaded = load_files(path)
+    _known(loaded.world, device)
+    since = _minute(at)
+    joint = Joint(loaded.world, device, component, quantity, since)
+    if baseline is None:
+        was, reads = _both_sides(loaded, joint, was, reads)
+        _say_sides(quantity, was, reads)
+    cells = rezeroed(joint, was, reads, baseline, note)
+    _put_entries(path, [cells], dry_run)
+
+
+@devices.command("swap")
+@click.argument("device")
+@click.option("--sensor", required=True, metavar="SERIAL", help="serial number of the new one")
+@config_option
+@at_option
+@click.option("--was", multiple=True, metavar="QUANTITY=VALUE", help="what the old one showed last")
+@click.option("--reads", multiple=True, metavar="QUANTITY=VALUE", help="what the new one shows at first")
+@click.option("--certificate", default="", help="of the new one")
+@click.option("--due", default="", metavar="DAY", help="when it must be calibrated again: 2027-11-20")
+@dry_option
+def devices_swap(
+    device: str, sensor: str, path: Path, at: str | None, was: tuple[str, ...], reads: tuple[str, ...],
+    certificate: str, due: str, dry_run: bool,
+) -> None:  # fmt: skip
+    """Another sensor took a device's place at TIME: no jump, and the old one's clock is forgotten."""
+    from gateway.registry import Joint, joined_quantities, swapped
+
+    loaded = load_files(path)
+    known, since = _known(loaded.world, device), _minute(at)
+    given_was, given_reads = _given(was), _given(reads)
+    whole = {"device": device, "from": since, "sensor": sensor, "certificate": certificate, "due": due}
+    entries: list[Mapping[str, str]] = [whole]
+    for component, quantity in joined_quantities(loaded.world, known, [*given_was, *given_reads]):
+        joint = Joint(loaded.world, device, component, quantity, since)
+        sides = _sides(loaded, joint, given_was.get(quantity), given_reads.get(quantity))
+        _say_sides(quantity, *sides)
+        entries.append(swapped(joint, *sides))
+    _put_entries(path, entries, dry_run)
+
+
+def _minute(at: str | None) -> str:
+    from gateway.typed import Minute, parse_as
+
+    found = at or time.strftime("%Y-%m-%dT%H:%M")
+    try:
+        return str(parse_as(found, Minute))
+    except ValueError:
+        raise click.UsageError("--at is a local time such as 2026-11-20T10:00") from None
+
+
+def _given(pairs: Iterable[str]) -> dict[str, float]:
+    found = {}
+    for pair in pairs:
+        quantity, _, value = pair.partition("=")
+        try:
+            found[quantity] = float(value)
+        except ValueError:
+            raise click.UsageError(f"{pair}: QUANTITY=VALUE, such as crack_mm=2.5") from None
+    return found
+
+
+def _sides(
+    loaded: Any, joint: Joint, was: float | None, reads: float | None
+) -> tuple[float | None, float | None]:
+    """What the quantity showed before the joint and since, as far as it was said or the archive knows."""
+    from gateway.registry import around
+    from gateway.web.history import recent_history
+
+    before, since = around(recent_history(loaded.config.archive.directory), joint)
+    return (before if was is None else was), (since if reads is None else reads)
+
+
+def _both_sides(loaded: Any, joint: Joint, was: float | None, reads: float | None) -> tuple[float, float]:
+    before, since = _sides(loaded, joint, was, reads)
+    if was is not None and since is None:
+        since = _sides(loaded, joint, None, None)[0]  # nothing since: its last word is what it shows now
+    if before is None or since is None:
+        zh = "档案中没有安装前后的读数；请用 --at 指明时刻，或用 --was 和 --reads 写明"
+        en = "the archive has no values on both sides; say --at when, or --was and --reads what"
+        sys.exit("lilong: " + say(zh, en))
+    return before, since
+
+
+def _say_sides(quantity: str, was: float | None, reads: float | None) -> None:
+    if was is None or reads is None:
+        zh = "没有前后两侧的读数，按新传感器原值；之后可用 lilong devices rezero 接上"
+        en = "not known on both sides: taken as it comes; join it later with lilong devices rezero"
+        click.echo(f"{quantity}: {say(zh, en)}")
+        return
+    sides = say(f"之前 {was:g}，之后读 {reads:g}", f"was {was:g}, reads {reads:g} since")
+    click.echo(f"{quantity}: {sides}")
+
+
+def _put_entries(path: Path, entries: Sequence[Mapping[str, str]], dry_run: bool) -> None:
+    from gateway.csvfile import table_of
+    from gateway.registry import plan_rows
+
+    rows = [(n, {key: cell for key, cell in entry.items() if cell}) for n, entry in enumerate(entries, 1)]
+    table = table_of("calibration", rows)
+    _change(path, lambda: plan_rows(path, table, CALIBRATIONS, locale_of()), "calibration", dry_run)
 
 
 # ---------------------------------------------------------------- strangers

@@ -131,7 +131,7 @@ def test_what_is_no_table_is_refused_whole(data: bytes, line: str, tmp_path: Pat
 def test_a_name_that_says_nothing_and_a_workbook_would_not_be_read(tmp_path: Path) -> None:
     assert only(tmp_path, PLAIN, "waste.csv") == (
         "0: whole file: found waste.csv, which names no table, expected a name that begins with "
-        "places, units, persons, posts, devices, such as devices-waste.csv"
+        "places, units, persons, posts, devices, calibrations, such as devices-waste.csv"
     )
     found = told(tmp_path / "x", {**FILES, "sites/devices.xlsx": b"PK", "sites/~$devices.xlsx": b""})
     assert [line.split(":")[0] for line in found] == ["sites/devices.xlsx"]
