@@ -14,6 +14,7 @@ import click
 
 from gateway.problems import locale_of, shown
 from gateway.terminal import (
+    Ordered,
     config_option,
     load_files,
     load_world,
@@ -42,9 +43,9 @@ table_option = click.option(
 dry_option = click.option("--dry-run", is_flag=True, help="say what would change, and change nothing")
 
 
-@click.group()
+@click.group(cls=Ordered)
 def devices() -> None:
-    """设备台账 · The registry: tables of devices, strangers, calibration."""
+    """设备台账 · The registry: tables, strangers, calibration."""
 
 
 # ---------------------------------------------------------------- looking
@@ -56,7 +57,7 @@ def devices() -> None:
 @click.option("--due", is_flag=True, help="only what must be calibrated, the most urgent first")
 @click.option("--within", default=30, show_default=True, metavar="DAYS", help="with --due: how far ahead")
 def devices_list(words: tuple[str, ...], path: Path, due: bool, within: int) -> None:
-    """Id, name, model, scene, place. WORDS pick: all of them must stand in the row."""
+    """列表 · Id, name, model, scene, place. WORDS pick: all of them must stand in the row."""
     world = load_world(path)
     if due:
         _list_due(world, within, words)
@@ -104,7 +105,7 @@ def _place(world: World, place: str) -> str:
 @click.argument("device")
 @config_option
 def devices_show(device: str, path: Path) -> None:
-    """One device: where it stands, what it speaks on, what judges it, where it is written down."""
+    """一台 · One device, all there is. Place, topic, calibration, what judges it, where it is written."""
     from gateway.core.conditions import applies
 
     world = load_world(path)
@@ -157,6 +158,24 @@ def _known(world: World, device: str) -> Device:
     return found
 
 
+@devices.command("inventory")
+@config_option
+@click.option("--kind", "kinds", multiple=True, default=("compound",), show_default=True, help="of places")
+def devices_inventory(path: Path, kinds: tuple[str, ...]) -> None:
+    """盘点 · Which place lacks which protection. The one that lacks most comes first."""
+    from gateway.tuning.inventory import PROTECTIONS, inventory
+
+    world = load_world(path)
+    found = inventory(world, kinds)
+    head = [say("地点", "place"), *(say(one.zh, one.en) for one in PROTECTIONS)]
+    none = say("缺", "none")
+    rows = [[_place(world, one.place.id), *(str(count or none) for count in one.counts)] for one in found]
+    print_table([head, *rows])
+    lacking = sum(one.lacking > 0 for one in found)
+    zh, en = f"{len(found)} 处，{lacking} 处有缺", f"{len(found)} places, {lacking} lack something"
+    click.echo(say(zh, en), err=True)
+
+
 # ---------------------------------------------------------------- tables in and out
 
 
@@ -164,7 +183,7 @@ def _known(world: World, device: str) -> Device:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="-")
 @config_option
 def devices_export(file: Path, path: Path) -> None:
-    """Every device as one CSV that a spreadsheet opens and `import` takes back. FILE - is the output."""
+    """导出 · Every device as one CSV for a spreadsheet. `import` takes it back. FILE - is the output."""
     from gateway.core.model import Device
     from gateway.csvfile import cells_from, write
 
@@ -186,7 +205,7 @@ def devices_export(file: Path, path: Path) -> None:
 @table_option
 @dry_option
 def devices_import(file: Path, path: Path, table: str, dry_run: bool) -> None:
-    """Take a CSV of devices into the site: all of it, or nothing when a row has a mistake."""
+    """导入 · Take a CSV of devices in, whole or not at all. With one mistake, nothing changes."""
     from gateway.registry import plan_file
 
     _check_table(table)
@@ -314,7 +333,7 @@ def devices_rezero(
     device: str, quantity: str, path: Path, at: str | None, component: str, was: float | None,
     reads: float | None, baseline: float | None, note: str, dry_run: bool,
 ) -> None:  # fmt: skip
-    """A sensor was mounted anew: from TIME on its values go on where they were."""
+    """归位 · A sensor was mounted anew. From TIME on its values go on where they were."""
     from gateway.registry import Joint, rezeroed
 
     loaded = load_files(path)
@@ -342,7 +361,7 @@ def devices_swap(
     device: str, sensor: str, path: Path, at: str | None, was: tuple[str, ...], reads: tuple[str, ...],
     certificate: str, due: str, dry_run: bool,
 ) -> None:  # fmt: skip
-    """Another sensor took a device's place at TIME: no jump, and the old one's clock is forgotten."""
+    """换装 · A sensor was changed. From TIME on: no jump, and the old one's clock is forgotten."""
     from gateway.registry import Joint, joined_quantities, swapped
 
     loaded = load_files(path)
@@ -426,7 +445,7 @@ def _put_entries(path: Path, entries: Sequence[Mapping[str, str]], dry_run: bool
 @devices.command("unknown")
 @config_option
 def devices_unknown(path: Path) -> None:
-    """Who speaks and is in no table: topic, messages kept, first and last, which models understand it."""
+    """陌生 · Who speaks and is in no table. Messages kept, first, last, which models understand them."""
     world = load_world(path)
     with closing(open_store(path)) as db:
         query = (
@@ -475,7 +494,7 @@ def _fitting(world: World, payload: bytes) -> list[str]:
 @table_option
 @config_option
 def devices_adopt(topic: str, name: str, model: str, place: str, says: str, table: str, path: Path) -> None:
-    """Take a stranger in: a row in the table, and all it said so far, stored as of then, paging nobody."""
+    """收编 · Take a stranger in, with all it has said. That is stored as of then, and pages nobody."""
     from gateway.csvfile import table_of
     from gateway.registry import plan_rows
 
