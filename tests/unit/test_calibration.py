@@ -137,6 +137,8 @@ def test_a_new_baseline_counts_from_its_instant() -> None:
     say(played, 1100, 0.1)
     assert played.levels() == []
     assert levels(say(played, 1200, 1.2)) == ["yellow"]
+    played = play(entry(baseline=0.0))
+    assert levels(say(played, 1200, 2.6)) == ["yellow"], "calm by the old zero, not by the new"
 
 
 def test_a_late_word_from_before_the_joint_is_counted_from_the_old_baseline() -> None:

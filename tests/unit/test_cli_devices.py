@@ -16,7 +16,7 @@ from gateway.config import load
 from gateway.control import SOCKET, Control
 from gateway.core.model import SECOND, QuarantineRow
 from gateway.doctor import Texts, _calibration
-from gateway.registry import alone
+from gateway.registry import alone, plan_file
 from tests.unit.config_files import write
 
 KEPT_NS = 1_793_620_800 * SECOND  # 2026-11-02 20:00 in Shanghai
@@ -130,6 +130,19 @@ def test_one_bad_row_and_nothing_changes(run, folder: Path, gateway) -> None:
     assert lines[1].endswith("one of cabinet, camera (did you mean camera?)")
     assert "device room-1 a second time (first at in.csv:2)" in lines[2]
     assert lines[-1] == "nothing was changed"
+
+
+def test_of_two_rows_of_one_device_neither_is_believed(run, folder: Path) -> None:
+    run("import", table(folder, HEAD + room(1)))
+    before = files(folder)
+    ran = run("import", table(folder, HEAD + room(1) + room(1, "东箱房")))
+    assert ran.exit_code == 1 and "device room-1 a second time" in ran.output and files(folder) == before
+
+
+def test_a_plan_with_a_mistake_holds_nothing_to_write(run, folder: Path) -> None:
+    source = table(folder, HEAD + room(1) + room(2, model="camrea"))
+    plan = plan_file(folder / "lilong.yaml", Path(source), "devices.csv", "en")
+    assert plan.problems and plan.tables == {}
 
 
 def test_a_file_that_is_no_table_is_told_of(run, folder: Path) -> None:
@@ -356,6 +369,13 @@ def test_rezero_by_hand_keeps_scale_and_certificate_and_can_be_put_right(run, fo
     assert (first.offset, second.offset, second.scale, second.certificate) == (0.5, -1.0, 2.0, "C-1")
     ran = run("rezero", "cam-1", "tilt_x_deg", "--at", AT, "--was", "3", "--reads", "3.25")
     assert ran.exit_code == 0 and "offset: -1 → -1.25" in ran.output, "what it shows now, by the entry it has"
+
+
+def test_rezero_again_does_not_trust_values_of_before_and_after_its_own_entry(run, folder: Path) -> None:
+    archive(folder, (-300, 0.1), (60, 1.6))
+    assert run("rezero", "cam-1", "tilt_x_deg", "--at", AT).exit_code == 0
+    ran = run("rezero", "cam-1", "tilt_x_deg", "--at", AT)
+    assert ran.exit_code == 1 and "say --at when, or --was and --reads what" in ran.output
 
 
 def test_rezero_now_by_what_the_present_reading_counts_as(run, folder: Path) -> None:
