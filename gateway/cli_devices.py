@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,11 @@ CALIBRATIONS = "calibrations.csv"
 TABLE = "devices.csv"  # where new devices go unless --table names another
 
 table_option = click.option(
-    "--table", default=TABLE, show_default=True, metavar="NAME", help="where new rows go: devices-waste.csv"
+    "--table",
+    default=TABLE,
+    show_default=True,
+    metavar="NAME",
+    help="where new rows go, and what they are: places.csv",
 )
 dry_option = click.option("--dry-run", is_flag=True, help="say what would change, and change nothing")
 
@@ -181,14 +185,19 @@ def devices_inventory(path: Path, kinds: tuple[str, ...]) -> None:
 
 @devices.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="-")
+@click.option("--kind", default="devices", show_default=True, help="or places, calibrations, persons …")
 @config_option
-def devices_export(file: Path, path: Path) -> None:
+def devices_export(file: Path, kind: str, path: Path) -> None:
     """导出 · Every device as one CSV for a spreadsheet. `import` takes it back. FILE - is the output."""
-    from gateway.core.model import Device
-    from gateway.csvfile import cells_from, write
+    from gateway.csvfile import write
+    from gateway.grammar import TABLES
+    from gateway.registry import entries
 
-    world = load_world(path)
-    text = write([cells_from(device, Device) for device in world.devices.values()], Device)
+    if kind not in TABLES:
+        raise click.UsageError(f"--kind is one of {', '.join(TABLES)}")
+    load_world(path)  # what is broken is told, not left out
+    found = entries(path, kind)
+    text = write(found, TABLES[kind])
     if str(file) == "-":
         click.echo(text, nl=False)
         return
@@ -196,7 +205,7 @@ def devices_export(file: Path, path: Path) -> None:
         file.write_text(text, "utf-8-sig")
     except OSError as error:
         sys.exit(f"lilong: {file}: {error.strerror}")
-    click.echo(say(f"{len(world.devices)} 台写入 {file}", f"{len(world.devices)} devices written to {file}"))
+    click.echo(say(f"{len(found)} 行写入 {file}", f"{len(found)} rows written to {file}"))
 
 
 @devices.command("import")
@@ -205,18 +214,20 @@ def devices_export(file: Path, path: Path) -> None:
 @table_option
 @dry_option
 def devices_import(file: Path, path: Path, table: str, dry_run: bool) -> None:
-    """导入 · Take a CSV of devices in, whole or not at all. With one mistake, nothing changes."""
+    """导入 · Take a CSV in, whole or not at all. With one mistake, nothing changes."""
     from gateway.registry import plan_file
 
     _check_table(table)
     _change(path, lambda: plan_file(path, file, table, locale_of()), str(file), dry_run)
 
 
-def _check_table(table: str) -> None:
+def _check_table(table: str, kinds: Collection[str] = ()) -> None:
+    from gateway.grammar import TABLES
     from gateway.packs import table_kind
 
-    if Path(table).name != table or not table.endswith(".csv") or table_kind(Path(table)) != "devices":
-        raise click.UsageError("--table is the name of a file such as devices-waste.csv")
+    known = table_kind(Path(table)) in (kinds or TABLES)
+    if Path(table).name != table or not table.endswith(".csv") or not known:
+        raise click.UsageError("--table is a name such as devices-waste.csv, places.csv, calibrations.csv")
 
 
 def _change(path: Path, make: Callable[[], Plan], source: str, dry_run: bool = False) -> None:
@@ -296,7 +307,19 @@ def _does(change: Change) -> str:
 
 def _what(change: Change) -> list[str]:
     if change.before is None:
-        names = ("says", "model", "at", "topic", "device", "from", "offset", "baseline")
+        names = (
+            "device",
+            "role",
+            "says",
+            "model",
+            "kind",
+            "within",
+            "at",
+            "topic",
+            "from",
+            "offset",
+            "baseline",
+        )
         return ["  ".join(shown(change.after[name]) for name in names if name in change.after)]
     empty = say("（空）", "(empty)")
     differences = change.differences()
@@ -498,7 +521,7 @@ def devices_adopt(topic: str, name: str, model: str, place: str, says: str, tabl
     from gateway.csvfile import table_of
     from gateway.registry import plan_rows
 
-    _check_table(table)
+    _check_table(table, ["devices"])
     cells = {"id": name, "says": says, "model": model, "at": place, "topic": topic}
     row = table_of("adopt", [(1, {path: cell for path, cell in cells.items() if cell})])
     _change(path, lambda: plan_rows(path, row, table, locale_of()), "adopt")

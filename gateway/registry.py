@@ -31,9 +31,11 @@ from gateway.yamlfile import List, Row
 History = Callable[[str, str, str, int, int], Sequence[tuple[int, float]]]
 DIGITS = 9  # behind the point of an offset: no sensor knows more
 TABLE_MODE = 0o644  # as the other site files; what is secret never stands in one
-NAMES = {
-    "calibrations": "{device} {component} {quantity} {from}"
-}  # what makes two rows the same entry; else: id
+NAMES = {  # what makes two rows the same entry; in other tables their id
+    "calibrations": "{device} {component} {quantity} {from}",
+    "posts": "{role} {at} {from}",
+}
+
 
 # ---------------------------------------------------------------- what would change
 
@@ -74,12 +76,18 @@ class Plan:
 
 
 def plan_file(path: Path, source: Path, into: str, locale: str) -> Plan:
-    """What the device rows of a CSV file would do to the site of lilong.yaml `path`."""
+    """What the rows of a CSV file would do to the site of lilong.yaml `path`; `into` says what they are."""
     problems = Problems(locale)
     table, _ = csvfile.read(source, problems)
     if table is None:
         return Plan([], 0, problems.listed(), {})
     return plan_rows(path, table, into, locale)
+
+
+def entries(path: Path, kind: str) -> list[Cells]:
+    """Every entry of one kind that a site has, in YAML and in tables."""
+    sites, _, _ = site_files(path)
+    return [csvfile.cells_from(entry, TABLES[kind]) for site in sites for entry in getattr(site, kind)]
 
 
 def plan_rows(path: Path, table: Table, into: str, locale: str) -> Plan:
@@ -119,9 +127,8 @@ class _Present:
 
     def __init__(self, path: Path, kind: str, problems: Problems) -> None:
         self._cls, self._name = TABLES[kind], NAMES.get(kind, "{id}")
-        sites, files, self._folder = site_files(path)
-        found = [csvfile.cells_from(entry, self._cls) for site in sites for entry in getattr(site, kind)]
-        self.entries = {self._name.format_map(_Blank(cells)): cells for cells in found}
+        _, files, self._folder = site_files(path)
+        self.entries = {self._name.format_map(_Blank(cells)): cells for cells in entries(path, kind)}
         tables = [file for file in files if file.suffix == ".csv" and table_kind(file) == kind]
         self._sheets = {file: self._read(file, problems) for file in tables}
 
