@@ -307,23 +307,20 @@ def _does(change: Change) -> str:
 
 def _what(change: Change) -> list[str]:
     if change.before is None:
-        names = (
-            "device",
-            "role",
-            "says",
-            "model",
-            "kind",
-            "within",
-            "at",
-            "topic",
-            "from",
-            "offset",
-            "baseline",
-        )
-        return ["  ".join(shown(change.after[name]) for name in names if name in change.after)]
+        return ["  ".join(_facts(change.after))]
     empty = say("（空）", "(empty)")
     differences = change.differences()
     return [f"{path}: {shown(old) or empty} → {shown(new) or empty}" for path, old, new in differences]
+
+
+def _facts(cells: Mapping[str, str]) -> Iterable[str]:
+    """What tells one new row from another at a glance."""
+    for name in ("role", "says", "model", "kind", "within", "at", "topic"):
+        if name in cells:
+            yield shown(cells[name])
+    for name in ("scale", "offset", "baseline", "sensor", "certificate", "due", "note"):
+        if name in cells:
+            yield f"{name} {shown(cells[name])}"
 
 
 def _show_problems(plan: Plan, source: str) -> None:
@@ -361,7 +358,7 @@ def devices_rezero(
 
     loaded = load_files(path)
     _known(loaded.world, device)
-    since = _minute(at)
+    since = _minute(at, loaded.world.timezone)
     joint = Joint(loaded.world, device, component, quantity, since)
     if baseline is None:
         was, reads = _both_sides(loaded, joint, was, reads)
@@ -377,33 +374,34 @@ def devices_rezero(
 @at_option
 @click.option("--was", multiple=True, metavar="QUANTITY=VALUE", help="what the old one showed last")
 @click.option("--reads", multiple=True, metavar="QUANTITY=VALUE", help="what the new one shows at first")
+@click.option("--quantity", "quantities", multiple=True, help="only this; all with a baseline")
 @click.option("--certificate", default="", help="of the new one")
 @click.option("--due", default="", metavar="DAY", help="when it must be calibrated again: 2027-11-20")
 @dry_option
 def devices_swap(
     device: str, sensor: str, path: Path, at: str | None, was: tuple[str, ...], reads: tuple[str, ...],
-    certificate: str, due: str, dry_run: bool,
+    quantities: tuple[str, ...], certificate: str, due: str, dry_run: bool,
 ) -> None:  # fmt: skip
     """换装 · A sensor was changed. From TIME on: no jump, and the old one's clock is forgotten."""
     from gateway.registry import Joint, joined_quantities, swapped
 
     loaded = load_files(path)
-    known, since = _known(loaded.world, device), _minute(at)
+    known, since = _known(loaded.world, device), _minute(at, loaded.world.timezone)
     given_was, given_reads = _given(was), _given(reads)
     whole = {"device": device, "from": since, "sensor": sensor, "certificate": certificate, "due": due}
     entries: list[Mapping[str, str]] = [whole]
-    for component, quantity in joined_quantities(loaded.world, known, [*given_was, *given_reads]):
+    for component, quantity in joined_quantities(loaded.world, known, quantities, {*given_was, *given_reads}):
         joint = Joint(loaded.world, device, component, quantity, since)
         sides = _sides(loaded, joint, given_was.get(quantity), given_reads.get(quantity))
         _say_sides(quantity, *sides)
-        entries.append(swapped(joint, *sides))
+        entries += swapped(joint, *sides)
     _put_entries(path, entries, dry_run)
 
 
-def _minute(at: str | None) -> str:
+def _minute(at: str | None, timezone: str) -> str:
     from gateway.typed import Minute, parse_as
 
-    found = at or time.strftime("%Y-%m-%dT%H:%M")
+    found = at or local_time(time.time_ns(), timezone)[:16].replace(" ", "T")  # the box may be set to UTC
     try:
         return str(parse_as(found, Minute))
     except ValueError:

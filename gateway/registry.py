@@ -10,7 +10,7 @@ import fcntl
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,21 +235,23 @@ def rezeroed(
     return joint.cells(**more)
 
 
-def swapped(joint: Joint, was: float | None, reads: float | None) -> Cells:
+def swapped(joint: Joint, was: float | None, reads: float | None) -> list[Cells]:
     """The entry of a quantity whose sensor is another from the joint on: nothing of the old one's holds."""
-    if was is None or reads is None:
-        return joint.cells(scale="1")
     present = in_force(joint.entries(), joint.since_ns)
+    if was is None or reads is None:
+        return [joint.cells(scale="1")] if present else []
     raw = (reads - (present.offset if present else 0.0)) * _ratio(1.0, present)
-    return joint.cells(offset=_number(was - raw, 0.0), scale="1")
+    return [joint.cells(offset=_number(was - raw, 0.0), scale="1")]
 
 
-def joined_quantities(world: World, device: Device, named: Iterable[str]) -> list[tuple[str, str]]:
+def joined_quantities(
+    world: World, device: Device, only: Collection[str], named: Collection[str]
+) -> list[tuple[str, str]]:
     """(component, quantity) of what a new sensor must take up: what has a baseline or a calibration."""
     entries = world.calibrations.get(device.id, ())
-    found = [("", quantity) for quantity in (*device.baseline, *named)]
-    found += [(one.component, one.quantity) for one in entries if one.quantity]
-    return sorted(set(found))
+    found = {("", quantity) for quantity in (*device.baseline, *only, *named)}
+    found |= {(one.component, one.quantity) for one in entries if one.quantity}
+    return sorted(one for one in found if not only or one[1] in (*only, *named))
 
 
 def _before(joint: Joint) -> Calibration | None:

@@ -445,8 +445,24 @@ def test_swap_drops_the_old_sensors_scale(run, folder: Path) -> None:
 def test_swap_before_the_new_one_has_spoken_says_what_is_left_to_do(run, folder: Path) -> None:
     ran = run("swap", "cam-1", "--sensor", "SN-2", "--at", AT)
     assert ran.exit_code == 0 and "join it later with lilong devices rezero" in ran.output
-    assert [one.offset for one in entries(folder)] == [0.0, 0.0]
+    (whole,) = entries(folder)
+    assert (whole.quantity, whole.sensor) == ("", "SN-2"), "and nothing that says nothing"
     assert run("swap", "cam-1", "--sensor", "SN-2", "--was", "tilt").exit_code == 2
+
+
+def test_swap_of_one_quantity_leaves_the_others(run, folder: Path) -> None:
+    archive(folder, (-300, 0.10), (60, -0.4))
+    assert run("swap", "cam-1", "--sensor", "SN-2", "--at", AT, "--quantity", "bag_on_floor").exit_code == 0
+    assert [one.quantity for one in entries(folder)] == [""]
+
+
+def test_now_is_now_at_the_site_whatever_the_box_is_set_to(run, folder: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    began = time.time_ns() // (60 * SECOND)
+    run("rezero", "cam-1", "tilt_x_deg", "--was", "1", "--reads", "2")
+    (found,) = entries(folder)
+    assert began <= found.since_ns // (60 * SECOND) <= began + 1
 
 
 def test_what_is_due_is_listed(run, folder: Path) -> None:
