@@ -32,6 +32,7 @@ from gateway.adapters.store import Record, Store
 from gateway.chores import Chores
 from gateway.config import Config, load
 from gateway.control import SOCKET, Control
+from gateway.core.calibration import due_within
 from gateway.core.model import Link, Message, Messages, Notification, Refused, World
 from gateway.forwarder import Forwarder, Sink
 from gateway.links import Links, load_keys
@@ -115,7 +116,7 @@ class App:
         self.pipeline.listen_to(self.subscriber)
         self.intake = _intake(self.config, self.pipeline, self.clock)
         self.web = WebServer(create_app(self._deps()), self.config.web.host, self.config.web.port)
-        self.chores = Chores(self.config.timezone, self.store, self._trim, self.clock.wall_ns)
+        self.chores = Chores(self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind)
         self.control = Control(
             self.config.state / SOCKET, {"reload": self._asked_reload, "replay": self._replay}
         )
@@ -265,6 +266,12 @@ class App:
     def _trim(self) -> int:
         """Forgets the log that state, database and archive have all passed."""
         return self.store.trim(min(self.pipeline.checkpointed, self.forwarder.oldest()))
+
+    def _remind(self) -> None:
+        """A sensor whose calibration is past due measures nobody knows what."""
+        for one in due_within(self.world.calibrations, self.clock.wall_ns(), self.world.timezone, days=-1):
+            day, quantity = str(one.entry.due), one.entry.quantity
+            telemetry.log("calibration_overdue", "warning", device=one.device, quantity=quantity, reason=day)
 
     def _deps(self) -> Deps:
         return Deps(

@@ -17,10 +17,15 @@ QUARANTINE_BYTES_MOST = 200_000_000
 
 
 class Chores:
-    """Trims the log, and tidies store and memory at night."""
+    """Trims the log, tidies store and memory at night, reminds in the morning."""
 
     def __init__(
-        self, timezone: str, store: Store, trim: Callable[[], int], now_ns: Callable[[], int]
+        self,
+        timezone: str,
+        store: Store,
+        trim: Callable[[], int],
+        now_ns: Callable[[], int],
+        remind: Callable[[], None],
     ) -> None:
         self._store, self._trim, self._now_ns = store, trim, now_ns
         options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 3600}
@@ -30,6 +35,7 @@ class Chores:
         self._scheduler.add_job(self._guard(store.mark_high_water), id="high-water", **often)
         self._scheduler.add_job(self._guard(self._cap), "interval", seconds=CAP_EVERY_S, id="cap")
         self._scheduler.add_job(self._guard(self._tidy), "cron", hour=3, minute=17, id="tidy")
+        self._scheduler.add_job(self._guard(remind), "cron", hour=8, minute=30, id="remind")
 
     def start(self) -> None:
         self._scheduler.start()

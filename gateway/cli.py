@@ -14,8 +14,10 @@ import click
 
 from gateway import __version__
 from gateway.cli_devices import devices
+from gateway.cli_models import model, schema
 from gateway.problems import locale_of
 from gateway.terminal import (
+    Ordered,
     ask_gateway,
     config_option,
     judging_world,
@@ -33,15 +35,8 @@ HELP_COLUMNS = 110  # on a terminal that has them
 STDIN_BYTES_MOST = 1 << 20  # more is no payload
 
 
-class _Ordered(click.Group):
-    """Lists its commands as they stand in this file: the day's work first, practice last."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
 @click.group(
-    cls=_Ordered,
+    cls=Ordered,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS},
 )
 @click.version_option(__version__, prog_name="lilong")
@@ -93,7 +88,7 @@ def doctor(path: Path) -> None:
 
     locale = locale_of()
     loaded = load(path, locale)
-    findings = diagnose(loaded.config, loaded.problems, locale)
+    findings = diagnose(loaded.config, loaded.problems, locale, loaded.world)
     for finding in findings:
         click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}")
         if finding.hint:
@@ -283,6 +278,8 @@ def quarantine_replay(numbers: tuple[int, ...], path: Path, everything: bool) ->
 
 
 main.add_command(devices)
+main.add_command(model)
+main.add_command(schema)
 
 
 # ---------------------------------------------------------------- practice

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ import click
 
 from gateway.problems import locale_of, shown
 from gateway.terminal import (
+    Ordered,
     config_option,
+    load_files,
     load_world,
     local_time,
     open_store,
@@ -24,22 +27,29 @@ from gateway.terminal import (
 )
 
 if TYPE_CHECKING:
-    from gateway.core.model import Device, World
-    from gateway.registry import Change, Plan
+    from gateway.core.calibration import Due
+    from gateway.core.model import Calibration, Device, World
+    from gateway.registry import Change, Joint, Plan
 
 LISTED_MOST = 20  # rows that change something, before the rest is only counted
 UNKNOWN_MOST = 200  # topics of strangers shown
 REPLAYED_AT_ONCE = 500  # messages; the running gateway takes some seconds for them
+CALIBRATIONS = "calibrations.csv"
 TABLE = "devices.csv"  # where new devices go unless --table names another
 
 table_option = click.option(
-    "--table", default=TABLE, show_default=True, metavar="NAME", help="where new rows go: devices-waste.csv"
+    "--table",
+    default=TABLE,
+    show_default=True,
+    metavar="NAME",
+    help="where new rows go, and what they are: places.csv",
 )
+dry_option = click.option("--dry-run", is_flag=True, help="say what would change, and change nothing")
 
 
-@click.group()
+@click.group(cls=Ordered)
 def devices() -> None:
-    """设备台账 · The registry: tables of devices, strangers, calibration."""
+    """设备台账 · The registry: tables, strangers, calibration."""
 
 
 # ---------------------------------------------------------------- looking
@@ -48,13 +58,39 @@ def devices() -> None:
 @devices.command("list")
 @click.argument("words", nargs=-1)
 @config_option
-def devices_list(words: tuple[str, ...], path: Path) -> None:
-    """Id, name, model, scene, place. WORDS pick: all of them must stand in the row."""
+@click.option("--due", is_flag=True, help="only what must be calibrated, the most urgent first")
+@click.option("--within", default=30, show_default=True, metavar="DAYS", help="with --due: how far ahead")
+def devices_list(words: tuple[str, ...], path: Path, due: bool, within: int) -> None:
+    """列表 · Id, name, model, scene, place. WORDS pick: all of them must stand in the row."""
     world = load_world(path)
+    if due:
+        _list_due(world, within, words)
+        return
     rows = [_device_row(world, device) for device in world.devices.values()]
     found = [row for row in rows if all(any(word in cell for cell in row) for word in words)]
     print_table(found)
     click.echo(say(f"{len(found)} 台", f"{len(found)} devices"), err=True)
+
+
+def _list_due(world: World, within: int, words: Sequence[str]) -> None:
+    from gateway.core.calibration import due_within
+
+    found = due_within(world.calibrations, time.time_ns(), world.timezone, within)
+    rows = [_due_row(world, one) for one in found]
+    rows = [row for row in rows if all(any(word in cell for cell in row) for word in words)]
+    print_table(rows)
+    if not rows:
+        zh, en = f"{within} 天内没有到期的校准", f"nothing is due within {within} days"
+        click.echo(say(zh, en), err=True)
+
+
+def _due_row(world: World, one: Due) -> Sequence[str]:
+    late = say(f"逾期 {-one.days} 天", f"{-one.days} days overdue")
+    left = say(f"还有 {one.days} 天", f"in {one.days} days")
+    device = world.devices[one.device]
+    what = " ".join([one.entry.component, one.entry.quantity]).strip() or say("整机", "whole device")
+    when = late if one.days < 0 else left
+    return str(one.entry.due), when, device.id, what, one.entry.certificate or "-", _place(world, device.at)
 
 
 def _device_row(world: World, device: Device) -> Sequence[str]:
@@ -73,7 +109,7 @@ def _place(world: World, place: str) -> str:
 @click.argument("device")
 @config_option
 def devices_show(device: str, path: Path) -> None:
-    """One device: where it stands, what it speaks on, what judges it, where it is written down."""
+    """一台 · One device, all there is. Place, topic, calibration, what judges it, where it is written."""
     from gateway.core.conditions import applies
 
     world = load_world(path)
@@ -91,7 +127,24 @@ def devices_show(device: str, path: Path) -> None:
         (say("规则", "rules"), "、".join(rules)),
         (say("写在", "written in"), str(known.origin)),
     ]
+    lines += [(say("校准", "calibration"), _entry(world, one)) for one in world.calibrations.get(device, ())]
     print_table([line for line in lines if line[1]])
+
+
+def _entry(world: World, one: Calibration) -> str:
+    """One calibration entry as a line."""
+    facts = {
+        "": " ".join([one.component, one.quantity]).strip(),
+        "× ": f"{one.scale:g}" if one.scale != 1 else "",
+        "+ ": f"{one.offset:g}" if one.offset else "",
+        say("基线 ", "baseline "): "" if one.baseline is None else f"{one.baseline:g}",
+        say("传感器 ", "sensor "): one.sensor,
+        say("证书 ", "certificate "): one.certificate,
+        say("到期 ", "due "): str(one.due or ""),
+        say("备注 ", "note "): one.note,
+    }
+    since = local_time(one.since_ns, world.timezone)[:16]
+    return f"{say('自', 'from')} {since}  " + "  ".join(word + fact for word, fact in facts.items() if fact)
 
 
 def _pairs(values: Any) -> str:
@@ -109,19 +162,42 @@ def _known(world: World, device: str) -> Device:
     return found
 
 
+@devices.command("inventory")
+@config_option
+@click.option("--kind", "kinds", multiple=True, default=("compound",), show_default=True, help="of places")
+def devices_inventory(path: Path, kinds: tuple[str, ...]) -> None:
+    """盘点 · Which place lacks which protection. The one that lacks most comes first."""
+    from gateway.tuning.inventory import PROTECTIONS, inventory
+
+    world = load_world(path)
+    found = inventory(world, kinds)
+    head = [say("地点", "place"), *(say(one.zh, one.en) for one in PROTECTIONS)]
+    none = say("缺", "none")
+    rows = [[_place(world, one.place.id), *(str(count or none) for count in one.counts)] for one in found]
+    print_table([head, *rows])
+    lacking = sum(one.lacking > 0 for one in found)
+    zh, en = f"{len(found)} 处，{lacking} 处有缺", f"{len(found)} places, {lacking} lack something"
+    click.echo(say(zh, en), err=True)
+
+
 # ---------------------------------------------------------------- tables in and out
 
 
 @devices.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="-")
+@click.option("--kind", default="devices", show_default=True, help="or places, calibrations, persons …")
 @config_option
-def devices_export(file: Path, path: Path) -> None:
-    """Every device as one CSV that a spreadsheet opens and `import` takes back. FILE - is the output."""
-    from gateway.core.model import Device
-    from gateway.csvfile import cells_from, write
+def devices_export(file: Path, kind: str, path: Path) -> None:
+    """导出 · Every device as one CSV for a spreadsheet. `import` takes it back. FILE - is the output."""
+    from gateway.csvfile import write
+    from gateway.grammar import TABLES
+    from gateway.registry import entries
 
-    world = load_world(path)
-    text = write([cells_from(device, Device) for device in world.devices.values()], Device)
+    if kind not in TABLES:
+        raise click.UsageError(f"--kind is one of {', '.join(TABLES)}")
+    load_world(path)  # what is broken is told, not left out
+    found = entries(path, kind)
+    text = write(found, TABLES[kind])
     if str(file) == "-":
         click.echo(text, nl=False)
         return
@@ -129,27 +205,29 @@ def devices_export(file: Path, path: Path) -> None:
         file.write_text(text, "utf-8-sig")
     except OSError as error:
         sys.exit(f"lilong: {file}: {error.strerror}")
-    click.echo(say(f"{len(world.devices)} 台写入 {file}", f"{len(world.devices)} devices written to {file}"))
+    click.echo(say(f"{len(found)} 行写入 {file}", f"{len(found)} rows written to {file}"))
 
 
 @devices.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @config_option
 @table_option
-@click.option("--dry-run", is_flag=True, help="say what would change, and change nothing")
+@dry_option
 def devices_import(file: Path, path: Path, table: str, dry_run: bool) -> None:
-    """Take a CSV of devices into the site: all of it, or nothing when a row has a mistake."""
+    """导入 · Take a CSV in, whole or not at all. With one mistake, nothing changes."""
     from gateway.registry import plan_file
 
     _check_table(table)
     _change(path, lambda: plan_file(path, file, table, locale_of()), str(file), dry_run)
 
 
-def _check_table(table: str) -> None:
+def _check_table(table: str, kinds: Collection[str] = ()) -> None:
+    from gateway.grammar import TABLES
     from gateway.packs import table_kind
 
-    if Path(table).name != table or not table.endswith(".csv") or table_kind(Path(table)) != "devices":
-        raise click.UsageError("--table is the name of a file such as devices-waste.csv")
+    known = table_kind(Path(table)) in (kinds or TABLES)
+    if Path(table).name != table or not table.endswith(".csv") or not known:
+        raise click.UsageError("--table is a name such as devices-waste.csv, places.csv, calibrations.csv")
 
 
 def _change(path: Path, make: Callable[[], Plan], source: str, dry_run: bool = False) -> None:
@@ -229,11 +307,20 @@ def _does(change: Change) -> str:
 
 def _what(change: Change) -> list[str]:
     if change.before is None:
-        names = ("says", "model", "at", "topic", "device", "from", "offset", "baseline")
-        return ["  ".join(shown(change.after[name]) for name in names if name in change.after)]
+        return ["  ".join(_facts(change.after))]
     empty = say("（空）", "(empty)")
     differences = change.differences()
     return [f"{path}: {shown(old) or empty} → {shown(new) or empty}" for path, old, new in differences]
+
+
+def _facts(cells: Mapping[str, str]) -> Iterable[str]:
+    """What tells one new row from another at a glance."""
+    for name in ("role", "says", "model", "kind", "within", "at", "topic"):
+        if name in cells:
+            yield shown(cells[name])
+    for name in ("scale", "offset", "baseline", "sensor", "certificate", "due", "note"):
+        if name in cells:
+            yield f"{name} {shown(cells[name])}"
 
 
 def _show_problems(plan: Plan, source: str) -> None:
@@ -246,13 +333,140 @@ def _show_problems(plan: Plan, source: str) -> None:
     print_problems(problem for problem in plan.problems if problem.file != source)
 
 
+# ---------------------------------------------------------------- sensors that were moved or changed
+
+at_option = click.option("--at", "at", metavar="TIME", help="since when: 2026-11-20T10:00; now")
+
+
+@devices.command("rezero")
+@click.argument("device")
+@click.argument("quantity")
+@config_option
+@at_option
+@click.option("--component", default="", help="a part of it: slot-3")
+@click.option("--was", type=float, help="what it showed before; the archive's last values before TIME")
+@click.option("--reads", type=float, help="what it shows since; the archive's first values after TIME")
+@click.option("--baseline", type=float, help="instead: rules count from this value, beginning at TIME")
+@click.option("--note", default="", help="why: 移位, 修缮")
+@dry_option
+def devices_rezero(
+    device: str, quantity: str, path: Path, at: str | None, component: str, was: float | None,
+    reads: float | None, baseline: float | None, note: str, dry_run: bool,
+) -> None:  # fmt: skip
+    """归位 · A sensor was mounted anew. From TIME on its values go on where they were."""
+    from gateway.registry import Joint, rezeroed
+
+    loaded = load_files(path)
+    _known(loaded.world, device)
+    since = _minute(at, loaded.world.timezone)
+    joint = Joint(loaded.world, device, component, quantity, since)
+    if baseline is None:
+        was, reads = _both_sides(loaded, joint, was, reads)
+        _say_sides(quantity, was, reads)
+    cells = rezeroed(joint, was, reads, baseline, note)
+    _put_entries(path, [cells], dry_run)
+
+
+@devices.command("swap")
+@click.argument("device")
+@click.option("--sensor", required=True, metavar="SERIAL", help="serial number of the new one")
+@config_option
+@at_option
+@click.option("--was", multiple=True, metavar="QUANTITY=VALUE", help="what the old one showed last")
+@click.option("--reads", multiple=True, metavar="QUANTITY=VALUE", help="what the new one shows at first")
+@click.option("--quantity", "quantities", multiple=True, help="only this; all with a baseline")
+@click.option("--certificate", default="", help="of the new one")
+@click.option("--due", default="", metavar="DAY", help="when it must be calibrated again: 2027-11-20")
+@dry_option
+def devices_swap(
+    device: str, sensor: str, path: Path, at: str | None, was: tuple[str, ...], reads: tuple[str, ...],
+    quantities: tuple[str, ...], certificate: str, due: str, dry_run: bool,
+) -> None:  # fmt: skip
+    """换装 · A sensor was changed. From TIME on: no jump, and the old one's clock is forgotten."""
+    from gateway.registry import Joint, joined_quantities, swapped
+
+    loaded = load_files(path)
+    known, since = _known(loaded.world, device), _minute(at, loaded.world.timezone)
+    given_was, given_reads = _given(was), _given(reads)
+    whole = {"device": device, "from": since, "sensor": sensor, "certificate": certificate, "due": due}
+    entries: list[Mapping[str, str]] = [whole]
+    for component, quantity in joined_quantities(loaded.world, known, quantities, {*given_was, *given_reads}):
+        joint = Joint(loaded.world, device, component, quantity, since)
+        sides = _sides(loaded, joint, given_was.get(quantity), given_reads.get(quantity))
+        _say_sides(quantity, *sides)
+        entries += swapped(joint, *sides)
+    _put_entries(path, entries, dry_run)
+
+
+def _minute(at: str | None, timezone: str) -> str:
+    from gateway.typed import Minute, parse_as
+
+    found = at or local_time(time.time_ns(), timezone)[:16].replace(" ", "T")  # the box may be set to UTC
+    try:
+        return str(parse_as(found, Minute))
+    except ValueError:
+        raise click.UsageError("--at is a local time such as 2026-11-20T10:00") from None
+
+
+def _given(pairs: Iterable[str]) -> dict[str, float]:
+    found = {}
+    for pair in pairs:
+        quantity, _, value = pair.partition("=")
+        try:
+            found[quantity] = float(value)
+        except ValueError:
+            raise click.UsageError(f"{pair}: QUANTITY=VALUE, such as crack_mm=2.5") from None
+    return found
+
+
+def _sides(
+    loaded: Any, joint: Joint, was: float | None, reads: float | None
+) -> tuple[float | None, float | None]:
+    """What the quantity showed before the joint and since, as far as it was said or the archive knows."""
+    from gateway.registry import around
+    from gateway.web.history import recent_history
+
+    before, since = around(recent_history(loaded.config.archive.directory), joint)
+    return (before if was is None else was), (since if reads is None else reads)
+
+
+def _both_sides(loaded: Any, joint: Joint, was: float | None, reads: float | None) -> tuple[float, float]:
+    before, since = _sides(loaded, joint, was, reads)
+    if was is not None and since is None:
+        since = _sides(loaded, joint, None, None)[0]  # nothing since: its last word is what it shows now
+    if before is None or since is None:
+        zh = "档案中没有安装前后的读数；请用 --at 指明时刻，或用 --was 和 --reads 写明"
+        en = "the archive has no values on both sides; say --at when, or --was and --reads what"
+        sys.exit("lilong: " + say(zh, en))
+    return before, since
+
+
+def _say_sides(quantity: str, was: float | None, reads: float | None) -> None:
+    if was is None or reads is None:
+        zh = "没有前后两侧的读数，按新传感器原值；之后可用 lilong devices rezero 接上"
+        en = "not known on both sides: taken as it comes; join it later with lilong devices rezero"
+        click.echo(f"{quantity}: {say(zh, en)}")
+        return
+    sides = say(f"之前 {was:g}，之后读 {reads:g}", f"was {was:g}, reads {reads:g} since")
+    click.echo(f"{quantity}: {sides}")
+
+
+def _put_entries(path: Path, entries: Sequence[Mapping[str, str]], dry_run: bool) -> None:
+    from gateway.csvfile import table_of
+    from gateway.registry import plan_rows
+
+    rows = [(n, {key: cell for key, cell in entry.items() if cell}) for n, entry in enumerate(entries, 1)]
+    table = table_of("calibration", rows)
+    _change(path, lambda: plan_rows(path, table, CALIBRATIONS, locale_of()), "calibration", dry_run)
+
+
 # ---------------------------------------------------------------- strangers
 
 
 @devices.command("unknown")
 @config_option
 def devices_unknown(path: Path) -> None:
-    """Who speaks and is in no table: topic, messages kept, first and last, which models understand it."""
+    """陌生 · Who speaks and is in no table. Messages kept, first, last, which models understand them."""
     world = load_world(path)
     with closing(open_store(path)) as db:
         query = (
@@ -301,11 +515,11 @@ def _fitting(world: World, payload: bytes) -> list[str]:
 @table_option
 @config_option
 def devices_adopt(topic: str, name: str, model: str, place: str, says: str, table: str, path: Path) -> None:
-    """Take a stranger in: a row in the table, and all it said so far, stored as of then, paging nobody."""
+    """收编 · Take a stranger in, with all it has said. That is stored as of then, and pages nobody."""
     from gateway.csvfile import table_of
     from gateway.registry import plan_rows
 
-    _check_table(table)
+    _check_table(table, ["devices"])
     cells = {"id": name, "says": says, "model": model, "at": place, "topic": topic}
     row = table_of("adopt", [(1, {path: cell for path, cell in cells.items() if cell})])
     _change(path, lambda: plan_rows(path, row, table, locale_of()), "adopt")

@@ -250,6 +250,14 @@ def site_files(path: Path) -> tuple[list[SiteKeys], list[Path], Path]:
     return sites, files, path.parent / (directories.sites or SHIPPED.sites)[-1]
 
 
+def own_devices(path: Path) -> Path | None:
+    """The folder where a device model of the site's own goes; None when lilong.yaml names none."""
+    node, _ = yamlfile.read(path, Problems())
+    named = _alone(node, "directories", Directories, SHIPPED).devices
+    own = [path.parent / name for name in named if name != packs.BUILTIN]
+    return own[-1] if own else None
+
+
 def _alone(node: yamlfile.Node | None, key: str, hint: Any, default: T) -> T:
     """The value of one key of lilong.yaml, whatever is wrong with the others."""
     _, value = node.entries.get(key, (node, None)) if isinstance(node, yamlfile.Map) else (node, None)

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import PurePath
 from typing import Any
 
@@ -35,6 +35,7 @@ from gateway.problems import listing, one_of, say
 from gateway.typed import IDENTIFIER, Builder, keys_of
 
 Names = Collection[str] | None
+OVERLAPS_MOST = 1_000  # told at once; two careless + in a table make millions
 LIMITS = ("above", "below", "absent")
 SOURCES = ("of", "compensated_by", "across")  # keys of a derived quantity that name what is measured
 DAY_S = 86400.0
@@ -183,19 +184,39 @@ def _check_uniqueness(parts: Parts, builder: Builder) -> None:
 
 def _check_overlapping_topics(devices: Sequence[Device], builder: Builder) -> None:
     """A + in one device's topic must not take in another device's."""
-    open_ended = [device for device in devices if "+" in device.topic]
-    for wide in open_ended:
-        for other in devices:
-            later = wide if other.origin < wide.origin else other
-            if wide is not other and wide.topic != other.topic and _overlap(wide.topic, other.topic):
-                first = other if later is wide else wide
-                found = say("overlapping", value=later.topic, other=first.topic, where=_where(first))
-                builder.mistake(later, "topic", found, say("unique", what=say("what_topic")))
+    for wide, other in islice(_overlapping(devices), OVERLAPS_MOST):
+        later, first = (wide, other) if other.origin < wide.origin else (other, wide)
+        found = say("overlapping", value=later.topic, other=first.topic, where=_where(first))
+        builder.mistake(later, "topic", found, say("unique", what=say("what_topic")))
 
 
-def _overlap(one: str, other: str) -> bool:
-    levels = list(zip(one.split("/"), other.split("/"), strict=False))
-    return one.count("/") == other.count("/") and all(a == b or "+" in (a, b) for a, b in levels)
+def _overlapping(devices: Sequence[Device]) -> Iterator[tuple[Device, Device]]:
+    """Pairs of which the first has a +. Topics with a + at the same levels are looked up by the other levels:
+    thousands of devices of one network server differ in one level only.
+    """
+    shapes: dict[tuple[int, tuple[int, ...]], list[tuple[Device, list[str]]]] = {}
+    for device in devices:
+        levels = device.topic.split("/")
+        open_ended = tuple(n for n, level in enumerate(levels) if level == "+")
+        shapes.setdefault((len(levels), open_ended), []).append((device, levels))
+    for (count, open_ended), wide in shapes.items():
+        for (_, others_open), others in shapes.items() if open_ended else ():
+            fixed = [n for n in range(count) if n not in open_ended and n not in others_open]
+            yield from _alike(wide, others, fixed)
+
+
+def _alike(
+    some: Sequence[tuple[Device, list[str]]], others: Sequence[tuple[Device, list[str]]], fixed: Sequence[int]
+) -> Iterator[tuple[Device, Device]]:
+    """Pairs of different topics, as long as each other, that are the same at the fixed levels."""
+    index: dict[tuple[int, ...] | tuple[str, ...], list[Device]] = {}
+    for device, levels in others:
+        if len(levels) == len(some[0][1]):
+            index.setdefault(tuple(levels[n] for n in fixed), []).append(device)
+    for device, levels in some:
+        for other in index.get(tuple(levels[n] for n in fixed), ()):
+            if device is not other and device.topic != other.topic:
+                yield device, other
 
 
 # ---------------------------------------------------------------- models

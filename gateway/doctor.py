@@ -27,6 +27,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from gateway.adapters.http import Origin, Site, Unanswered, Unreachable
 from gateway.adapters.mqtt_connection import tls_context
 from gateway.config import BrokerConfig, Config, InfluxConfig
+from gateway.core.calibration import due_within
+from gateway.core.model import World
 from gateway.problems import ConfigError
 
 ANSWER_S = 10.0  # what a broker or database gets to answer
@@ -36,6 +38,8 @@ FSYNCS = 5
 SKEW_S_MOST = 5.0  # between our clock and the database's
 STEP_S_MOST = 0.5  # by which the wall clock may differ from the steady one while we look
 CERTIFICATE_DAYS_LEAST = 30
+DUE_DAYS = 30  # a sensor's calibration takes some weeks to arrange
+DUE_NAMED = 5
 PRIVATE = 0o700
 
 
@@ -43,7 +47,7 @@ PRIVATE = 0o700
 class Finding:
     """One check's answer. `ok` with a hint is advice; not ok always has a hint, the next step."""
 
-    name: str  # config, secrets, disk, clock, broker, database
+    name: str  # config, secrets, disk, clock, broker, database, calibration
     ok: bool
     detail: str
     hint: str = ""
@@ -60,7 +64,10 @@ class Texts:
 
 
 def diagnose(
-    config: Config | None, problems: Sequence[ConfigError] = (), locale: str = "zh"
+    config: Config | None,
+    problems: Sequence[ConfigError] = (),
+    locale: str = "zh",
+    world: World | None = None,
 ) -> list[Finding]:
     """Every check in turn; takes at most about 20 s. Without a Config only its mistakes are told."""
     t = Texts(locale)
@@ -73,6 +80,8 @@ def diagnose(
     findings += _guarded("broker", t, lambda: [_broker(config.broker, t)])
     findings += _guarded("database", t, lambda: [_database(config.influx, watch, t)])
     findings += _guarded("clock", t, lambda: [_clock(watch, t)])
+    if world is not None:
+        findings += _guarded("calibration", t, lambda: _calibration(world, time.time_ns(), t))
     return findings
 
 
@@ -91,6 +100,27 @@ def _configuration(problems: Sequence[ConfigError], locale: str, t: Texts) -> Fi
     return Finding(
         "config", False, told, t("改好以上各行，再运行 lilong check", "put these right, then lilong check")
     )
+
+
+# ---------------------------------------------------------------- calibration
+
+
+def _calibration(world: World, now_ns: int, t: Texts) -> list[Finding]:
+    """Nothing where no sensor has a day; a sensor whose day is past measures we know not what."""
+    if not any(entry.due for entries in world.calibrations.values() for entry in entries):
+        return []
+    due = due_within(world.calibrations, now_ns, world.timezone, DUE_DAYS)
+    late = [one for one in due if one.days < 0]
+    names = ", ".join(dict.fromkeys(one.device for one in (late or due)[:DUE_NAMED]))
+    hint = "lilong devices list --due"
+    if late:
+        detail = t(f"{len(late)} 项校准已逾期：{names}", f"{len(late)} overdue: {names}")
+        return [Finding("calibration", False, detail, hint)]
+    if due:
+        zh = f"{len(due)} 项校准将在 {DUE_DAYS} 天内到期：{names}"
+        detail = t(zh, f"{len(due)} due within {DUE_DAYS} days: {names}")
+        return [Finding("calibration", True, detail, hint)]
+    return [Finding("calibration", True, t("都在有效期内", "all of it valid"))]
 
 
 # ---------------------------------------------------------------- secrets

@@ -10,24 +10,32 @@ import fcntl
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from gateway import csvfile
 from gateway.config import load, site_files
+from gateway.core.calibration import in_force
+from gateway.core.model import SECOND, Calibration, Device, World
 from gateway.csvfile import Cells, Table
-from gateway.grammar import TABLES
+from gateway.grammar import TABLES, instant_ns
 from gateway.packs import table_kind
 from gateway.problems import ConfigError, Problems
 from gateway.typed import Builder
 from gateway.yamlfile import List, Row
 
+# device, component, quantity, since_ns, until_ns -> (measured_ns, value), ascending
+History = Callable[[str, str, str, int, int], Sequence[tuple[int, float]]]
+DIGITS = 9  # behind the point of an offset: no sensor knows more
 TABLE_MODE = 0o644  # as the other site files; what is secret never stands in one
-NAMES = {
-    "calibrations": "{device} {component} {quantity} {from}"
-}  # what makes two rows the same entry; else: id
+NAMES = {  # what makes two rows the same entry; in other tables their id
+    "calibrations": "{device} {component} {quantity} {from}",
+    "posts": "{role} {at} {from}",
+}
+
 
 # ---------------------------------------------------------------- what would change
 
@@ -68,12 +76,18 @@ class Plan:
 
 
 def plan_file(path: Path, source: Path, into: str, locale: str) -> Plan:
-    """What the device rows of a CSV file would do to the site of lilong.yaml `path`."""
+    """What the rows of a CSV file would do to the site of lilong.yaml `path`; `into` says what they are."""
     problems = Problems(locale)
     table, _ = csvfile.read(source, problems)
     if table is None:
         return Plan([], 0, problems.listed(), {})
     return plan_rows(path, table, into, locale)
+
+
+def entries(path: Path, kind: str) -> list[Cells]:
+    """Every entry of one kind that a site has, in YAML and in tables."""
+    sites, _, _ = site_files(path)
+    return [csvfile.cells_from(entry, TABLES[kind]) for site in sites for entry in getattr(site, kind)]
 
 
 def plan_rows(path: Path, table: Table, into: str, locale: str) -> Plan:
@@ -113,9 +127,8 @@ class _Present:
 
     def __init__(self, path: Path, kind: str, problems: Problems) -> None:
         self._cls, self._name = TABLES[kind], NAMES.get(kind, "{id}")
-        sites, files, self._folder = site_files(path)
-        found = [csvfile.cells_from(entry, self._cls) for site in sites for entry in getattr(site, kind)]
-        self.entries = {self._name.format_map(_Blank(cells)): cells for cells in found}
+        _, files, self._folder = site_files(path)
+        self.entries = {self._name.format_map(_Blank(cells)): cells for cells in entries(path, kind)}
         tables = [file for file in files if file.suffix == ".csv" and table_kind(file) == kind]
         self._sheets = {file: self._read(file, problems) for file in tables}
 
@@ -157,6 +170,100 @@ class _Blank(dict[str, str]):
 
     def __missing__(self, key: str) -> str:
         return ""
+
+
+# ---------------------------------------------------------------- joints: a sensor moved or changed
+
+SIDE_NS = 2 * 86_400 * SECOND  # how far from a joint its two sides are looked for
+SIDE_MOST = 5  # readings whose median is a side: one of them may be a spike
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """From `since` (local time) on a quantity goes on where it was, though its sensor does not."""
+
+    world: World
+    device: str
+    component: str
+    quantity: str
+    since: str
+
+    @property
+    def since_ns(self) -> int:
+        return instant_ns(self.since, self.world.timezone)
+
+    def entries(self) -> list[Calibration]:
+        """What its sensor had before, ascending; an entry of the same instant is the one to be replaced."""
+        return [
+            one
+            for one in self.world.calibrations.get(self.device, ())
+            if (one.component, one.quantity) == (self.component, self.quantity)
+        ]
+
+    def cells(self, **more: str) -> Cells:
+        names = {"device": self.device, "from": self.since, "quantity": self.quantity}
+        return {**names, "component": self.component, **more}
+
+
+def around(history: History, joint: Joint) -> tuple[float | None, float | None]:
+    """Medians of what is stored right before a joint and right after it; None where nothing is.
+
+    After a joint that has its entry already some values are stored by that, some not: they say nothing.
+    """
+    at, key = joint.since_ns, (joint.device, joint.component, joint.quantity)
+    before = [value for _, value in history(*key, at - SIDE_NS, at - 1)][-SIDE_MOST:]
+    since = [value for _, value in history(*key, at, at + SIDE_NS)][:SIDE_MOST]
+    mixed = any(one.since_ns == at for one in joint.entries())
+    return (median(before) if before else None), (median(since) if since and not mixed else None)
+
+
+def rezeroed(
+    joint: Joint, was: float | None, reads: float | None, baseline: float | None, note: str
+) -> Cells:
+    """The entry by which what is shown as `reads` counts as `was`; or the new baseline alone."""
+    before = _before(joint)
+    scale, offset = (before.scale, before.offset) if before else (1.0, 0.0)
+    if was is not None and reads is not None:
+        present = in_force(
+            joint.entries(), joint.since_ns
+        )  # by which `reads` is shown: it may be the joint's own
+        offset = was - (reads - (present.offset if present else 0.0)) * _ratio(scale, present)
+    more = {"scale": _number(scale, 1.0), "offset": _number(offset, 0.0), "note": note}
+    more["baseline"] = "" if baseline is None else repr(baseline)
+    if before:
+        more |= {"certificate": before.certificate, "due": str(before.due or "")}
+    return joint.cells(**more)
+
+
+def swapped(joint: Joint, was: float | None, reads: float | None) -> list[Cells]:
+    """The entry of a quantity whose sensor is another from the joint on: nothing of the old one's holds."""
+    present = in_force(joint.entries(), joint.since_ns)
+    if was is None or reads is None:
+        return [joint.cells(scale="1")] if present else []
+    raw = (reads - (present.offset if present else 0.0)) * _ratio(1.0, present)
+    return [joint.cells(offset=_number(was - raw, 0.0), scale="1")]
+
+
+def joined_quantities(
+    world: World, device: Device, only: Collection[str], named: Collection[str]
+) -> list[tuple[str, str]]:
+    """(component, quantity) of what a new sensor must take up: what has a baseline or a calibration."""
+    entries = world.calibrations.get(device.id, ())
+    found = {("", quantity) for quantity in (*device.baseline, *only, *named)}
+    found |= {(one.component, one.quantity) for one in entries if one.quantity}
+    return sorted(one for one in found if not only or one[1] in (*only, *named))
+
+
+def _before(joint: Joint) -> Calibration | None:
+    return in_force(joint.entries(), joint.since_ns - 1)
+
+
+def _ratio(scale: float, present: Calibration | None) -> float:
+    return scale / present.scale if present else scale
+
+
+def _number(value: float, usual: float) -> str:
+    return "" if value == usual else repr(round(value, DIGITS)).removesuffix(".0")
 
 
 # ---------------------------------------------------------------- whole or not at all

@@ -64,6 +64,7 @@ EVENTS: dict[str, str] = {
     "alert_rule_gone": "an alert ended because its rule or device is no longer configured",
     "baseline_fitted": "what temperature does was learnt from a device's approved baseline period",
     "baseline_unfit": "an approved baseline period does not tell what temperature does; nothing is derived",
+    "calibration_overdue": "a sensor should have been calibrated by the day in `reason`",
     "device_clock_skewed": "a device's clock is wrong by a constant span, or was set right again",
     "event_failed": "our own code failed on an event from a person or a channel",
     "message_crashed": "our own code failed on a message; it is in quarantine",

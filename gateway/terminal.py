@@ -16,6 +16,13 @@ from gateway.problems import locale_of
 DEFAULT_CONFIG = Path("/etc/lilong/lilong.yaml")
 
 
+class Ordered(click.Group):
+    """Lists its commands as they stand in their file: the day's work first, practice last."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 def _readable(ctx: click.Context, param: click.Parameter, path: Path) -> Path:
     try:
         path.open("rb").close()

@@ -139,6 +139,13 @@ def between(low: int, high: int) -> Kind:
     return Kind(say("whole_between", low=low, high=high), check)
 
 
+def parse_as(value: Any, hint: Any) -> Any:
+    """A single value by an annotated hint such as Minute; ValueError when it is none."""
+    kind = get_args(hint)[1]
+    assert isinstance(kind, Kind)
+    return kind.parse(value)
+
+
 IDENTIFIER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 Identifier = Annotated[str, Kind(say("identifier"), _matching(IDENTIFIER))]
 SomeText = Annotated[str, Kind(say("some_text"), _some_text)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from gateway import telemetry
 from gateway.adapters.mqtt import Delivery
 from gateway.adapters.store import open_reader
 from gateway.app import App
@@ -97,3 +98,34 @@ def test_a_bad_table_changes_nothing_in_the_running_gateway(folder, app, lilong)
     (folder / "in.csv").write_text("id,model,at,topic\na,shed-smoke,yuyuan-lane-shed,site/a\n")
     assert lilong("devices", "import", str(folder / "in.csv")).exit_code == 0
     assert "a" in app.pipeline.engine.world.devices
+
+
+WALL = "site/yuyuan-lane-7/house-yuyuan-7-east/up"
+
+
+def say_crack(app: App, sequence: int, mm: float) -> float:
+    """What the gateway makes of what the wall's box says."""
+    tilt = {"x": 0.12, "y": -0.24}
+    said = {"device": "house-yuyuan-7-east", "seq": sequence, "tilt": tilt, "crack": mm}
+    deliver(app, Message(WALL, json.dumps(said).encode()))
+    (reading,) = app.pipeline.engine.readings[-1]
+    return reading.values["crack_mm"]
+
+
+def test_a_gauge_that_was_mounted_anew_goes_on_where_it_was(folder, app, lilong):
+    assert say_crack(app, 1, 2.6) == 2.6
+    words = ["--was", "2.6", "--reads", "0.1"]
+    ran = lilong("devices", "rezero", "house-yuyuan-7-east", "crack_mm", *words)
+    assert ran.exit_code == 0 and "the gateway has taken it" in ran.output, ran.output
+    assert say_crack(app, 2, 0.1) == pytest.approx(2.6)
+
+
+def test_who_is_overdue_is_said_every_morning(folder, app, lilong):
+    (folder / "sites" / "calibrations.csv").write_text(
+        "device,quantity,from,due\nhouse-yuyuan-7-east,crack_mm,2020-01-01T00:00,2020-12-31\n"
+    )
+    assert lilong("reload").exit_code == 0
+    with telemetry.testing() as seen:
+        app._remind()
+    (said,) = seen
+    assert said.event == "calibration_overdue" and said.fields["device"] == "house-yuyuan-7-east"

@@ -45,7 +45,9 @@ RINGS = {
     "gateway.demo": 4,
     "gateway.terminal": 4,
     "gateway.registry": 3,
+    "gateway.schema": 3,
     "gateway.cli_devices": 5,
+    "gateway.cli_models": 5,
     "gateway.cli": 5,
     "gateway.__main__": 5,
 }

@@ -29,6 +29,7 @@ from gateway.core.model import (
     World,
 )
 from gateway.core.state import State
+from gateway.tuning.examples import understand
 from tests.unit.config_files import FILES, loaded, told
 from tests.unit.worlds import HOT, START_NS, Play, levels, limits, of, world
 
@@ -137,6 +138,8 @@ def test_a_new_baseline_counts_from_its_instant() -> None:
     say(played, 1100, 0.1)
     assert played.levels() == []
     assert levels(say(played, 1200, 1.2)) == ["yellow"]
+    played = play(entry(baseline=0.0))
+    assert levels(say(played, 1200, 2.6)) == ["yellow"], "calm by the old zero, not by the new"
 
 
 def test_a_late_word_from_before_the_joint_is_counted_from_the_old_baseline() -> None:
@@ -270,3 +273,12 @@ def test_a_table_of_calibrations(tmp_path: Path) -> None:
 def test_a_mistake_in_a_calibration_is_told(row: str, says: str, tmp_path: Path) -> None:
     (line,) = told(tmp_path, calibrated(row + "\n"))
     assert line.removeprefix("sites/calibrations.csv:").startswith(says)
+
+
+def test_decode_shows_a_devices_values_as_they_will_be_stored(tmp_path: Path) -> None:
+    found = loaded(tmp_path, calibrated("cam-1,tilt_x_deg,2026-03-01T10:00,2,0.5\n")).world
+    device = found.devices["cam-1"]
+    (reading,) = understand(
+        found.models["camera"], '{"tilt": 1}', device, found.calibrations["cam-1"]
+    ).readings
+    assert reading.values == {"tilt_x_deg": 2.5}

@@ -56,7 +56,8 @@ def test_version_and_help(run) -> None:
     told = run("-h").output
     order = [told.index(f"\n  {word} ") for word in ("run", "check", "test", "cases", "quarantine", "demo")]
     assert order == sorted(order), "in the order of a day's work"
-    assert "..." not in told.replace("[ARGS]...", ""), "a line that is cut off helps nobody"
+    for help_text in (told, run("devices", "-h").output, run("model", "-h").output):
+        assert "..." not in help_text.replace("[ARGS]...", ""), "a line that is cut off helps nobody"
 
 
 @pytest.mark.parametrize("group", [(), ("quarantine",)])

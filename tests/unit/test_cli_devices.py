@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from gateway.cli import main
 from gateway.config import load
 from gateway.control import SOCKET, Control
 from gateway.core.model import SECOND, QuarantineRow
-from gateway.registry import alone
+from gateway.doctor import Texts, _calibration
+from gateway.registry import alone, plan_file
 from tests.unit.config_files import write
 
 KEPT_NS = 1_793_620_800 * SECOND  # 2026-11-02 20:00 in Shanghai
@@ -130,6 +132,19 @@ def test_one_bad_row_and_nothing_changes(run, folder: Path, gateway) -> None:
     assert lines[-1] == "nothing was changed"
 
 
+def test_of_two_rows_of_one_device_neither_is_believed(run, folder: Path) -> None:
+    run("import", table(folder, HEAD + room(1)))
+    before = files(folder)
+    ran = run("import", table(folder, HEAD + room(1) + room(1, "东箱房")))
+    assert ran.exit_code == 1 and "device room-1 a second time" in ran.output and files(folder) == before
+
+
+def test_a_plan_with_a_mistake_holds_nothing_to_write(run, folder: Path) -> None:
+    source = table(folder, HEAD + room(1) + room(2, model="camrea"))
+    plan = plan_file(folder / "lilong.yaml", Path(source), "devices.csv", "en")
+    assert plan.problems and plan.tables == {}
+
+
 def test_a_file_that_is_no_table_is_told_of(run, folder: Path) -> None:
     (folder / "x.csv").write_bytes(b"PK\x03\x04")
     ran = run("import", str(folder / "x.csv"))
@@ -147,7 +162,7 @@ def test_what_stands_in_yaml_is_not_taken_over_by_a_table(run, folder: Path) -> 
 def test_what_was_exported_comes_back_unchanged(run, folder: Path, gateway) -> None:
     run("import", table(folder, HEAD + room(1), "one.csv"), "--table", "devices-waste.csv")
     out = folder / "out.csv"
-    assert run("export", str(out)).output == f"3 devices written to {out}\n"
+    assert run("export", str(out)).output == f"3 rows written to {out}\n"
     before = files(folder)
     gateway[0].clear()
     ran = run("import", str(out))
@@ -158,6 +173,21 @@ def test_what_was_exported_comes_back_unchanged(run, folder: Path, gateway) -> N
     assert f"written: {folder}/sites/devices-waste.csv" in ran.output, "where it stands"
     assert f"written: {folder}/sites/devices.csv" in ran.output, "and what is new"
     assert known(folder)["room-1"] == "西箱房"
+
+
+def test_the_rooms_come_in_like_the_devices(run, folder: Path) -> None:
+    """262 waste rooms are points of their estates before they have a camera."""
+    rooms = "".join(f"r-{n},{n}号箱房,point,estate,06:30-08:30\n" for n in range(262))
+    source = table(folder, "编号,名称,类别,上级,时段.drop_off\n" + rooms)
+    ran = run("import", source, "--table", "places.csv")
+    assert ran.exit_code == 0 and "added 262" in ran.output
+    assert "adds  r-0    0号箱房  point  estate" in ran.output
+    cameras = "".join(room(n).replace(",estate,", f",r-{n},", 1) for n in range(262))
+    assert "added 262" in run("import", table(folder, HEAD + cameras)).output
+    out = str(folder / "places-out.csv")
+    assert run("export", out, "--kind", "places").output == f"264 rows written to {out}\n"
+    assert "unchanged 264" in run("import", out, "--table", "places.csv").output
+    assert run("export", "--kind", "rooms").exit_code == 2
 
 
 def test_export_to_the_terminal_has_no_byte_order_mark(run) -> None:
@@ -200,7 +230,7 @@ def test_two_imports_at_once_do_not_mix(run, folder: Path) -> None:
     assert ran.exit_code == 1 and "another import is under way" in ran.output
 
 
-@pytest.mark.parametrize("name", ["waste.csv", "places.csv", "../devices.csv", "devices.txt"])
+@pytest.mark.parametrize("name", ["waste.csv", "../devices.csv", "devices.txt"])
 def test_a_table_has_a_name_that_is_read(run, folder: Path, name: str) -> None:
     assert run("import", table(folder, HEAD), "--table", name).exit_code == 2
 
@@ -309,3 +339,157 @@ def test_what_is_still_refused_is_told(run, folder: Path, gateway) -> None:
     assert ran.exit_code == 1 and ran.output.endswith(
         "3: missing: required\n1 kept messages taken, 1 still refused\n"
     )
+
+
+# ---------------------------------------------------------------- sensors moved or changed
+
+AT = "2026-11-20T10:00"
+AT_NS = 1_795_140_000 * SECOND
+
+
+def archive(folder: Path, *samples: tuple[int, float]) -> None:
+    """What the archive holds of cam-1's tilt: (seconds from AT, degrees)."""
+    head = ["cam-1", "", "waste", "camera", "good"]
+    rows = [
+        "\t".join([str(n), "0", str(AT_NS + s * SECOND), *head, f"tilt_x_deg={degrees}"])
+        for n, (s, degrees) in enumerate(samples)
+    ]
+    (folder / "state" / "archive").mkdir(parents=True, exist_ok=True)
+    (folder / "state" / "archive" / "open-0-0.tsv").write_text("\n".join(rows) + "\n")
+
+
+def entries(folder: Path) -> list:
+    loaded = load(folder / "lilong.yaml", "en", environ={})
+    assert loaded.problems == []
+    return list(loaded.world.calibrations.get("cam-1", ()))
+
+
+def test_rezero_takes_both_sides_from_the_archive(run, folder: Path, gateway) -> None:
+    """Medians: one spike on either side must not become the joint."""
+    archive(folder, (-300, 0.10), (-200, 9.0), (-100, 0.12), (60, 1.6), (120, 1.62), (180, 77.0))
+    ran = run("rezero", "cam-1", "tilt_x_deg", "--at", AT, "--note", "移位")
+    assert ran.exit_code == 0, ran.output
+    assert ran.output.splitlines()[0] == "tilt_x_deg: was 0.12, reads 1.62 since"
+    (found,) = entries(folder)
+    assert (found.since_ns, found.offset, found.scale, found.note) == (AT_NS, -1.5, 1.0, "移位")
+    assert gateway[0] == ["reload"]
+
+
+def test_rezero_by_hand_keeps_scale_and_certificate_and_can_be_put_right(run, folder: Path) -> None:
+    write(folder, {"sites/calibrations.csv": (
+        "device,quantity,from,scale,offset,certificate,due\ncam-1,tilt_x_deg,2026-01-01T00:00,2,0.5,C-1,2027-01-01\n"
+    )})  # fmt: skip
+    assert run("rezero", "cam-1", "tilt_x_deg", "--at", AT, "--was", "3", "--reads", "4.5").exit_code == 0
+    first, second = entries(folder)
+    assert (first.offset, second.offset, second.scale, second.certificate) == (0.5, -1.0, 2.0, "C-1")
+    ran = run("rezero", "cam-1", "tilt_x_deg", "--at", AT, "--was", "3", "--reads", "3.25")
+    assert ran.exit_code == 0 and "offset: -1 → -1.25" in ran.output, "what it shows now, by the entry it has"
+
+
+def test_rezero_again_does_not_trust_values_of_before_and_after_its_own_entry(run, folder: Path) -> None:
+    archive(folder, (-300, 0.1), (60, 1.6))
+    assert run("rezero", "cam-1", "tilt_x_deg", "--at", AT).exit_code == 0
+    ran = run("rezero", "cam-1", "tilt_x_deg", "--at", AT)
+    assert ran.exit_code == 1 and "say --at when, or --was and --reads what" in ran.output
+
+
+def test_rezero_now_by_what_the_present_reading_counts_as(run, folder: Path) -> None:
+    archive(folder, (-300, 1.6))
+    assert run("rezero", "cam-1", "tilt_x_deg", "--at", AT, "--was", "0.1").exit_code == 0
+    assert entries(folder)[0].offset == -1.5
+
+
+def test_rezero_of_the_baseline_alone(run, folder: Path) -> None:
+    assert run("rezero", "cam-1", "tilt_x_deg", "--at", AT, "--baseline", "0").exit_code == 0
+    (found,) = entries(folder)
+    assert (found.baseline, found.offset) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["cam-1", "tilt_x_deg"], 1, "the archive has no values on both sides"),
+        (["cam-1", "tilt_x_deg", "--at", "yesterday"], 2, "--at is a local time such as 2026-11-20T10:00"),
+        (["cam-2", "tilt_x_deg"], 1, "no device cam-2; did you mean cam-1?"),
+        (["cam-1", "tilt_y_deg", "--was", "1", "--reads", "2"], 1, "the unknown quantity tilt_y_deg"),
+    ],
+)
+def test_rezero_of_what_cannot_be(run, folder: Path, words: list[str], code: int, says: str) -> None:
+    before = files(folder)
+    ran = run("rezero", *words)
+    assert ran.exit_code == code and says in ran.output and files(folder) == before
+
+
+def test_swap_joins_what_has_a_baseline_and_names_the_new_sensor(run, folder: Path, gateway) -> None:
+    archive(folder, (-300, 0.10), (60, -0.4))
+    ran = run("swap", "cam-1", "--sensor", "SN-2", "--at", AT, "--certificate", "C-2", "--due", "2027-11-20")
+    assert ran.exit_code == 0, ran.output
+    found = {one.quantity: one for one in entries(folder)}
+    assert (found[""].sensor, found[""].certificate, str(found[""].due)) == ("SN-2", "C-2", "2027-11-20")
+    assert found["tilt_x_deg"].offset == 0.5
+    shown = run("show", "cam-1").output
+    assert "calibration  from 2026-11-20 10:00  sensor SN-2  certificate C-2  due 2027-11-20" in shown
+    assert "calibration  from 2026-11-20 10:00  tilt_x_deg  + 0.5" in shown
+
+
+def test_swap_drops_the_old_sensors_scale(run, folder: Path) -> None:
+    write(folder, {"sites/calibrations.csv": (
+        "device,quantity,from,scale,offset\ncam-1,tilt_x_deg,2026-01-01T00:00,2,0.5\n"
+    )})  # fmt: skip
+    words = ["--was", "tilt_x_deg=3", "--reads", "tilt_x_deg=4.5"]  # shown by the old entry: it says 2
+    assert run("swap", "cam-1", "--sensor", "SN-2", "--at", AT, *words).exit_code == 0
+    found = next(one for one in entries(folder) if one.since_ns == AT_NS and one.quantity)
+    assert (found.scale, found.offset) == (1.0, 1.0)
+
+
+def test_swap_before_the_new_one_has_spoken_says_what_is_left_to_do(run, folder: Path) -> None:
+    ran = run("swap", "cam-1", "--sensor", "SN-2", "--at", AT)
+    assert ran.exit_code == 0 and "join it later with lilong devices rezero" in ran.output
+    (whole,) = entries(folder)
+    assert (whole.quantity, whole.sensor) == ("", "SN-2"), "and nothing that says nothing"
+    assert run("swap", "cam-1", "--sensor", "SN-2", "--was", "tilt").exit_code == 2
+
+
+def test_swap_of_one_quantity_leaves_the_others(run, folder: Path) -> None:
+    archive(folder, (-300, 0.10), (60, -0.4))
+    assert run("swap", "cam-1", "--sensor", "SN-2", "--at", AT, "--quantity", "bag_on_floor").exit_code == 0
+    assert [one.quantity for one in entries(folder)] == [""]
+
+
+def test_now_is_now_at_the_site_whatever_the_box_is_set_to(run, folder: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    began = time.time_ns() // (60 * SECOND)
+    run("rezero", "cam-1", "tilt_x_deg", "--was", "1", "--reads", "2")
+    (found,) = entries(folder)
+    assert began <= found.since_ns // (60 * SECOND) <= began + 1
+
+
+def test_what_is_due_is_listed(run, folder: Path) -> None:
+    write(folder, {"sites/calibrations.csv": (
+        "device,quantity,from,certificate,due\ncam-1,tilt_x_deg,2020-01-01T00:00,C-1,2020-12-31\n"
+        "cab-1,,2020-01-01T00:00,,2999-12-31\n"
+    )})  # fmt: skip
+    ran = run("list", "--due", lang="zh_CN.UTF-8")
+    assert ran.stdout.startswith("2020-12-31  逾期 ") and "cam-1  tilt_x_deg  C-1" in ran.stdout
+    assert "cab-1" not in ran.stdout
+    assert "cab-1  whole device  -" in run("list", "--due", "--within", "999999").stdout
+    assert run("list", "--due", "nobody").stderr == "nothing is due within 30 days\n"
+
+
+@pytest.mark.parametrize(
+    ("due", "found"),
+    [
+        ("2020-12-31", "FAIL calibration: 1 overdue: cam-1\n     → lilong devices list --due\n"),
+        ("2999-12-31", "ok   calibration: all of it valid\n"),
+    ],
+)
+def test_doctor_speaks_of_what_is_due(folder: Path, due: str, found: str) -> None:
+    table = f"device,quantity,from,due\ncam-1,tilt_x_deg,2020-01-01T00:00,{due}\n"
+    write(folder, {"sites/calibrations.csv": table})
+    loaded = load(folder / "lilong.yaml", "en", environ={})
+    texts, now_ns = Texts("en"), time.time_ns()
+    (finding,) = _calibration(loaded.world, now_ns, texts)
+    hint = f"     → {finding.hint}\n" if finding.hint else ""
+    assert f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}\n{hint}" == found
+    assert _calibration(replace(loaded.world, calibrations={}), now_ns, texts) == []

@@ -128,6 +128,25 @@ def test_what_is_no_table_is_refused_whole(data: bytes, line: str, tmp_path: Pat
     assert only(tmp_path, data).startswith(line)
 
 
+def test_damaged_utf8_is_not_read_as_gb18030() -> None:
+    """Nearly any bytes are some Chinese in GB18030: names would turn into others, and nobody would notice."""
+    sound = (HEAD + ROW.replace("二号箱房", "和平里二号垃圾箱房东侧")).encode()
+    misread = []
+    for place in range(len(HEAD), len(sound)):
+        damaged = sound[:place] + sound[place + 1 :]
+        try:
+            damaged.decode("gb18030")
+        except UnicodeDecodeError:
+            continue
+        if not damaged.isascii() and b"\xef\xbf\xbd" not in damaged and not _is_utf8(damaged):
+            misread.append(csvfile.parse(damaged, Problems(), "x.csv"))
+    assert len(misread) > 3 and misread == [None] * len(misread)
+
+
+def _is_utf8(data: bytes) -> bool:
+    return "\ufffd" not in data.decode("utf-8", "replace")
+
+
 def test_a_name_that_says_nothing_and_a_workbook_would_not_be_read(tmp_path: Path) -> None:
     assert only(tmp_path, PLAIN, "waste.csv") == (
         "0: whole file: found waste.csv, which names no table, expected a name that begins with "
