@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -254,6 +255,36 @@ def test_an_object_inside_the_envelope_of_either_version() -> None:
         '{"devEUI":"%s","objectJSON":"{\\"t\\":21.5}"}',
     ):
         assert values(made, (event % EUI).encode()) == ([{"": "", "temperature_c": 21.5}], [])
+
+
+RADIO = replace(
+    LORA,
+    fields=(*LORA.fields, Field(quantity="rssi_dbm", radio="rssi"), Field(quantity="snr_db", radio="snr")),
+)
+
+
+@pytest.mark.parametrize(
+    ("rest", "is_"),
+    [
+        ('"rxInfo":[{"rssi":-97,"snr":-3.2},{"rssi":-36,"snr":10.5}]', (-36.0, 10.5)),
+        ('"rxInfo":[{"rssi":-97}]', (-97.0, 0.0)),  # a zero is left out
+        ('"rxInfo":[{"rssi":"weak","snr":1}]', (0.0, 1.0)),
+        ('"rxInfo":[]', None),
+        ('"rxInfo":{}', None),
+        ('"x":1', None),
+        ('"rxInfo":[{"rssi":-60,"loRaSNR":9.5}],"devEUI":"24e124713d004a11"', (-60.0, 9.5)),
+    ],
+)
+def test_how_well_it_was_heard_by_the_gateway_that_heard_it_best(rest, is_) -> None:
+    info = "" if "devEUI" in rest else '"deviceInfo":{"devEui":"24e124713d004a11"},'
+    (reading,), codes = heard(RADIO, f'{{{info}"fPort":85,"data":"AXVk",{rest}}}'.encode())
+    wanted = {"rssi_dbm": is_[0], "snr_db": is_[1]} if is_ else {}
+    assert codes == [] and reading.values == {"battery_pct": 100.0} | wanted
+
+
+def test_an_unreadable_frame_is_no_reading_of_the_radio() -> None:
+    event = b'{"deviceInfo":{"devEui":"24e124713d004a11"},"fPort":85,"data":"AXU=","rxInfo":[{"rssi":-36}]}'
+    assert heard(RADIO, event) == ([], ["syntax"])
 
 
 def test_a_frame_wrapped_for_an_example_is_opened_again() -> None:

@@ -53,11 +53,11 @@ COMMON = frozenset(
 )  # of a field, by every codec
 _HEAD = {"time", "time_unit", "sequence", "identity"}
 _FRAME = {"envelope", "port", "starts", "head", "blocks", "history"}
-_IN_BLOCK = frozenset({"block", "at", "type", "bits", "formula", "invalid", "unless"})
+_IN_BLOCK = frozenset({"radio", "block", "at", "type", "bits", "formula", "invalid", "unless"})
 KEYS: dict[str, Keys] = {  # a kind that is not here takes any
     "json": Keys(
         frozenset({"envelope", "port", *_HEAD}),
-        frozenset({"path", "of"}),
+        frozenset({"radio", "path", "of"}),
         frozenset({"path", "number"}),
         frozenset({"fields.path", "components.path", "components.number"}),
     ),
