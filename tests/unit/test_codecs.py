@@ -188,6 +188,20 @@ def test_a_value_that_a_state_makes_meaningless_is_left_out() -> None:
     assert values(bin_, "0432 0501") == ([{"": "", "tipped": 1.0}], [])
 
 
+@pytest.mark.parametrize(
+    ("raw", "is_", "codes"),
+    [
+        ("41280000", [{"": "", "temperature_c": 10.5}], []),
+        ("5f800000", [{"": "", "temperature_c": 2.0**64}], []),
+        ("7fc00000", [], ["not_finite"]),
+        ("ff800000", [], ["not_finite"]),
+    ],
+)
+def test_a_float_of_the_device_may_be_none(raw, is_, codes) -> None:
+    made = model("struct", Field(quantity="temperature_c", block="t", type="float32be"), blocks={"t": 4})
+    assert values(made, raw) == (is_, codes)
+
+
 # ---------------------------------------------------------------- the envelope
 
 LORA = model(
@@ -239,7 +253,18 @@ def test_a_frame_counter_left_out_is_zero() -> None:
         ('{"deviceInfo":{"devEui":"24e124713d004a11"},"fPort":85}', "missing"),
         ('{"deviceInfo":{"devEui":"24e124713d004a11"},"fPort":85,"data":7}', "type"),
         ('{"deviceInfo":{"devEui":"24e124713d004a11"},"fPort":85,"data":"A"}', "encoding"),
-        ('{"fPort":85,"data":"AXVk","data":"AXVl"}', "duplicate_key"),
+        (
+            '{"deviceInfo":{"devEui":"24e124713d004a11"},"fPort":85,"data":"AXVk","data":"AXVl"}',
+            "duplicate_key",
+        ),
+        ('{"deviceInfo":{"devEui":"d","devEui":"d"},"fPort":85,"data":"AXVk"}', "duplicate_key"),
+        ('{"deviceInfo":{"devEui":"x"},"deviceInfo":{},"fPort":85,"data":"AXVk"}', "duplicate_key"),
+        ('{"deviceInfo":{},"fPort":85,"fPort":85,"data":"AXVk"}', "duplicate_key"),
+        ('{"deviceInfo":{},"fPort":85,"data":"AXVk","time":"","time":""}', "duplicate_key"),
+        (
+            '{"deviceInfo":{},"fPort":85,"data":"AXVk","deduplicationId":"a","deduplicationId":"b"}',
+            "duplicate_key",
+        ),
         ("AXVk", "syntax"),
     ],
 )

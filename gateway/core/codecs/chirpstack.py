@@ -197,6 +197,7 @@ def _twice(count: Callable[[bytes], int]) -> bool:
     """Whether a key that we read may stand twice (or in a text: the strict parser will tell)."""
     return (
         count(b'"data"') > 1
+        or count(b'"deviceInfo"') > 1
         or count(b'"time"') > 1
         or count(b'"devEui"') > 1
         or count(b'"fPort"') > 1
