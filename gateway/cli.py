@@ -184,7 +184,6 @@ def decode(model: str, payload: str, path: Path) -> None:
     for reading in understood.readings:
         values = ", ".join(f"{name}={value:g}" for name, value in reading.values.items())
         measured = f" @ {_time(reading.measured_ns, world.timezone)}" if reading.timed else ""
-        measured += " (history)" if reading.history else ""
         click.echo(f"{reading.component or 'device'}{measured}: {values}")
     for fault in understood.faults:
         click.echo(f"refused: {fault.code}: {fault.field or 'payload'}: {fault.reason}")

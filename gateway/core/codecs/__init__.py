@@ -53,7 +53,7 @@ COMMON = frozenset(
 )  # of a field, by every codec
 _HEAD = {"time", "time_unit", "sequence", "identity"}
 _FRAME = {"envelope", "port", "starts", "head", "blocks", "history"}
-_IN_BLOCK = frozenset({"radio", "block", "at", "type", "bits", "formula", "invalid", "unless"})
+_IN_BLOCK = frozenset({"block", "at", "type", "bits", "formula", "invalid", "unless"})
 KEYS: dict[str, Keys] = {  # a kind that is not here takes any
     "json": Keys(
         frozenset({"envelope", "port", *_HEAD}),
@@ -61,9 +61,11 @@ KEYS: dict[str, Keys] = {  # a kind that is not here takes any
         frozenset({"path", "number"}),
         frozenset({"fields.path", "components.path", "components.number"}),
     ),
-    "tlv": Keys(frozenset(_FRAME), _IN_BLOCK, needs=frozenset({"codec.blocks", "fields.block"})),
+    "tlv": Keys(frozenset(_FRAME), _IN_BLOCK | {"radio"}, needs=frozenset({"codec.blocks", "fields.block"})),
     "struct": Keys(
-        frozenset({*_FRAME, "flags_at"}), _IN_BLOCK, needs=frozenset({"codec.blocks", "fields.block"})
+        frozenset({*_FRAME, "flags_at"}),
+        _IN_BLOCK | {"radio"},
+        needs=frozenset({"codec.blocks", "fields.block"}),
     ),
     "signals": Keys(
         frozenset({*_HEAD, "list", "id_key", "value_key"}),
