@@ -256,14 +256,18 @@ def _check_codec(model: Model, builder: Builder) -> None:
         return
     if _sound(builder, _check_blocks, model) and _sound(builder, _check_in_blocks, model):
         for field in model.fields:
-            _check_bytes(field, model, builder)
+            if not field.radio:
+                _check_bytes(field, model, builder)
 
 
 def _check_all_keys(model: Model, builder: Builder) -> None:
     kind = model.codec.kind
     _check_keys(model.codec, "codec", KEYS[kind].codec | {"kind"}, kind, builder)
     for field in model.fields:
-        _check_keys(field, "fields", KEYS[kind].field | COMMON, kind, builder)
+        if field.radio and model.codec.envelope:
+            _check_keys(field, "radio", {"radio", *COMMON}, kind, builder)
+        else:
+            _check_keys(field, "fields", KEYS[kind].field - {"radio"} | COMMON, kind, builder)
     for part in model.components:
         _check_keys(part, "components", KEYS[kind].components | {"kind", "count"}, kind, builder)
 
@@ -296,7 +300,8 @@ def _check_blocks(model: Model, builder: Builder) -> None:
 
 def _check_in_blocks(model: Model, builder: Builder) -> None:
     for field in model.fields:
-        _known(builder, field, "block", "block", field.block, tuple(model.codec.blocks))
+        if not field.radio:
+            _known(builder, field, "block", "block", field.block, tuple(model.codec.blocks))
 
 
 def _check_end(value: Any, step: str, kind: str, at: int, block: str, model: Model, builder: Builder) -> None:
@@ -326,7 +331,7 @@ def _check_bytes(field: Any, model: Model, builder: Builder) -> None:
 
 def _check_block(model: Model, builder: Builder) -> None:
     """The rate of a waveform's block comes from one place."""
-    codec, block = model.codec, model.codec.block
+    block = model.codec.block
     if block is None:
         return
     if not block.axes:

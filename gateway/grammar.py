@@ -185,6 +185,7 @@ spell(
     Field,
     quantity=("quantity", SomeText),
     path=("path", SomeText),
+    radio=("radio", Literal["", *chirpstack.RADIO]),
     signal=("signal", Annotated[str, Kind(say("signal"), parse_signal)]),
     block=("block", Tag),
     at=("at", Bytes),

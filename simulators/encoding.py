@@ -39,12 +39,11 @@ class Encoder:
     def __call__(self, said: Said, measured_ns: int, sequence: int) -> bytes:
         """One payload holding every quantity of `said` that the model maps; the others are left out."""
         if self.model.codec.blocks:
-            return self._framed(
-                frames.frame(self.model, self.device, said.get("", {})), measured_ns, sequence
-            )
+            own = said.get("", {})
+            return self._framed(frames.frame(self.model, self.device, own), own, measured_ns, sequence)
         root = self._body(said)
         if self.model.codec.envelope:
-            root = self._up_event(root, measured_ns, sequence)
+            root = self._up_event(root, said.get("", {}), measured_ns, sequence)
         else:
             codec = self.model.codec
             plant(root, codec.identity, self.device.id)
@@ -57,7 +56,7 @@ class Encoder:
         if self.model.codec.list:
             plant(root, self.model.codec.list, self._signals(said))
             return root
-        _fill(root, [field for field in self.model.fields if not field.of], said.get("", {}))
+        _fill(root, [field for field in self.model.fields if field.path and not field.of], said.get("", {}))
         for part in self.model.components:
             fields = [field for field in self.model.fields if field.of == part.kind]
             rows = []
@@ -85,10 +84,10 @@ class Encoder:
                     entries.append(entry | beside)
         return entries
 
-    def _framed(self, frame: bytes, measured_ns: int, sequence: int) -> bytes:
+    def _framed(self, frame: bytes, own: Mapping[str, float], measured_ns: int, sequence: int) -> bytes:
         if not self.model.codec.envelope:
             return frame
-        root = self._up_event({}, measured_ns, sequence) | {"data": b64encode(frame).decode()}
+        root = self._up_event({}, own, measured_ns, sequence) | {"data": b64encode(frame).decode()}
         del root["object"]
         return json.dumps(root, separators=(",", ":")).encode()
 
@@ -108,7 +107,13 @@ class Encoder:
         for path, run in zip(block.axes.values(), runs, strict=False):
             plant(root, path, _written(run, block.samples))
 
-    def _up_event(self, body: dict[str, Any], measured_ns: int, sequence: int) -> dict[str, Any]:
+    def _radio(self, own: Mapping[str, float]) -> dict[str, Any]:
+        fields = [field for field in self.model.fields if field.radio and field.quantity in own]
+        return {field.radio: raw(field, own[field.quantity]) for field in fields}
+
+    def _up_event(
+        self, body: dict[str, Any], own: Mapping[str, float], measured_ns: int, sequence: int
+    ) -> dict[str, Any]:
         """A ChirpStack v4 `up` event; protobuf-JSON leaves out a field at its default (fCnt 0)."""
         eui = _eui(self.device)
         root: dict[str, Any] = {
@@ -117,7 +122,7 @@ class Encoder:
             "deviceInfo": {"deviceName": self.device.id, "devEui": eui},
             "fPort": self.model.codec.port or 85,
             "object": body,
-            "rxInfo": [RADIO],
+            "rxInfo": [RADIO | self._radio(own)],
         }
         return root | ({"fCnt": sequence} if sequence else {})
 

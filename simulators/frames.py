@@ -27,16 +27,17 @@ def frame(model: Model, device: Device, values: Mapping[str, float]) -> bytes:
 
 
 def sayable(model: Model) -> set[str]:
-    """The quantities a frame of this model can be made to say."""
-    return {field.quantity for field in _sayable(model)}
+    """The quantities that a frame of this model, or its envelope, can be made to say."""
+    return {field.quantity for field in [*_sayable(model), *(one for one in model.fields if one.radio)]}
 
 
 def _sayable(model: Model) -> list[Field]:
     """All but those whose formula reads other bytes than its own, or bytes that another field says."""
-    plain = {(field.block, field.at) for field in model.fields if not field.formula}
+    inside = [field for field in model.fields if field.block]
+    plain = {(field.block, field.at) for field in inside if not field.formula}
     return [
         field
-        for field in model.fields
+        for field in inside
         if not field.formula or not (Formula(field.formula).reads or (field.block, field.at) in plain)
     ]
 

@@ -140,6 +140,7 @@ class Field:
 
     quantity: str  # a name of core.units.QUANTITIES
     path: str = ""  # json: dotted path inside the (component's) object
+    radio: str = ""  # in an envelope: rssi or snr, as the gateway heard it that heard it best
     signal: str = ""  # signals: the id; each * in it is a digit of the component's number
     block: str = ""  # tlv, struct: the block of bytes that holds it
     at: int = 0  # its first byte inside the block

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,20 @@ def test_a_value_that_a_state_makes_meaningless_is_left_out() -> None:
     assert values(bin_, "0432 0501") == ([{"": "", "tipped": 1.0}], [])
 
 
+@pytest.mark.parametrize(
+    ("raw", "is_", "codes"),
+    [
+        ("41280000", [{"": "", "temperature_c": 10.5}], []),
+        ("5f800000", [{"": "", "temperature_c": 2.0**64}], []),
+        ("7fc00000", [], ["not_finite"]),
+        ("ff800000", [], ["not_finite"]),
+    ],
+)
+def test_a_float_of_the_device_may_be_none(raw, is_, codes) -> None:
+    made = model("struct", Field(quantity="temperature_c", block="t", type="float32be"), blocks={"t": 4})
+    assert values(made, raw) == (is_, codes)
+
+
 # ---------------------------------------------------------------- the envelope
 
 LORA = model(
@@ -238,7 +253,18 @@ def test_a_frame_counter_left_out_is_zero() -> None:
         ('{"deviceInfo":{"devEui":"24e124713d004a11"},"fPort":85}', "missing"),
         ('{"deviceInfo":{"devEui":"24e124713d004a11"},"fPort":85,"data":7}', "type"),
         ('{"deviceInfo":{"devEui":"24e124713d004a11"},"fPort":85,"data":"A"}', "encoding"),
-        ('{"fPort":85,"data":"AXVk","data":"AXVl"}', "duplicate_key"),
+        (
+            '{"deviceInfo":{"devEui":"24e124713d004a11"},"fPort":85,"data":"AXVk","data":"AXVl"}',
+            "duplicate_key",
+        ),
+        ('{"deviceInfo":{"devEui":"d","devEui":"d"},"fPort":85,"data":"AXVk"}', "duplicate_key"),
+        ('{"deviceInfo":{"devEui":"x"},"deviceInfo":{},"fPort":85,"data":"AXVk"}', "duplicate_key"),
+        ('{"deviceInfo":{},"fPort":85,"fPort":85,"data":"AXVk"}', "duplicate_key"),
+        ('{"deviceInfo":{},"fPort":85,"data":"AXVk","time":"","time":""}', "duplicate_key"),
+        (
+            '{"deviceInfo":{},"fPort":85,"data":"AXVk","deduplicationId":"a","deduplicationId":"b"}',
+            "duplicate_key",
+        ),
         ("AXVk", "syntax"),
     ],
 )
@@ -254,6 +280,36 @@ def test_an_object_inside_the_envelope_of_either_version() -> None:
         '{"devEUI":"%s","objectJSON":"{\\"t\\":21.5}"}',
     ):
         assert values(made, (event % EUI).encode()) == ([{"": "", "temperature_c": 21.5}], [])
+
+
+RADIO = replace(
+    LORA,
+    fields=(*LORA.fields, Field(quantity="rssi_dbm", radio="rssi"), Field(quantity="snr_db", radio="snr")),
+)
+
+
+@pytest.mark.parametrize(
+    ("rest", "is_"),
+    [
+        ('"rxInfo":[{"rssi":-97,"snr":-3.2},{"rssi":-36,"snr":10.5}]', (-36.0, 10.5)),
+        ('"rxInfo":[{"rssi":-97}]', (-97.0, 0.0)),  # a zero is left out
+        ('"rxInfo":[{"rssi":"weak","snr":1}]', (0.0, 1.0)),
+        ('"rxInfo":[]', None),
+        ('"rxInfo":{}', None),
+        ('"x":1', None),
+        ('"rxInfo":[{"rssi":-60,"loRaSNR":9.5}],"devEUI":"24e124713d004a11"', (-60.0, 9.5)),
+    ],
+)
+def test_how_well_it_was_heard_by_the_gateway_that_heard_it_best(rest, is_) -> None:
+    info = "" if "devEUI" in rest else '"deviceInfo":{"devEui":"24e124713d004a11"},'
+    (reading,), codes = heard(RADIO, f'{{{info}"fPort":85,"data":"AXVk",{rest}}}'.encode())
+    wanted = {"rssi_dbm": is_[0], "snr_db": is_[1]} if is_ else {}
+    assert codes == [] and reading.values == {"battery_pct": 100.0} | wanted
+
+
+def test_an_unreadable_frame_is_no_reading_of_the_radio() -> None:
+    event = b'{"deviceInfo":{"devEui":"24e124713d004a11"},"fPort":85,"data":"AXU=","rxInfo":[{"rssi":-36}]}'
+    assert heard(RADIO, event) == ([], ["syntax"])
 
 
 def test_a_frame_wrapped_for_an_example_is_opened_again() -> None:
@@ -285,6 +341,10 @@ CABINET = model(
         ('{"id":"02103001","value":"open","doorId":"1"}', [{"": "slot-1", "slot_door_open": 1.0}], []),
         ('{"id":"01111091","value":"53.1"}', [], ["component"]),
         ('{"id":"01119001","value":"31","doorId":"9"}', [], ["component"]),
+        ('{"id":"01119001","value":"31","doorId":0}', [], ["component"]),
+        ('{"id":"01119001","value":"31","doorId":true}', [], ["component"]),
+        ('{"id":"01119001","value":"31","doorId":[]}', [], ["component"]),
+        ('{"id":"02113001","value":"24.5","doorId":""}', [{"": "", "temperature_c": 24.5}], []),
         ('{"id":"01119001","value":"31","doorId":"０３"}', [], ["component"]),
         ('{"id":"01119001","value":"1e3","doorId":"3"}', [], ["type"]),
         ('{"id":"02103001","value":"ajar","doorId":"1"}', [], ["type"]),

@@ -63,13 +63,15 @@ _CAMERA = Keys(frozenset({*_HEAD, "ignore"}), frozenset({"path"}), needs=frozens
 KEYS: dict[str, Keys] = {  # a kind that is not here takes any
     "json": Keys(
         frozenset({"envelope", "port", *_HEAD}),
-        frozenset({"path", "of"}),
+        frozenset({"radio", "path", "of"}),
         frozenset({"path", "number"}),
         frozenset({"fields.path", "components.path", "components.number"}),
     ),
-    "tlv": Keys(frozenset(_FRAME), _IN_BLOCK, needs=frozenset({"codec.blocks", "fields.block"})),
+    "tlv": Keys(frozenset(_FRAME), _IN_BLOCK | {"radio"}, needs=frozenset({"codec.blocks", "fields.block"})),
     "struct": Keys(
-        frozenset({*_FRAME, "flags_at"}), _IN_BLOCK, needs=frozenset({"codec.blocks", "fields.block"})
+        frozenset({*_FRAME, "flags_at"}),
+        _IN_BLOCK | {"radio"},
+        needs=frozenset({"codec.blocks", "fields.block"}),
     ),
     "signals": Keys(
         frozenset({*_HEAD, "list", "id_key", "value_key"}),

@@ -12,14 +12,18 @@ from __future__ import annotations
 import binascii
 import json as stdlib_json
 from collections.abc import Callable
+from dataclasses import replace
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
 
 from gateway.core.codecs.json import (
     BYTES_MAX,
+    EXACT,
     Head,
     JsonDecoder,
+    Part,
     as_text,
     at_path,
     check_identity,
@@ -28,7 +32,7 @@ from gateway.core.codecs.json import (
     parse,
     short,
 )
-from gateway.core.model import Codec, Device, Fault, Message, Model, PayloadError, Reading, Refusal
+from gateway.core.model import Device, Fault, Message, Model, PayloadError, Reading, Refusal
 
 NAME = "chirpstack"
 OBJECT = "object"
@@ -49,39 +53,64 @@ class _Event(msgspec.Struct, gc=False):
     fPort: int = 0
 
 
+class _Heard(msgspec.Struct, gc=False):
+    """One gateway that heard the frame; a zero is left out."""
+
+    rssi: float = 0.0
+    snr: float = 0.0
+
+
+class _HeardEvent(_Event, gc=False):
+    rxInfo: list[_Heard] = []
+
+
+RADIO = ("rssi", "snr")
+Values = dict[str, float]  # of the radio: quantity -> value
 _quick = msgspec.json.Decoder(_Event).decode
+_quick_heard = msgspec.json.Decoder(_HeardEvent).decode
 
 
 class Envelope:
     """Opens the events of one model's devices."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, model: Model) -> None:
+        codec = model.codec
         self.port = codec.port
+        self.radio = [(Part(field), field.radio) for field in model.fields if field.radio]
+        self._read: Callable[[bytes], _Event] = _quick_heard if self.radio else _quick
         self.time, self.time_unit = keys(codec.time), codec.time_unit
         self.sequence, self.identity = keys(codec.sequence), keys(codec.identity)
 
-    def frame(self, device: Device, message: Message, received_ns: int) -> tuple[bytes, Head]:
+    def frame(self, device: Device, message: Message, received_ns: int) -> tuple[bytes, Head, Values]:
         """The bytes that the device sent. Raises PayloadError."""
-        event = _read_quickly(message.payload)
+        event = _read_quickly(message.payload, self._read)
         if event is None:
             return self._frame_of(parse(message.payload), device, message, received_ns)
         self._check(event.fPort, None if self.identity else event.deviceInfo.devEui, device, message)
         measured = instant_ns(event.time, "iso")
         head = (measured or received_ns, received_ns, event.deduplicationId[:64], measured is not None)
-        return _bytes(event.data), head
+        return _bytes(event.data), head, self._heard(event) if self.radio else {}
+
+    def _heard(self, event: _Event) -> Values:
+        """As the gateway heard it that heard it best."""
+        heard = event.rxInfo if isinstance(event, _HeardEvent) else []
+        best = max(heard, key=attrgetter("rssi"), default=None)
+        return {part.name: part.canonical(getattr(best, what)) for part, what in self.radio} if best else {}
 
     def _frame_of(
         self, root: dict[str, Any], device: Device, message: Message, received_ns: int
-    ) -> tuple[bytes, Head]:
+    ) -> tuple[bytes, Head, Values]:
         head = self._head(root, device, message, received_ns)
         data = root.get("data")
         if data is None:
             raise PayloadError(Refusal.MISSING, "data", "an event without a frame")
         if type(data) is not str:
             raise PayloadError(Refusal.TYPE, "data", f"found {short(data)}, expected a text")
-        return _bytes(data), head
+        return _bytes(data), head, self._heard_of(root)
 
-    def object(self, device: Device, message: Message, received_ns: int) -> tuple[dict[str, Any], Head]:
+    def object(
+        self, device: Device, message: Message, received_ns: int
+    ) -> tuple[dict[str, Any], Head, Values]:
         """What the device profile made of the frame. Raises PayloadError."""
         root = parse(message.payload)
         found = root.get(OBJECT)
@@ -89,7 +118,14 @@ class Envelope:
             found = parse(root["objectJSON"].encode("utf-8", "surrogatepass"))
         if type(found) is not dict:
             raise PayloadError(Refusal.MISSING, OBJECT, NO_OBJECT)
-        return found, self._head(root, device, message, received_ns, found)
+        return found, self._head(root, device, message, received_ns, found), self._heard_of(root)
+
+    def _heard_of(self, root: dict[str, Any]) -> Values:
+        """The same from a plain object, of either version; what is no number there is passed over."""
+        said = root.get("rxInfo") if self.radio else None
+        heard = [_gateway(one) for one in said if type(one) is dict] if type(said) is list else []
+        best = max(heard, key=itemgetter("rssi"), default=None)
+        return {part.name: part.canonical(best[what]) for part, what in self.radio} if best else {}
 
     def _head(
         self,
@@ -123,13 +159,17 @@ class ObjectDecoder:
     """The json codec inside the envelope: paths of the model begin in `object`."""
 
     def __init__(self, model: Model) -> None:
-        self._open, self._inner = Envelope(model.codec).object, JsonDecoder(model)
+        self._open = Envelope(model).object
+        self._inner = JsonDecoder(replace(model, fields=tuple(f for f in model.fields if not f.radio)))
 
     def __call__(
         self, device: Device, message: Message, received_ns: int, faults: list[Fault] | None = None
     ) -> list[Reading]:
-        root, head = self._open(device, message, received_ns)
-        return self._inner.readings(device, root, head, [] if faults is None else faults)
+        root, head, heard = self._open(device, message, received_ns)
+        readings = self._inner.readings(device, root, head, [] if faults is None else faults)
+        if heard and not readings[0].component:
+            readings[0].values.update(heard)
+        return readings
 
 
 def wrapped(frame: bytes, eui: str, port: int = 0) -> bytes:
@@ -142,13 +182,13 @@ def wrapped(frame: bytes, eui: str, port: int = 0) -> bytes:
 # ---------------------------------------------------------------- the two versions
 
 
-def _read_quickly(payload: bytes) -> _Event | None:
+def _read_quickly(payload: bytes, read: Callable[[bytes], _Event]) -> _Event | None:
     """A version 4 event whose keys plainly stand there once; None says no more than: look closer."""
     if len(payload) > BYTES_MAX or b"\\" in payload or _twice(payload.count):
         return None
     try:
         payload.isascii() or payload.decode()
-        return _quick(payload)
+        return read(payload)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return None
 
@@ -157,6 +197,7 @@ def _twice(count: Callable[[bytes], int]) -> bool:
     """Whether a key that we read may stand twice (or in a text: the strict parser will tell)."""
     return (
         count(b'"data"') > 1
+        or count(b'"deviceInfo"') > 1
         or count(b'"time"') > 1
         or count(b'"devEui"') > 1
         or count(b'"fPort"') > 1
@@ -172,6 +213,15 @@ def _eui(raw: Any) -> Any:
         return binascii.a2b_base64(raw, strict_mode=True).hex()
     except ValueError:
         return raw
+
+
+def _gateway(one: dict[str, Any]) -> dict[str, float]:
+    """What a gateway says of the radio; version 3 calls it loRaSNR."""
+    found = {"rssi": one.get("rssi", 0), "snr": one.get("snr", one.get("loRaSNR", 0))}
+    return {
+        what: float(raw) if type(raw) in (int, float) and abs(raw) < EXACT else 0.0
+        for what, raw in found.items()
+    }
 
 
 def _said_at(root: dict[str, Any]) -> Any:

@@ -6,24 +6,24 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 from gateway.core.codecs.bits import reader
-from gateway.core.codecs.chirpstack import Envelope
+from gateway.core.codecs.chirpstack import Envelope, Values
 from gateway.core.codecs.formula import Formula
 from gateway.core.codecs.json import EXACT, Head, Part, nothing, short
 from gateway.core.model import SECOND, Device, Fault, Field, Message, Model, PayloadError, Reading, Refusal
 
 FRAME_MAX = 1024  # bytes: LoRaWAN carries 242, NB-IoT a little more; a decoder's work is bounded by it
 
-Open = Callable[[Device, Message, int], tuple[bytes, Head]]
+Open = Callable[[Device, Message, int], tuple[bytes, Head, Values]]
 _instant = reader("uint32le")
 
 
 def opener(model: Model) -> Open:
     """How the model's payloads give their frame."""
-    return Envelope(model.codec).frame if model.codec.envelope else _bare
+    return Envelope(model).frame if model.codec.envelope else _bare
 
 
-def _bare(device: Device, message: Message, received_ns: int) -> tuple[bytes, Head]:
-    return message.payload, (received_ns, received_ns, "", False)
+def _bare(device: Device, message: Message, received_ns: int) -> tuple[bytes, Head, Values]:
+    return message.payload, (received_ns, received_ns, "", False), {}
 
 
 class Frame:
@@ -36,9 +36,9 @@ class Frame:
         self._required = [field.quantity for field in model.fields if field.required]
         self._unless = [(field.quantity, field.unless) for field in model.fields if field.unless]
 
-    def opened(self, device: Device, message: Message, received_ns: int) -> tuple[bytes, Head]:
+    def opened(self, device: Device, message: Message, received_ns: int) -> tuple[bytes, Head, Values]:
         """Its bytes, long enough for the head and begun as this model's begin. Raises PayloadError."""
-        frame, head = self._open(device, message, received_ns)
+        frame, head, heard = self._open(device, message, received_ns)
         if len(frame) > FRAME_MAX:
             raise PayloadError(Refusal.OVERSIZE, reason=f"a frame of {len(frame)} bytes, at most {FRAME_MAX}")
         if not frame.startswith(self.starts):
@@ -48,10 +48,16 @@ class Frame:
             raise PayloadError(
                 Refusal.SYNTAX, reason=f"truncated: {len(frame)} bytes, the head has {self.head}"
             )
-        return frame, head
+        return frame, head, heard
 
     def readings(
-        self, device: Device, values: dict[str, float], old: list[Reading], head: Head, faults: list[Fault]
+        self,
+        device: Device,
+        values: Values,
+        old: list[Reading],
+        head: Head,
+        heard: Values,
+        faults: list[Fault],
     ) -> list[Reading]:
         """The device's reading behind those of its history. Raises PayloadError when there is none."""
         for name, state in self._unless:
@@ -61,6 +67,7 @@ class Frame:
             if name not in values and not old:
                 faults.append(Fault(Refusal.MISSING, name, "required"))
         if values:
+            values |= heard
             old.append(Reading(device.id, "", values, *head))
         return old or nothing(faults)
 

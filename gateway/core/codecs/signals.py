@@ -35,7 +35,6 @@ from gateway.core.model import (
 )
 
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
-_WHOLE = re.compile(r"\d{1,3}", re.ASCII)
 
 
 class SignalsDecoder:
@@ -96,7 +95,11 @@ class SignalsDecoder:
         name = entry.get(self._id) if type(entry) is dict else None
         if type(name) is not str:
             raise PayloadError(Refusal.TYPE, self._id, f"found {short(name)}, expected the id of a signal")
-        beside = next((entry[key] for key in self._beside if entry.get(key) not in (None, "")), None)
+        beside = None
+        for key in self._beside:
+            if beside in (None, ""):
+                beside = entry.get(key)
+        beside = None if beside == "" else beside
         signal, number = self._plain.get((name, beside is not None)), beside
         if signal is None:
             signal, number = self._star(name)
@@ -121,6 +124,7 @@ class _Signal:
     def __init__(self, field: Field, components: Components | None) -> None:
         self.part, self.components = Part(field), components
         self._field = field.signal
+        self._names = _names(components) if components else {}
         before, stars, after = re.fullmatch(r"([^*]*)(\**)([^*]*)", field.signal).groups()  # type: ignore[union-attr]
         self._in_id = re.compile(f"{re.escape(before)}(\\d{{{len(stars)}}}){re.escape(after)}", re.ASCII)
 
@@ -132,13 +136,11 @@ class _Signal:
         """`slot-3`. Raises PayloadError for slot 9 of 8."""
         if self.components is None:
             return ""
-        whole = number if type(number) is int else None
-        if type(number) is str and _WHOLE.fullmatch(number):
-            whole = int(number)
-        if whole is None or not 1 <= whole <= self.components.count:
+        name = self._names.get(number) if type(number) in (int, str) else None
+        if name is None:
             reason = f"found {short(number)}, expected 1..{self.components.count}"
             raise PayloadError(Refusal.COMPONENT, self._field, reason)
-        return f"{self.components.kind}-{whole}"
+        return name
 
     def value(self, raw: Any) -> float:
         try:
@@ -147,3 +149,10 @@ class _Signal:
             return self.part.convert(raw)
         except PayloadError as error:
             raise PayloadError(error.code, self._field, error.reason) from None
+
+
+def _names(components: Components) -> dict[int | str, str]:
+    """A part's number as protocols write it (3, "3", "03", "003") -> `slot-3`."""
+    numbers = range(1, components.count + 1)
+    names: dict[int | str, str] = {number: f"{components.kind}-{number}" for number in numbers}
+    return names | {f"{n:0{width}}": f"{components.kind}-{n}" for n in numbers for width in (1, 2, 3)}

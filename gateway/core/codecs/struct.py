@@ -21,7 +21,7 @@ class StructDecoder:
         self, device: Device, message: Message, received_ns: int, faults: list[Fault] | None = None
     ) -> list[Reading]:
         faults = [] if faults is None else faults
-        frame, head = self._frame.opened(device, message, received_ns)
+        frame, head, heard = self._frame.opened(device, message, received_ns)
         flags = self._all if self._flags_at is None else int(_flags(frame, self._flags_at))
         values: dict[str, float] = {}
         old: list[Reading] = []
@@ -39,7 +39,7 @@ class StructDecoder:
                 old += block.old(frame, start, faults, device, head)
         if at < len(frame) or flags & ~self._all:
             faults.append(_left_over(len(frame) - at, flags & ~self._all))
-        return self._frame.readings(device, values, old, head, faults)
+        return self._frame.readings(device, values, old, head, heard, faults)
 
 
 def _left_over(left: int, flags: int) -> Fault:

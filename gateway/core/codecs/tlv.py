@@ -22,7 +22,7 @@ class TlvDecoder:
         self, device: Device, message: Message, received_ns: int, faults: list[Fault] | None = None
     ) -> list[Reading]:
         faults = [] if faults is None else faults
-        frame, head = self._frame.opened(device, message, received_ns)
+        frame, head, heard = self._frame.opened(device, message, received_ns)
         values: dict[str, float] = {}
         old: list[Reading] = []
         at, seen = self._frame.head, 0
@@ -43,7 +43,7 @@ class TlvDecoder:
             else:
                 block.read(frame, start, values, faults, device)
             seen |= block.bit
-        return self._frame.readings(device, values, old, head, faults)
+        return self._frame.readings(device, values, old, head, heard, faults)
 
 
 def _again(block: Block) -> Fault:
