@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.core.model import Device, Field, Model
 from gateway.core.units import QUANTITIES, conversion
+from simulators.cameras import CAMERAS
 
 Said = dict[str, dict[str, float]]  # component ("" is the device itself) -> quantity -> canonical value
 
@@ -30,6 +31,9 @@ class Encoder:
 
     def __call__(self, said: Said, measured_ns: int, sequence: int) -> bytes:
         """One payload holding every quantity of `said` that the model maps; the others are left out."""
+        if camera := CAMERAS.get(self.model.codec.kind):
+            stamp = str(instant(measured_ns, "iso", self.zone))
+            return camera(self.model, said.get("", {}), stamp, measured_ns)
         root = self._body(said)
         if self.model.codec.kind == "chirpstack":
             root = self._up_event(root, measured_ns, sequence)

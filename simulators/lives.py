@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from gateway.core.model import SECOND, Device, Model
+from simulators.cameras import REPEAT_S
 from simulators.encoding import Said
 
 MINUTE = 60 * SECOND
@@ -45,6 +46,7 @@ RESTING: Mapping[str, tuple[float, float]] = {
     "pressure_mpa": (1.2, 0.005),
     "nh3_ppm": (1.0, 0.1),
     "h2s_ppm": (0.02, 0.002),
+    "online": (1.0, 0.0),
     "slot_voltage_v": (0.0, 0.0),
     "slot_current_a": (0.0, 0.0),
 }
@@ -84,7 +86,7 @@ class Life:
 
     def instants(self, episode: Episode) -> Iterable[int]:
         """When the device speaks of an episode, beyond its ordinary beat."""
-        return episode.instants()
+        return episode.instants(REPEAT_S.get(self.model.codec.kind, RESTLESS_S))
 
     def say(self, ns: int, episodes: Sequence[Episode]) -> Said:
         """What is true at `ns`: every quantity of the model, at rest."""
