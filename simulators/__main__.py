@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from gateway.core.model import SECOND
 from simulators.incidents import Script, load_script, span_ns
 from simulators.neighbourhood import Neighbourhood
+from simulators.poster import Poster, load_tokens
 from simulators.publisher import Pace, Publisher
 from simulators.scoring import load_truths, save_truths, score, seen_in_store
 from simulators.street import load_street
@@ -52,6 +53,7 @@ def play(arguments: argparse.Namespace) -> int:
         username=arguments.username,
         password=password,
         client_id=arguments.client_id,
+        poster=_poster(arguments),
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: publisher.stop())
@@ -67,6 +69,12 @@ def show_score(arguments: argparse.Namespace) -> int:
     result = score(load_truths(arguments.truth), *seen_in_store(arguments.state))
     print(result)
     return 0 if result.perfect else 1
+
+
+def _poster(arguments: argparse.Namespace) -> Poster | None:
+    """For devices whose topic is http/DEVICE, when the gateway's address is given."""
+    tokens = load_tokens(arguments.tokens) if arguments.tokens else {}
+    return Poster(arguments.intake, tokens) if arguments.intake else None
 
 
 def _shipped_models() -> Path:
@@ -97,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     playing.add_argument("--username", default="")
     playing.add_argument("--password-file", type=Path)
     playing.add_argument("--client-id", default="neighbourhood")
+    playing.add_argument("--intake", default="", help="the gateway's http:// address, for devices that post")
+    playing.add_argument("--tokens", type=Path, help="the gateway's tokens file, for these")
     playing.add_argument(
         "--devices", type=Path, action="append", help="folder of device models (the shipped ones)"
     )

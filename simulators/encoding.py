@@ -16,6 +16,7 @@ from typing import Any
 from gateway.core.codecs import waveform
 from gateway.core.model import Block, Device, Field, Model
 from simulators import frames
+from simulators.cameras import CAMERAS
 from simulators.numbers import raw
 
 Said = dict[str, dict[str, float]]  # component ("" is the device itself) -> quantity -> canonical value
@@ -38,6 +39,9 @@ class Encoder:
 
     def __call__(self, said: Said, measured_ns: int, sequence: int) -> bytes:
         """One payload holding every quantity of `said` that the model maps; the others are left out."""
+        if camera := CAMERAS.get(self.model.codec.kind):
+            stamp = str(instant(measured_ns, "iso", self.zone))
+            return camera(self.model, said.get("", {}), stamp, measured_ns)
         if self.model.codec.blocks:
             own = said.get("", {})
             return self._framed(frames.frame(self.model, self.device, own), own, measured_ns, sequence)

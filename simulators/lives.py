@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from gateway.core.model import SECOND, Device, Model
+from simulators.cameras import REPEAT_S
 from simulators.encoding import Said
 
 MINUTE = 60 * SECOND
@@ -54,6 +55,7 @@ RESTING: Mapping[str, tuple[float, float]] = {
     "leakage_ma": (0.6, 0.1),
     "expiry_days": (240.0, 0.0),
     "duration_s": (0.8, 0.1),
+    "online": (1.0, 0.0),
     "slot_voltage_v": (0.0, 0.0),
     "slot_current_a": (0.0, 0.0),
 }
@@ -93,7 +95,7 @@ class Life:
 
     def instants(self, episode: Episode) -> Iterable[int]:
         """When the device speaks of an episode, beyond its ordinary beat."""
-        return episode.instants()
+        return episode.instants(REPEAT_S.get(self.model.codec.kind, RESTLESS_S))
 
     def say(self, ns: int, episodes: Sequence[Episode]) -> Said:
         """What is true at `ns`: every quantity of the model, at rest."""

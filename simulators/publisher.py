@@ -11,8 +11,9 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.core.model import SECOND
+from gateway.core.model import POSTED, SECOND
 from simulators.neighbourhood import Sent
+from simulators.poster import Poster
 
 UNACKED_MAX = 200  # PUBLISHes without their PUBACK; beyond it we wait, so that a stopped broker stops us
 CONNECT_S = 15.0
@@ -48,13 +49,14 @@ class Tally:
 
     sent: int = 0
     acknowledged: int = 0
+    posted: int = 0
     reconnects: int = -1  # the first connection is none
     lag_s_max: float = 0.0
     refused: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
-            f"published {self.sent}, acknowledged {self.acknowledged}, "
+            f"published {self.sent}, acknowledged {self.acknowledged + self.posted}, "
             f"reconnects {max(0, self.reconnects)}, lag at most {self.lag_s_max:.2f} s"
         )
 
@@ -71,9 +73,11 @@ class Publisher:
         password: str = "",
         client_id: str = "",
         patience_s: float = CONNECT_S,
+        poster: Poster | None = None,
     ) -> None:
         self.host, self.port, self.patience_s = host, port, patience_s
         self.tally = Tally()
+        self._poster = poster  # for devices that post instead of publishing
         self._up, self._moved = threading.Event(), threading.Event()
         self._stopped = False  # no Event: a signal handler that sets one may meet the lock it holds
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311)
@@ -123,6 +127,11 @@ class Publisher:
 
     def _publish(self, sent: Sent) -> bool:
         """False when we were stopped."""
+        if self._poster is not None and sent.topic.startswith(POSTED):
+            self.tally.sent += 1
+            self._poster.post(sent)
+            self.tally.posted += 1
+            return True
         while self._unacked() >= UNACKED_MAX and not self._stopped:
             self._moved.wait(SLICE_S)
             self._moved.clear()
@@ -133,7 +142,7 @@ class Publisher:
         return True
 
     def _unacked(self) -> int:
-        return self.tally.sent - self.tally.acknowledged
+        return self.tally.sent - self.tally.posted - self.tally.acknowledged
 
     def _drain(self) -> None:
         deadline = time.monotonic() + DRAIN_S

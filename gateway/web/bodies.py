@@ -5,11 +5,13 @@ Bodies are read piece by piece: a picture is skipped as it arrives and costs no 
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # what it would say, a stranger has written
 PARTS_MOST = 64
 HEAD_BYTES_MOST = 4_096  # of one part
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF")  # how JPEG, PNG, GIF and WebP or AVI begin

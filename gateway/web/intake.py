@@ -141,7 +141,7 @@ class Intake:
             await self._commit(device, Message(POSTED + device, kept, again=self._is_last(device, kept)))
             return "accepted"
         seen = self._signed.setdefault(device, _Signatures())
-        seen.forget(self._now_ns() / SECOND - 2 * self._window_s)  # a clock may be ahead by one window
+        seen.forget(self._now_ns() / SECOND - self._window_s)  # older ones are refused by their age
         if proof.signature in seen.known:
             await self._wait(seen.known[proof.signature][1])  # the answer it missed; nothing enters twice
             return "again"

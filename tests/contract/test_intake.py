@@ -31,6 +31,8 @@ from gateway.web.app import create_app
 from gateway.web.deps import Deps, Health
 from gateway.web.intake import PENDING_MOST, Intake
 from gateway.web.server import WebServer
+from simulators.neighbourhood import Sent
+from simulators.poster import Poster, load_tokens
 from tests.unit.test_ends_after import CAMERA, EBIKE
 from tests.unit.worlds import world
 from tests.waiting import until
@@ -530,3 +532,22 @@ def test_after_a_restart_a_new_word_is_no_duplicate(tmp_path: Path) -> None:
     assert again.post(b'{"ebike":1}').status_code == 200
     assert [mark for row in again.store.read_log(0, 1000) for mark in row.marks] == []
     again.stop()
+
+
+# ---------------------------------------------------------------- the simulator is a client like any other
+
+
+def test_a_simulated_camera_posts_until_it_is_taken(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One connection for two devices; a full queue is met with patience, a wrong token is not."""
+    monkeypatch.setattr("simulators.poster.PAUSE_S", 0.05)
+    poster = Poster(f"http://127.0.0.1:{gateway.web.port}", load_tokens(tmp_path / "tokens"))
+    poster.post(Sent(0, "http/lift-1", b'{"ebike":1}'))
+    with monkeypatch.context() as full:
+        full.setattr("gateway.pipeline.QUEUE_MOST", 0)
+        threading.Timer(0.1, full.undo).start()
+        poster.post(Sent(0, "http/stranger", b'{"ebike":0}'))
+    assert [topic for topic, _ in gateway.logged()] == ["http/lift-1", "http/stranger"]
+    with pytest.raises(ConnectionError, match="401"):
+        poster.post(Sent(0, "http/lift-2", b'{"ebike":1}'))
