@@ -90,6 +90,14 @@ def parse_topic(value: Any) -> str:
     return value
 
 
+def parse_odd(value: Any) -> int:
+    """The width of a filter that has a middle."""
+    if type(value) is not int or not 5 <= value <= 25 or value % 2 == 0:
+        raise ValueError
+    return value
+
+
+Odd = Annotated[int, Kind(say("odd_between", low=5, high=25), parse_odd)]
 Series = Annotated[tuple[float | None, ...], Kind(say("series"), parse_series)]
 Expectation = Annotated[tuple[str, float], Kind(say("expectation"), parse_expectation)]
 Topic = Annotated[str, Kind(say("topic"), parse_topic)]
@@ -110,8 +118,15 @@ spell(
     source=("source", SomeText),
     expect_every_s=("expect_every", PositiveDuration),
     lateness_s=("lateness", PositiveDuration),
+    wrong_clock=("wrong_clock", Literal["correct", "arrival", "hold"]),
 )
-spell(Field, quantity=("quantity", SomeText), path=("path", SomeText))
+spell(
+    Field,
+    quantity=("quantity", SomeText),
+    path=("path", SomeText),
+    stuck_after=("stuck_after", Annotated[int, between(3, 100_000)]),
+    spike_window=("spike_window", Odd),
+)
 spell(
     Components,
     kind=("kind", Identifier),
@@ -152,6 +167,7 @@ spell(
     topic=("topic", Topic),
     baseline=("baseline", Mapping[Identifier, float]),
     labels=("labels", Labels),
+    behind=("behind", Identifier),
 )
 spell(
     Scenario,
@@ -182,6 +198,7 @@ class LevelKeys:
     above: float | None = None
     below: float | None = None
     absent: PositiveDuration | None = None
+    missed: float | None = None
     hold: Duration = 0.0
     clear_below: float | None = None
     clear_above: float | None = None
@@ -202,6 +219,7 @@ class RuleKeys:
     outside: Identifier = ""
     clear_hold: Duration = 300.0
     respond_within: PositiveDuration | None = None
+    on_bad_quality: Literal["", "hold", "raise", "judge"] = ""
     origin: Origin = NOWHERE
 
     def rule(self) -> Rule:
@@ -220,6 +238,7 @@ class RuleKeys:
             outside=self.outside,
             clear_hold_s=self.clear_hold,
             respond_within_s=self.respond_within or 0.0,
+            on_bad_quality=self.on_bad_quality,
             origin=self.origin,
         )
 
@@ -230,6 +249,7 @@ def _limit(level: Level, keys: LevelKeys) -> Limit:
         above=keys.above,
         below=keys.below,
         absent_s=keys.absent,
+        missed=keys.missed,
         hold_s=keys.hold,
         clear=keys.clear_below if keys.clear_above is None else keys.clear_above,
     )

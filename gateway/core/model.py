@@ -86,6 +86,9 @@ class Quality(StrEnum):
     LATE = "late"  # older than the model's lateness: stored, not judged
     AHEAD = "ahead"  # the device's clock is ahead; judged by arrival
     SKEWED = "skewed"  # a constant clock error, named and corrected
+    HISTORY = "history"  # the device itself calls it an old sample: stored, not judged
+    SPIKE = "spike"  # far from the values around it: kept raw, rules go by their on_bad_quality
+    STUCK = "stuck"  # has not moved for longer than it can stand still: likewise
 
 
 # ---------------------------------------------------------------- what devices say
@@ -110,6 +113,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     received_ns: int
     sequence: str = ""  # what the device (or network server) numbers its messages by
     timed: bool = True  # False when measured_ns is only our own received_ns
+    history: bool = False  # the device says itself that this is an old sample
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -143,6 +147,11 @@ class Field:
     unit: str = ""  # the device's unit when it is not ours: converted, a mismatch is a mistake
     values: Mapping[str, float] = field(default_factory=dict)  # words to numbers: {open: 1, closed: 0}
     required: bool = False
+    low: float | None = None  # the device's own range, where it is narrower than the quantity's
+    high: float | None = None
+    stuck_after: int = 0  # so many reports without a change beyond the resolution: stuck; 0: never asked
+    spike_window: int = 0  # Hampel filter over so many last values; 0: none
+    spike_over: float = 0.0  # least distance from their median that is a spike; 0: three resolutions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,18 +196,21 @@ class Model:
     components: tuple[Components, ...] = ()
     expect_every_s: float = 0.0
     lateness_s: float = 600.0  # an older sample is stored, not judged
+    reorder_s: float = 0.0  # judged so long after its instant, in the order of instants; 0: as it comes
+    wrong_clock: str = "correct"  # correct | arrival | hold: what a wrong clock's readings are worth
     examples: tuple[Example, ...] = ()
     origin: Origin = Origin()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One level of a rule. Exactly one of above, below, absent_s is set."""
+    """One level of a rule. Exactly one of above, below, absent_s, missed is set."""
 
     level: Level
     above: float | None = None
     below: float | None = None
     absent_s: float | None = None
+    missed: float | None = None  # absent for so many of the device's own intervals
     hold_s: float = 0.0
     clear: float | None = None  # clear_below / clear_above; None: the limit itself
 
@@ -230,6 +242,7 @@ class Rule:
     outside: str = ""  # name of the place's window; inside it the verdict is good
     clear_hold_s: float = 300.0
     respond_within_s: float = 0.0
+    on_bad_quality: str = ""  # hold | raise | judge; "": red levels raise, the others hold
     origin: Origin = Origin()
 
 
@@ -311,6 +324,7 @@ class Device:
     says: str = ""
     baseline: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    behind: str = ""  # the device (a gateway, a broker) through which it speaks
     origin: Origin = Origin()
 
 
@@ -428,6 +442,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None  # what moved it last; None for silence
     limit: float | None
     count: int = 1  # bad readings so far
+    heard_ns: int = 0  # of silence: the device's last word, or since when we listen for one
 
 
 class Stage(StrEnum):

@@ -6,7 +6,9 @@ import msgspec
 
 from gateway.core.alerts import ACTIVE, Standing
 from gateway.core.model import Alert, Case, Level, Notification
+from gateway.core.past import Past
 from gateway.core.quality import Heard
+from gateway.core.silence import Group
 
 VERSION = 1
 
@@ -20,7 +22,8 @@ class Track(msgspec.Struct):
     standings: list[Standing]
     value: float | None = None  # the last one judged; None for silence
     alert: str = ""  # the episode's alert while a level is active
-    count: int = 0  # bad readings of this episode
+    count: int = 0  # bad readings of this episode; of a group's silence, how many devices
+    heard_at: int = 0  # of silence: steady instant of the last word
 
     def level(self) -> Level | None:
         """The alert's level: the highest that stands."""
@@ -42,6 +45,8 @@ class State(msgspec.Struct):
     alerts: dict[str, Alert] = {}  # those that stand
     cases: dict[str, Case] = {}  # those that are open
     notifications: dict[str, Notification] = {}  # those not told yet
+    past: dict[str, Past] = {}  # what rules make of samples that came too late to ring
+    groups: dict[str, Group] = {}  # device -> those behind it, once they fell silent together
 
 
 _encode = msgspec.msgpack.Encoder().encode
