@@ -42,6 +42,7 @@ EVENTS: dict[str, str] = {
     "reloaded": "a changed configuration is in force",
     "restart_needed": "a part of lilong.yaml changed that only a restart puts in force",
     "started": "the process began",
+    "stood_still": "the process, or the whole box, stood still; what was said meanwhile is heard now",
     "stopped": "the process ended cleanly",
     "stopping": "the process was told to end",
     # -- broker

@@ -45,6 +45,7 @@ RESTING: Mapping[str, tuple[float, float]] = {
     "pressure_mpa": (1.2, 0.005),
     "nh3_ppm": (1.0, 0.1),
     "h2s_ppm": (0.02, 0.002),
+    "frames_received": (25.0, 2.0),
     "slot_voltage_v": (0.0, 0.0),
     "slot_current_a": (0.0, 0.0),
 }

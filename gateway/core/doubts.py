@@ -66,8 +66,12 @@ def _median(values: Iterable[float]) -> float:
 
 
 def traced(fields: Iterable[Field]) -> tuple[Field, ...]:
-    """Those that are watched from value to value."""
-    return tuple(field for field in fields if field.stuck_after or field.spike_window)
+    """Those that are watched from value to value; of a quantity that stands in two places, the first."""
+    found: dict[str, Field] = {}
+    for field in fields:
+        if field.stuck_after or field.spike_window:
+            found.setdefault(field.quantity, field)
+    return tuple(found.values())
 
 
 def doubt(trace: Trace, value: float, field: Field) -> Quality:

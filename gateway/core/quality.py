@@ -23,7 +23,7 @@ TIES_NS = 1_000  # samples of one instant are told apart by this much: finer tha
 NEVER_SET_NS = 365 * 86400 * SECOND  # before 1971 is a clock that counts from its own start
 ODD_KEPT = 3
 SEQUENCES_KEPT = 16  # a second gateway or a retry is seconds behind, not sixteen messages
-UNIQUE_LENGTH = 16  # a sequence as long as this is an id, never a counter that begins anew
+UNIQUE_LENGTH = 32  # a sequence as long as this is an id, never a counter that begins anew
 RETRY_NS = 120 * SECOND  # a counter said again after more than this began anew
 EVENTS = {  # the quality event of each; RETAINED is no news, SKEWED is told once by device_clock_skewed
     Quality.DUPLICATE: "reading_repeated",

@@ -66,6 +66,7 @@ QUANTITIES = _table(
     ("overflow", "1", 0, 1, 1, "垃圾满溢", "overflow"),
     ("exposed_waste", "1", 0, 1, 1, "暴露垃圾", "exposed waste"),
     ("confidence", "1", 0, 1, 0.01, "置信度", "confidence"),
+    ("frames_received", "frames", 0, 1e9, 1, "收到帧数", "frames received"),
     ("sensor_stuck", "1", 0, 1, 1, "传感器读数不动", "sensor stuck"),  # made by core.doubts, never sent
     ("load_kg", "kg", 0, 10000, 1, "载重", "load"),
 )

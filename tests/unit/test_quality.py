@@ -1,6 +1,7 @@
 """What a reading is worth: each flaw has its name, its consequence, and a line that lists it."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -559,3 +560,60 @@ def test_deaf_again_in_a_silent_group_proves_nothing():
     play.give(Messages(play.at, play.wall(), [Message(f"site/{name}", payload(smoke=0)) for name in names]))
     play.wait(200)
     assert raised(play) == [("gw", "yellow"), ("gw", "yellow")], "raised, and cleared"
+
+
+# ---------------------------------------------------------------- live and stepped again
+
+
+def any_day(random, play, names):
+    """Cabinets behind a gateway, gauges that reorder, devices without a clock: anything in any order."""
+    for _ in range(random.randint(10, 60)):
+        what = random.randrange(10)
+        if what == 0:
+            play.give(Link(play.at, play.wall(), random.random() < 0.6))
+        elif what < 4:
+            speak(play, random.sample(names, random.randint(1, len(names))), 0)
+        else:
+            late = random.choice([0, 0, 0, 5, 20, 50, 300, 900, -200, -8 * 3600])
+            values = {
+                "smoke": random.choice([0, 0, 1]), "t": random.choice([20, 20, 20, 60]),
+                "crack": random.choice([1, 1, 1, 9]), "seq": random.randint(1, 4),
+            }  # fmt: skip
+            play.say(topic=random.choice(["gauge", "mute"]), ts=seconds(play, -late), **values)
+        play.wait(random.choice([0, 0, 1, 10, 30, 61, 200, 301, 1000]))
+
+
+def any_street():
+    play, names = street(5)
+    gauge = replace(GAUGE, id="gauge", reorder_s=30)
+    mute = replace(GAUGE, id="mute", codec=NUMBERED, wrong_clock="arrival")
+    known = play.engine.world
+    devices = {name: Device(id=name, model=name, at="yard", topic=name) for name in ("gauge", "mute")}
+    known = replace(
+        known,
+        models={**known.models, "gauge": gauge, "mute": mute},
+        devices={**known.devices, **devices},
+        rules=(*known.rules, SMOKE, WIDE, WARM, FAULTY, replace(missing(3), id="missing")),
+    )
+    return Play(Engine(known, State(identity="0000002a"))), names
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_every_flaw_stepped_again_tells_the_same_story(seed, number):
+    """From any checkpoint, byte for byte: what is remembered of a device is remembered in the state."""
+    play, names = any_street()
+    live, step = [], play.engine.step
+
+    def watched(event):
+        before = states.save(play.engine.state), list(play.engine.recent)
+        live.append((*before, event, step(event)))
+        return live[-1][-1]
+
+    play.engine.step = watched
+    random = Random(f"{seed}:{number}")
+    any_day(random, play, names)
+    for start in random.sample(range(len(live)), min(6, len(live))):
+        again = Engine(play.engine.world, states.load(live[start][0]), live[start][1])
+        for *_, event, effects in live[start:]:
+            assert again.step(event) == effects, event
+        assert states.save(again.state) == states.save(play.engine.state)
