@@ -221,6 +221,21 @@ def show(case: str, path: Path) -> None:
     print_table([(line.at, line.text, line.note) for line in view.lines])
 
 
+@main.command()
+@click.argument("device", default="")
+@click.option("--days", default=1.0, show_default=True, help="so far back")
+@config_option
+def quality(device: str, days: float, path: Path) -> None:
+    """质量 · How good each device's readings were, the worst first."""
+    from gateway.adapters.archive import count_qualities
+
+    now_ns, config = time.time_ns(), load_files(path).config
+    found = count_qualities(config.archive.directory, device or None, now_ns - int(days * 86400e9))
+    print_table(_scores(found, config.timezone))
+    if not found:
+        click.echo(say("这段时间没有数据", "no reading in that time"), err=True)
+
+
 @main.group()
 def quarantine() -> None:
     """隔离区 · Payloads that could not be believed."""
@@ -329,6 +344,21 @@ def _case_row(case: Any, world: Any) -> Sequence[str]:
     where = " · ".join(pages.near_places(world, case.place))
     stage = words.STAGES[case.stage].zh
     return local_time(case.opened_ns, world.timezone), case.level.word, stage, what, where, who, case.id
+
+
+def _scores(found: Sequence[Any], zone: str) -> list[Sequence[str]]:
+    """A row a device: the share of good readings, the newest instant, and how many of each other quality."""
+    devices: dict[str, list[Any]] = {}
+    for one in found:
+        devices.setdefault(one.device, []).append(one)
+    rows: list[tuple[float, Sequence[str]]] = []
+    for device, counts in devices.items():
+        good = sum(one.readings for one in counts if one.quality == "good")
+        share = good / sum(one.readings for one in counts)
+        flaws = " ".join(f"{one.quality}={one.readings}" for one in counts if one.quality != "good")
+        last = local_time(max(one.last_ns for one in counts), zone)
+        rows.append((share, (device, f"{share:.2%}", str(good), last, flaws)))
+    return [row for _, row in sorted(rows)]
 
 
 def _quarantine_row(row: sqlite3.Row, zone: str) -> Sequence[str]:

@@ -15,6 +15,7 @@ from gateway.core.codecs import COMMON, KEYS, waveform
 from gateway.core.codecs.bits import TYPES, picked, width
 from gateway.core.codecs.formula import Formula
 from gateway.core.decoding import matches
+from gateway.core.doubts import STUCK
 from gateway.core.model import (
     POSTED,
     Block,
@@ -36,7 +37,8 @@ from gateway.typed import IDENTIFIER, Builder, keys_of
 
 Names = Collection[str] | None
 OVERLAPS_MOST = 1_000  # told at once; two careless + in a table make millions
-LIMITS = ("above", "below", "absent")
+LIMITS = ("above", "below", "absent", "missed")
+SILENCE = frozenset({"absent", "missed"})
 SOURCES = ("of", "compensated_by", "across")  # keys of a derived quantity that name what is measured
 DAY_S = 86400.0
 
@@ -236,6 +238,7 @@ def _check_fields(model: Model, builder: Builder) -> None:
                 _check_feature(field, model.codec.block, builder)
             else:
                 _check_unit(builder, field)
+            _check_doubts(builder, field)
         if (field.of, field.block, field.quantity) in seen:
             found = say("twice", what=say("what_quantity"), value=field.quantity, where=_where(model))
             builder.mistake(field, "quantity", found, say("unique", what=say("what_quantity")))
@@ -369,6 +372,20 @@ def _check_unit(builder: Builder, field: Any) -> None:
         builder.mistake(field, "unit", say("unit_mismatch", unit=field.unit), expected)
 
 
+def _check_doubts(builder: Builder, field: Any) -> None:
+    """A state is no series: smoke that comes once is no spike, and none for a year is not stuck."""
+    for key in ("stuck_after", "spike_window"):
+        if getattr(field, key) and QUANTITIES[field.quantity].unit == "1":
+            builder.mistake(field, key, say("a_state", value=field.quantity), say("a_measure"))
+    if field.spike_over and not field.spike_window:
+        found = say("without", first="spike_over", second="spike_window")
+        builder.mistake(field, "spike_over", found, say("together", words="spike_window, spike_over"))
+    if field.low is not None and field.high is not None and field.low >= field.high:
+        builder.mistake(
+            field, "high", say("value", value=f"{field.high:g}"), say("over", low=f"{field.low:g}")
+        )
+
+
 def _check_examples(model: Model, builder: Builder) -> None:
     if not any(example.readings for example in model.examples):
         builder.mistake(model, "examples", say("none_of"), say("good_example"))
@@ -444,9 +461,11 @@ def _check_level(rule: RuleKeys, level: Level, builder: Builder) -> bool:
         found = say("both", first=chosen[0], second=chosen[1]) if chosen else say("none_of")
         builder.mistake(rule, step, found, say("only_one_of", words=listing(LIMITS)))
         return False
-    fits = {"above": "clear_below", "below": "clear_above", "absent": ""}[chosen[0]]
+    fits = {"above": "clear_below", "below": "clear_above"}.get(chosen[0], "")
     strange = [name for name in ("clear_below", "clear_above") if getattr(keys, name) is not None]
-    strange += ["hold"] if keys.hold and chosen[0] == "absent" else []
+    strange += ["hold"] if keys.hold and chosen[0] in SILENCE else []
+    if keys.missed is not None and keys.missed < 1:
+        builder.mistake(rule, f"{step}.missed", say("number", value=f"{keys.missed:g}"), say("over", low="1"))
     for name in strange:
         if name != fits:
             found = say("both", first=chosen[0], second=name)
@@ -479,12 +498,13 @@ def _check_rise(rule: RuleKeys, lower: Level, level: Level, builder: Builder) ->
 def _check_measure(rule: RuleKeys, builder: Builder) -> None:
     """A rule of silence judges no quantity; every other rule does."""
     kinds = {kind_of(keys) for keys in rule.levels.values()}
-    if kinds == {"absent"}:
-        for key in ("when", "relative_to", "outside"):
+    if kinds and kinds <= SILENCE:
+        kind = min(kinds)
+        for key in ("when", "relative_to", "outside", "on_bad_quality"):
             if getattr(rule, key):
-                builder.mistake(rule, key, say("both", first="absent", second=key), say("nothing_here"))
+                builder.mistake(rule, key, say("both", first=kind, second=key), say("nothing_here"))
         if rule.on.each:
-            builder.mistake(rule, "on.each", say("both", first="absent", second="each"), say("nothing_here"))
+            builder.mistake(rule, "on.each", say("both", first=kind, second="each"), say("nothing_here"))
     elif kinds and not rule.when:
         builder.mistake(rule, "when", say("missing"), say("required"))
     if rule.relative_to and "below" in kinds:  # judged is a distance, which is never below anything bad
@@ -512,13 +532,20 @@ def _check_subject(rule: RuleKeys, parts: Parts, builder: Builder) -> None:
         builder.mistake(rule, "on.each", say("no_component", value=on.each), expected)
         return
     if rule.when and _known(builder, rule, "when", "quantity", rule.when, tuple(QUANTITIES)):
-        known = {field.quantity for model in fitting for field in model.fields if field.of == on.each}
+        known = {name for model in fitting for name in _measured(model, on.each)}
         if not on.each:
             known |= {one.quantity for one in parts.derived for model in fitting if _derives(one, model)}
         measured = sorted(known)
         if rule.when not in measured:
             found = say("no_measure", value=rule.when, scene=on.scene)
             builder.mistake(rule, "when", found, one_of(measured, builder.nearest(rule.when, measured)))
+
+
+def _measured(model: Model, kind: str) -> set[str]:
+    """What a rule may judge of a device, or of its components of a kind."""
+    fields = [field for field in model.fields if field.of == kind]
+    stuck = {STUCK} if any(field.stuck_after for field in fields) else set()
+    return {field.quantity for field in fields} | stuck
 
 
 def _derives(keys: DeriveKeys, model: Model) -> bool:
@@ -604,7 +631,7 @@ def judges(rule: RuleKeys, device: Device, model: Model) -> bool:
         model.scene == on.scene
         and on.model in ("", model.id)
         and on.labels.items() <= device.labels.items()
-        and (not rule.when or any(f.quantity == rule.when and f.of == on.each for f in model.fields))
+        and (not rule.when or rule.when in _measured(model, on.each))
     )
 
 
@@ -764,6 +791,7 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
         _known(builder, device, "model", "model", device.model, builder.ids(Model))
         _check_heard(device, surroundings, builder)
         _check_zeros(device, builder)
+        _check_behind(device, parts.devices, builder)
         _check_period(device, builder)
         _check_neighbours(device, builder)
         around = [places[name] for name in _upward(device.at, parents)]
@@ -820,6 +848,16 @@ def _check_neighbours(device: Device, builder: Builder) -> None:
         if known and apart_m <= 0:
             found = say("number", value=f"{apart_m:g}")
             builder.mistake(device, f"neighbours.{near}", found, say("above_zero"))
+
+
+def _check_behind(device: Device, devices: Sequence[Device], builder: Builder) -> None:
+    """One hop: the silence of many is told of what they all speak through, and that speaks for itself."""
+    if not device.behind or not _known(
+        builder, device, "behind", "device", device.behind, builder.ids(Device)
+    ):
+        return
+    if device.behind == device.id or any(one.behind for one in devices if one.id == device.behind):
+        builder.mistake(device, "behind", say("nested", value=device.behind), say("in_front"))
 
 
 def _check_baseline(device: Device, model: Model, builder: Builder) -> None:

@@ -151,6 +151,13 @@ def parse_raw(value: Any) -> int:
     return int(value)
 
 
+def parse_odd(value: Any) -> int:
+    """The width of a filter that has a middle."""
+    if type(value) is not int or not 5 <= value <= 25 or value % 2 == 0:
+        raise ValueError
+    return value
+
+
 Hex = Annotated[str, Kind(say("hex"), parse_hex)]
 Tag = Annotated[str, Kind(say("block_id"), parse_tag)]
 Bits = Annotated[str, Kind(say("bits"), parse_bits)]
@@ -163,6 +170,7 @@ Expectation = Annotated[tuple[str, float], Kind(say("expectation"), parse_expect
 Topic = Annotated[str, Kind(say("topic"), parse_topic)]
 Windows = Mapping[Identifier, tuple[Window, ...]]
 Labels = Mapping[Identifier, SomeText]
+Odd = Annotated[int, Kind(say("odd_between", low=5, high=25), parse_odd)]
 
 PLACE_KINDS = Literal[
     "city", "district", "street", "area", "committee", "compound", "grid", "building", "point"
@@ -180,6 +188,7 @@ spell(
     expect_every_s=("expect_every", PositiveDuration),
     lateness_s=("lateness", PositiveDuration),
     ends_after_s=("ends_after", PositiveDuration),
+    wrong_clock=("wrong_clock", Literal["correct", "arrival", "hold"]),
 )
 spell(
     Field,
@@ -193,6 +202,8 @@ spell(
     bits=("bits", Bits),
     formula=("formula", FormulaText),
     invalid=("invalid", Mapping[RawValue, SomeText]),
+    stuck_after=("stuck_after", Annotated[int, between(3, 100_000)]),
+    spike_window=("spike_window", Odd),
 )
 spell(
     Components,
@@ -256,6 +267,7 @@ spell(
     labels=("labels", Labels),
     constants=("constants", Mapping[Constant, float]),
     neighbours=("neighbours", Mapping[Identifier, float]),
+    behind=("behind", Identifier),
 )
 spell(Period, since=("from", date), until=("to", date), approved_by=("approved_by", SomeText))
 spell(
@@ -287,6 +299,7 @@ class LevelKeys:
     above: float | None = None
     below: float | None = None
     absent: PositiveDuration | None = None
+    missed: float | None = None
     hold: Duration = 0.0
     clear_below: float | None = None
     clear_above: float | None = None
@@ -307,6 +320,7 @@ class RuleKeys:
     outside: Identifier = ""
     clear_hold: Duration = 300.0
     respond_within: PositiveDuration | None = None
+    on_bad_quality: Literal["", "hold", "raise", "judge"] = ""
     origin: Origin = NOWHERE
 
     def rule(self) -> Rule:
@@ -325,6 +339,7 @@ class RuleKeys:
             outside=self.outside,
             clear_hold_s=self.clear_hold,
             respond_within_s=self.respond_within or 0.0,
+            on_bad_quality=self.on_bad_quality,
             origin=self.origin,
         )
 
@@ -335,6 +350,7 @@ def _limit(level: Level, keys: LevelKeys) -> Limit:
         above=keys.above,
         below=keys.below,
         absent_s=keys.absent,
+        missed=keys.missed,
         hold_s=keys.hold,
         clear=keys.clear_below if keys.clear_above is None else keys.clear_above,
     )

@@ -49,11 +49,13 @@ BATCH_MOST = 2_500  # messages in one transaction: some 20 ms of work, so that a
 GATHER_S = 0.0005  # least time between two commits: one fsync serves what comes meanwhile
 CHECKPOINT_S = 10.0  # at most this much log is stepped again at start
 IDLE_S = 1.0  # how often an idle pipeline shows that it lives
+STOOD_STILL_S = 10.0  # between two turns of an idle loop: the process was stopped, or the whole box was
 STORE_RETRY_S = 1.0  # between two attempts while the disk refuses
 REPLAY_MOST = 5_000  # messages read from the log at a time while stepping again
 
 MESSAGES = telemetry.counter("lilong_messages_total", "Messages committed to the log")
 COMMIT_S = telemetry.histogram("lilong_commit_seconds", "One transaction of the pipeline, fsync included")
+MARKED = telemetry.counter("lilong_readings_marked_total", "Readings that are not plainly good", ["quality"])
 QUEUED = telemetry.gauge("lilong_queue_messages", "Messages read from the broker and not yet committed")
 
 CRASHED = Marked(0, ALL, Quality.GOOD, store=False, left_out=(Refusal.CRASHED,))  # never stepped again
@@ -123,6 +125,7 @@ class Pipeline:
         self._stopping = False
         self._company = threading.Event()  # set only to stop
         self._committed_at = 0.0
+        self._turned_at = time.monotonic()  # the loop's last turn
         self._first = 0  # position of the last commit
         self._checkpoint_at = 0.0
         self.checkpointed = 0  # nothing before this position is needed to start again
@@ -140,7 +143,7 @@ class Pipeline:
 
         Before that it says that it has been deaf since the last thing it knows, and still is.
         """
-        last = self.engine.state.at
+        last, self._turned_at = self.engine.state.at, time.monotonic()
         self.submit_in_order(lambda _, wall_ns: Link(last, wall_ns, False))
         self.submit(lambda at, wall_ns: Link(at, wall_ns, False))
         self.reconfigure(self._next_world)
@@ -271,7 +274,7 @@ class Pipeline:
             self._commit([one.record for one in done])
             self._committed_at = time.monotonic()
         self._world, self._sound = self.engine.world, True
-        self.progress_at = time.monotonic()
+        self.progress_at = self._turned_at = time.monotonic()
         return done
 
     def _announce(self, work: Work, done: Sequence[_Done]) -> None:
@@ -295,6 +298,8 @@ class Pipeline:
     def _events(self, work: Work) -> Iterable[tuple[Event, _Asked | None]]:
         """The work's events, after what is due; but whether we heard at all is said before it."""
         at, wall_ns = self.clock.at(), self.clock.wall_ns()
+        if self._stood_still():
+            yield Link(at, wall_ns, True), None
         events = self._made(work, at, wall_ns)
         first, due = next(events, None), self.engine.next_due()
         if due is not None and due <= at and not (first and isinstance(first[0], Link)):
@@ -302,6 +307,16 @@ class Pipeline:
         if first:
             yield first
             yield from events
+
+    def _stood_still(self) -> bool:
+        """Whether we were stopped for a while under a link that stayed up: what was said meanwhile waits in
+        it still, and silence until now proves nothing.
+        """
+        still_s = time.monotonic() - self._turned_at
+        if still_s < STOOD_STILL_S or not self.engine.state.link_up:
+            return False
+        telemetry.log("stood_still", "warning", duration_s=round(still_s, 1))
+        return True
 
     def _made(self, work: Work, at: int, wall_ns: int) -> Iterator[tuple[Event, _Asked | None]]:
         """Deliveries that follow each other are one event: one step and one row of the log."""
@@ -361,7 +376,9 @@ class Pipeline:
         if due:
             self._offer(due)  # before the log lines: a person is waiting
         for effect in effects:
-            if isinstance(effect, Noted):
+            if isinstance(effect, Marked) and effect.quality is not Quality.GOOD:
+                MARKED.labels(effect.quality).inc()
+            elif isinstance(effect, Noted):
                 telemetry.log(effect.event, telemetry.LEVEL_OF.get(effect.event, "info"), **effect.fields)
 
     # ------------------------------------------------------------ when something is wrong

@@ -56,6 +56,7 @@ RESTING: Mapping[str, tuple[float, float]] = {
     "expiry_days": (240.0, 0.0),
     "duration_s": (0.8, 0.1),
     "online": (1.0, 0.0),
+    "frames_received": (25.0, 2.0),
     "slot_voltage_v": (0.0, 0.0),
     "slot_current_a": (0.0, 0.0),
 }

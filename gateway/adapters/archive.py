@@ -64,6 +64,15 @@ class Row(NamedTuple):
     value: float
 
 
+class Count(NamedTuple):
+    """Readings of one device and one quality."""
+
+    device: str
+    quality: str
+    readings: int
+    last_ns: int  # the newest instant among them
+
+
 class Saved(msgspec.Struct, frozen=True, array_like=True):
     """What the cursor remembers: the open segment ("" for none) and how many bytes of it count."""
 
@@ -408,9 +417,27 @@ def query(
 
     Loads DuckDB (90 MB): not for the daemon's own process.
     """
+    wanted: dict[str, str | int] = {"measured_ns >= ?": since_ns, "measured_ns < ?": until_ns}
+    wanted |= {"device = ?": device} if device is not None else {}
+    wanted |= {"quantity = ?": quantity} if quantity is not None else {}
+    return [Row(*row) for row in _tried(directory, _VALUES, wanted, since_ns, until_ns)]
+
+
+def count_qualities(
+    directory: Path, device: str | None = None, since_ns: int = 0, until_ns: int = NS_MAX
+) -> list[Count]:
+    """How many readings of each device were of which quality, by device. Loads DuckDB, as `query`."""
+    wanted: dict[str, str | int] = {"measured_ns >= ?": since_ns, "measured_ns < ?": until_ns}
+    wanted |= {"device = ?": device} if device is not None else {}
+    return [Count(*row) for row in _tried(directory, _QUALITIES, wanted, since_ns, until_ns)]
+
+
+def _tried(
+    directory: Path, text: str, wanted: dict[str, str | int], since_ns: int, until_ns: int
+) -> list[tuple[Any, ...]]:
     for _ in range(5):
         try:
-            return _query(directory, device, quantity, since_ns, until_ns)
+            return _query(directory, text, wanted, since_ns, until_ns)
         except _Moved:  # the child made a file of a segment, or one file of many, meanwhile
             continue
     raise TransientError(f"{directory} changes faster than it can be read")
@@ -421,8 +448,9 @@ class _Moved(Exception):
 
 
 def _query(
-    directory: Path, device: str | None, quantity: str | None, since_ns: int, until_ns: int
-) -> list[Row]:
+    directory: Path, text: str, wanted: dict[str, str | int], since_ns: int, until_ns: int
+) -> list[tuple[Any, ...]]:
+    """`text` asks of {rows}, those rows of all files for which `wanted` holds."""
     segments = [path for kind in ("open", "closed") for path in sorted(directory.glob(f"{kind}-*.tsv"))]
     files = [
         path for day in _days_between(directory, since_ns, until_ns) for path in sorted(day.glob("*.parquet"))
@@ -431,21 +459,13 @@ def _query(
     sources += [f"SELECT * FROM read_parquet({_list(files)})"] if files else []
     if not sources:
         return []
-    wanted = {"measured_ns >= ?": since_ns, "measured_ns < ?": until_ns}
-    wanted |= {"device = ?": device} if device is not None else {}  # type: ignore[dict-item]
-    wanted |= {"quantity = ?": quantity} if quantity is not None else {}  # type: ignore[dict-item]
-    columns = ", ".join(
-        f"arg_max({name}, position) AS {name}" for name in ("scene", "model", "quality", "value")
-    )
-    text = f"""
-        SELECT max(position) AS position, arg_max(received_ns, position) AS received_ns, measured_ns,
-               device, component, quantity, {columns}
-        FROM ({" UNION ALL ".join(sources)}) WHERE {" AND ".join(wanted)}
-        GROUP BY measured_ns, device, component, quantity"""
-    text = f"SELECT {', '.join(Row._fields)} FROM ({text}) ORDER BY measured_ns, device, component, quantity"
+    rows = f"(SELECT * FROM ({' UNION ALL '.join(sources)}) WHERE {' AND '.join(wanted)})"
     with _duckdb(None) as db:
         try:
-            return [Row(*row) for row in db.execute(text, list(wanted.values())).fetchall()]
+            found: list[tuple[Any, ...]] = db.execute(
+                text.format(rows=rows), list(wanted.values())
+            ).fetchall()
+            return found
         except Exception:
             if not all(path.exists() for path in [*segments, *files]):
                 raise _Moved from None
@@ -472,6 +492,19 @@ def _utc_date(instant_ns: int) -> date:
 
 # ---------------------------------------------------------------- SQL
 
+_VALUES = f"""
+    SELECT {", ".join(Row._fields)} FROM (
+        SELECT max(position) AS position, arg_max(received_ns, position) AS received_ns, measured_ns,
+               device, component, quantity,
+               arg_max(scene, position) AS scene, arg_max(model, position) AS model,
+               arg_max(quality, position) AS quality, arg_max(value, position) AS value
+        FROM {{rows}} GROUP BY measured_ns, device, component, quantity)
+    ORDER BY measured_ns, device, component, quantity"""
+_QUALITIES = """
+    SELECT device, quality, count(*), max(measured_ns) FROM (
+        SELECT measured_ns, device, component, arg_max(quality, position) AS quality
+        FROM {rows} GROUP BY measured_ns, device, component)
+    GROUP BY device, quality ORDER BY device, quality"""
 _COLUMNS = {
     "position": "BIGINT",
     "received_ns": "BIGINT",

@@ -82,7 +82,8 @@ class Caseload:
             id=self._id(step), rule=rule.id, device=track.device, component=track.component, case=case.id,
             level=level, worst=level, state=AlertState.FIRING, raised_ns=step.wall_ns,
             changed_ns=step.wall_ns, quantity=rule.quantity, value=track.value,
-            limit=_limit(rule, level), count=max(track.count, 1), evidence=track.evidence,
+            limit=_limit(rule, level), count=max(track.count, 1), heard_ns=_heard_ns(step, track),
+            evidence=track.evidence,
         )  # fmt: skip
         track.alert = alert.id
         self._keep_alert(step, alert)
@@ -431,6 +432,11 @@ class Caseload:
 def _told_again(case: Case) -> bool:
     """Nobody answers a fire, or no provider has taken a message at all: its last rung is told again."""
     return case.level is Level.RED or case.stage is Stage.FOUND
+
+
+def _heard_ns(step: Step, track: Track) -> int:
+    """Of silence, the last word on the wall's clock; it may have been another one before we started."""
+    return step.wall_ns - (step.at - track.heard_at) if track.value is None else 0
 
 
 def _limit(rule: Rule, level: Level) -> float | None:

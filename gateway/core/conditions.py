@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway.core.calendars import inside, parse_window
 from gateway.core.calibration import zeros
-from gateway.core.model import Device, Limit, Rule, Verdict, World
+from gateway.core.model import Device, Level, Limit, Rule, Verdict, World
 from gateway.core.places import windows_of
 
 NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
@@ -53,6 +53,17 @@ class Judge:
         if self.windows is not None and inside(self.windows, minute):
             return Verdict.GOOD
         return Verdict.BAD if crossed(limit, self.measure(value, measured_ns), active) else Verdict.GOOD
+
+    def despite(self, limit: Limit, verdict: Verdict) -> Verdict:
+        """What is left of a verdict on a doubted value: a stuck or spiking one never clears by default.
+
+        Unless the rule says otherwise a red level takes it for bad, since nobody may sleep through a fire
+        that began between two reports, and the others wait for a sound value.
+        """
+        way = self.rule.on_bad_quality or ("raise" if limit.level is Level.RED else "hold")
+        if way == "judge" or (way == "raise" and verdict is Verdict.BAD):
+            return verdict
+        return Verdict.UNKNOWN
 
 
 def crossed(limit: Limit, value: float, active: bool) -> bool:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
-from itertools import repeat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, islice, repeat
 
 from gateway.core import calibration
 from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, turn
-from gateway.core.calendars import minute_of_day
+from gateway.core.calendars import local, minute_of_day
 from gateway.core.caseload import Caseload, Step
 from gateway.core.codecs import Decode
 from gateway.core.conditions import Judge, applies, judge_for
 from gateway.core.decoding import Decoder
 from gateway.core.derived import Derived, Deriving
+from gateway.core.doubts import STUCK, Trace, doubt, traced
 from gateway.core.model import (
     SECOND,
     Act,
@@ -28,10 +29,13 @@ from gateway.core.model import (
     Ended,
     Event,
     Fault,
+    Field,
+    Limit,
     Link,
     Marked,
     Message,
     Messages,
+    Model,
     Outcome,
     PayloadError,
     Quality,
@@ -42,7 +46,31 @@ from gateway.core.model import (
     Verdict,
     World,
 )
-from gateway.core.quality import AHEAD_NS, Heard, Worth, assess, name_of_skew, note_instant
+from gateway.core.past import would_have_fired
+from gateway.core.quality import (
+    AHEAD_NS,
+    EVENTS,
+    NEVER_SET_NS,
+    TIES_NS,
+    Heard,
+    Held,
+    Worth,
+    apart,
+    assess,
+    name_of_skew,
+    note_instant,
+    said_again,
+)
+from gateway.core.silence import (
+    GROUP_LEAST,
+    Group,
+    is_silence,
+    learned_ns,
+    learns,
+    note_interval,
+    span_ns,
+    spans_ns,
+)
 from gateway.core.state import State, Track
 from gateway.core.units import QUANTITIES
 
@@ -54,6 +82,9 @@ KEPT_NS = 600 * SECOND  # after we hear again: as long it may take until all tha
 LINE_NS = 300 * SECOND  # a lost line may return within; from then on what we last knew must do
 IN_FLIGHT_NS = 600 * SECOND  # what we heard longer before a line broke has surely been acknowledged on it
 REJUDGE_NS = 60 * SECOND  # how often a value waiting for its window's end is looked at again
+LOOKED_BACK_MOST = (
+    5_000  # messages among which a device's last one is looked for, once an instant comes twice
+)
 TOPICS_MOST = 10_000  # topics remembered beyond one a device: a + in a filter takes any number
 ALL = "*"
 
@@ -61,12 +92,12 @@ ALL = "*"
 class Subject:
     """A device or one component of it, with its rules made ready."""
 
-    __slots__ = ("astir", "band", "derived", "judges")
+    __slots__ = ("astir", "band", "derived", "judges", "ranges", "traced")
 
-    def __init__(
-        self, band: list[tuple[str, float, float]], judges: list[Judge], derived: Derived | None
-    ) -> None:
-        self.band, self.judges, self.derived = band, judges, derived
+    def __init__(self, fields: Sequence[Field], judges: list[Judge], derived: Derived | None) -> None:
+        self.ranges, self.judges, self.derived = ranges(fields), judges, derived
+        self.band = bands(self.ranges, judges)
+        self.traced = traced(fields)  # those whose values are compared with the ones before
         # Tracks of this subject: while 0, lying in the band is all there is to ask. One of which something
         # is derived is never done with so quickly.
         self.astir = 0 if derived is None else 1
@@ -86,25 +117,39 @@ class Watch:
     """One device of the World with its codec, its subjects, its rules of silence."""
 
     __slots__ = (
-        "decode",
-        "device",
-        "ends_ns",
-        "heard",
-        "lateness_ns",
-        "make",
-        "quiet",
-        "silence",
-        "subjects",
-        "swaps",
-    )
+        "dark", "decode", "device", "ends_ns", "heard", "lateness_ns", "learns", "make", "model", "numbered",
+        "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual",
+    )  # fmt: skip
 
-    def __init__(self, device: Device, decode: Decode, lateness_ns: int, heard: Heard) -> None:
-        self.device, self.decode, self.lateness_ns, self.heard = device, decode, lateness_ns, heard
-        self.ends_ns = 0  # a state that is on ends so long after its last word; 0: only when it says so
+    def __init__(self, device: Device, model: Model, decode: Decode, heard: Heard) -> None:
+        self.device, self.model, self.decode, self.heard = device, model, decode, heard
+        self.lateness_ns, self.reorder_ns = int(model.lateness_s * SECOND), int(model.reorder_s * SECOND)
+        self.ends_ns = int(model.ends_after_s * SECOND)  # a state that is on ends so long after its last word
+        self.numbered = numbers(model)
         self.subjects: dict[str, Subject] = {}
         self.silence: list[Rule] = []
+        self.learns = False  # its interval
         self.quiet = False  # a rule of silence is astir
         self.swaps: tuple[int, ...] = ()  # instants from which it has another sensor, not come yet
+        self.dark = False  # it has said nothing since all those behind its gateway fell silent
+        self.plain = not (self.reorder_ns or any(map(asks_more, model.fields)))
+        self.look_up()
+
+    def listen(self, silence: list[Rule]) -> None:
+        """Its rules of silence; an interval that the model does not tell is learned when one asks for it."""
+        self.silence, self.learns = silence, learns(silence) and not self.model.expect_every_s
+        self.look_up()
+
+    def look_up(self) -> None:
+        """Whether its next message is more than a calm value: asked once a message, so decided here."""
+        self.unusual = self.quiet or self.dark or self.numbered or self.learns or not self.plain
+
+    def interval_ns(self) -> int:
+        """How often it speaks: the model's word, or what it does; 0 while that is not known."""
+        return int(self.model.expect_every_s * SECOND) or learned_ns(self.heard.intervals)
+
+    def spans(self) -> list[int]:
+        return spans_ns(self.silence, self.interval_ns()) if self.silence else []
 
     def subject(self, component: str, make: Callable[[Device, str], Subject]) -> Subject:
         found = self.subjects.get(component)
@@ -148,6 +193,7 @@ class Engine:
     def reconfigure(self, event: Configured, world: World) -> list[Effect]:
         """From this event on another World judges; what stands, stands. Save a checkpoint right after."""
         before = self.step(event)
+        self.state.past.clear()  # what the rules that go would have said
         self._adopt(world)
         step = Step(event.at, event.wall_ns)
         self._let_go(step)
@@ -173,6 +219,9 @@ class Engine:
             self._silences.setdefault(rule.scene, []).append(rule)
         self._by_topic: dict[str, Watch] = {}
         self._watches = {device.id: self._watch(device) for device in world.devices.values()}
+        self._group()
+        for watch in self._watches.values():
+            self._await(watch)
         self._gone: list[Track] = []
         self._sort_out_tracks()
         for key, track in self.state.tracks.items():
@@ -184,16 +233,13 @@ class Engine:
     def _watch(self, device: Device) -> Watch:
         model = self.world.models[device.model]
         heard = self.state.heard.setdefault(device.id, Heard(self.state.at))
-        watch = Watch(device, self.decoder.codec_of(device), int(model.lateness_s * SECOND), heard)
+        watch = Watch(device, model, self.decoder.codec_of(device), heard)
         changed = calibration.swaps(self.world.calibrations.get(device.id, ()))
         watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
-        watch.ends_ns = int(model.ends_after_s * SECOND)
-        watch.silence = [
-            rule for rule in self._silences.get(model.scene, ()) if applies(rule, device, model.scene)
-        ]
-        if watch.silence:
-            since = max(heard.seen_at, self.state.listening_since)
-            self._push(since + _spans(watch.silence)[0], "silence", device.id)
+        rules = self._silences.get(model.scene, ())
+        watch.listen([rule for rule in rules if applies(rule, device, model.scene)])
+        if heard.held:
+            self._push(heard.held[0].due, "held", device.id)
         return watch
 
     def _make_subject(self, device: Device, component: str) -> Subject:
@@ -205,8 +251,8 @@ class Engine:
         ]
         self._judges.update({judge.key: judge for judge in judges})
         model = self.world.models[device.model]
-        quantities = [field.quantity for field in model.fields if field.of == kind]
-        subject = Subject(bands(quantities, judges), judges, self._deriving.of(device, component))
+        fields = [field for field in model.fields if field.of == kind]
+        subject = Subject(fields, judges, self._deriving.of(device, component))
         subject.astir += int(model.ends_after_s > 0)  # each of its words counts, so none goes the short way
         return subject
 
@@ -241,6 +287,8 @@ class Engine:
             return False
         if is_silence(rule):
             return rule in watch.silence
+        if not has_component(watch.model, track.component):
+            return False
         watch.subject(track.component, self._make_subject)
         return key in self._judges
 
@@ -249,6 +297,7 @@ class Engine:
         watch, rule = self._watches[track.device], self.cases.rules[track.rule]
         if is_silence(rule):
             watch.quiet = True
+            watch.look_up()
         else:
             watch.subject(track.component, self._make_subject).astir += 1
         self._push_track(key, track, rule)
@@ -285,7 +334,7 @@ class Engine:
             decoded.append(readings)
             if event.kept:
                 self._keep(step, index, watch, readings, faults)
-            elif faults or message.retained or watch.quiet or index in known:
+            elif faults or message.retained or watch.unusual or index in known:
                 self._unusual(step, index, watch, readings, message, faults, index in known)
             else:
                 self._usual(step, index, watch, readings, message)
@@ -315,7 +364,8 @@ class Engine:
         come = [at_ns for at_ns in watch.swaps if at_ns <= received]
         if come:
             watch.swaps = watch.swaps[len(come) :]
-            watch.heard = Heard(watch.heard.seen_at, swapped_ns=come[-1])
+            old = watch.heard
+            watch.heard = Heard(old.seen_at, swapped_ns=come[-1], held=old.held, intervals=old.intervals)
             self.state.heard[watch.device.id] = watch.heard
             step.note("sensor_swapped", device=watch.device.id)
 
@@ -353,11 +403,20 @@ class Engine:
             for reading in readings:
                 self._mark(step, index, reading, Worth(Quality.RETAINED, judge=False, store=reading.timed))
             return
-        watch.heard.seen_at = step.at
-        for reading in readings:
-            self._heed(step, index, watch, reading, message, known)
-        if watch.quiet:
+        heard = watch.heard
+        if watch.learns and not known:
+            self._learn(step, watch)
+        heard.seen_at = step.at
+        known = known or (watch.numbered and bool(readings) and said_again(heard, readings[0]))
+        if watch.plain and not known and not faults and not any(one.history for one in readings):
+            self._usual(step, index, watch, readings, message)
+        else:
+            for reading in readings:
+                self._heed(step, index, watch, reading, message, known)
+        if watch.quiet and watch.device.id not in self._behind:
             self._spoke(step, watch)
+        if watch.dark:
+            self._speaks_again(step, watch)
 
     def _keep(
         self, step: Step, index: int, watch: Watch, readings: list[Reading], faults: list[Fault]
@@ -366,7 +425,8 @@ class Engine:
         for fault in faults:
             self._refuse(step, index, watch.device.id, fault)
         for reading in readings:
-            left_out = self._impossible(step, index, reading)
+            subject = watch.subject(reading.component, self._make_subject)
+            left_out = self._impossible(step, index, reading, subject)
             self._mark(step, index, reading, Worth(Quality.LATE, judge=False), left_out)
 
     def _delivered_before(self, event: Messages) -> set[int]:
@@ -383,24 +443,41 @@ class Engine:
     ) -> None:
         """A reading that is not plainly good and calm: what is it worth, and what does it say?"""
         heard, subject = watch.heard, watch.subject(reading.component, self._make_subject)
-        if reading.timed and not known and note_instant(heard, reading, watch.lateness_ns):
+        told = reading.timed and not reading.history and not known
+        if told and note_instant(heard, reading, watch.lateness_ns):
             self._note_skew(step, watch, reading)
-        known = known or self._said_before(heard, reading, message, index)
-        worth = assess(heard, reading, watch.lateness_ns + self._kept_ns, known)
-        left_out = self._impossible(step, index, reading)
-        if worth.quality is not Quality.GOOD or worth.shift_ns or left_out:
-            self._mark(step, index, reading, worth, left_out)
-        if not worth.judge:
-            return
-        if reading.timed and not worth.arrival:
-            heard.newest_ns[reading.component] = reading.measured_ns + worth.shift_ns
+        known = known or self._said_before(watch, reading, message, index)
+        lateness_ns, policy = watch.lateness_ns + self._kept_ns, watch.model.wrong_clock
+        worth = assess(heard, reading, lateness_ns, known, policy)
+        if heard.held and worth.judge:
+            worth = apart(heard.held, reading, worth)
+        left_out = self._impossible(step, index, reading, subject)
         values = {name: value for name, value in reading.values.items() if name not in left_out}
-        if subject.derived is not None:
-            measured_ns = reading.received_ns if worth.arrival else reading.measured_ns + worth.shift_ns
-            values |= self._derive(step, index, reading, subject.derived, values, measured_ns)
-        self._judge(step, watch, subject, reading.component, values, worth.age_ns)
-        if watch.ends_ns:
-            self._lasts(watch, reading.component, values, step.at - worth.age_ns)
+        doubted: tuple[str, ...] = ()
+        quality = worth.quality
+        if subject.traced and worth.judge:
+            doubted, quality = self._doubt(step, watch, subject, reading.component, values, quality)
+        if quality is not Quality.GOOD or worth.shift_ns or left_out:
+            self._mark(step, index, reading, worth, left_out, quality)
+        if worth.quality in EVENTS:
+            component = reading.component
+            step.note(EVENTS[worth.quality], device=watch.device.id, component=component)
+        measured_ns = reading.measured_ns + worth.shift_ns
+        if subject.derived is not None and worth.judge:
+            sound = {name: value for name, value in values.items() if name not in doubted}
+            at_ns = reading.received_ns if worth.arrival else measured_ns
+            values |= self._derive(step, index, reading, subject.derived, sound, at_ns)
+        if not worth.judge:
+            if worth.store and measured_ns > NEVER_SET_NS:
+                self._look_back(step, watch, subject, values, measured_ns)
+        elif watch.reorder_ns and reading.timed and not worth.arrival:
+            self._hold(step, watch, Held(0, measured_ns, reading.component, values, doubted), worth.age_ns)
+        else:
+            if reading.timed and not worth.arrival:
+                heard.newest_ns[reading.component] = measured_ns
+            self._judge(step, watch, subject, reading.component, values, worth.age_ns, doubted)
+            if watch.ends_ns:
+                self._lasts(watch, reading.component, values, step.at - worth.age_ns)
 
     def _derive(
         self, step: Step, index: int, reading: Reading, derived: Derived, values: dict[str, float], at_ns: int
@@ -411,12 +488,38 @@ class Engine:
             step.effects.append(Marked(index, reading.component, Quality.GOOD, derived=found))
         return found
 
-    def _said_before(self, heard: Heard, reading: Reading, message: Message, index: int) -> bool:
-        """The very bytes of an instant we know: a device's retry, or a broker that does not flag its own."""
+    def _said_before(self, watch: Watch, reading: Reading, message: Message, index: int) -> bool:
+        """An instant we know, in the very bytes or under the same number: a device's retry, or a broker that
+        does not flag its own.
+        """
+        heard = watch.heard
         newest = heard.newest_ns.get(reading.component, 0)
-        if not reading.timed or reading.measured_ns + heard.shift_ns > newest:
+        measured_ns = reading.measured_ns + heard.shift_ns
+        if not reading.timed:
             return False
-        return (message.topic, message.payload) in self._said_until_now(index)
+        if any(
+            (one.component, one.measured_ns) == (reading.component, measured_ns)
+            and one.values.items() >= reading.values.items()
+            for one in heard.held
+        ):
+            return True
+        if measured_ns > newest:
+            return False
+        if (message.topic, message.payload) in self._said_until_now(index):
+            return True
+        tie = measured_ns >= newest - TIES_NS and reading.sequence != "" and not watch.numbered
+        return tie and self._last_number(watch, message.topic, index) == reading.sequence
+
+    def _last_number(self, watch: Watch, topic: str, index: int) -> str:
+        """What the device numbered its last message by: asked only when an instant comes twice."""
+        before = chain(reversed(self._items[:index]), (old for _, old in reversed(self.recent)))
+        for old in islice(before, LOOKED_BACK_MOST):
+            if old.topic == topic:
+                try:
+                    return next((one.sequence for one in watch.decode(watch.device, old, 0, [])), "")
+                except PayloadError:
+                    continue
+        return ""
 
     def _said_until_now(self, index: int) -> set[tuple[str, bytes]]:
         """What came before message `index`, also in its own event; made once somebody asks."""
@@ -428,29 +531,116 @@ class Engine:
         return said
 
     def _mark(
-        self, step: Step, index: int, reading: Reading, worth: Worth, left_out: tuple[str, ...] = ()
+        self,
+        step: Step,
+        index: int,
+        reading: Reading,
+        worth: Worth,
+        left_out: tuple[str, ...] = (),
+        quality: Quality | None = None,
     ) -> None:
+        component, quality = reading.component, quality or worth.quality
         step.effects.append(
-            Marked(
-                index, reading.component, worth.quality, worth.store, worth.shift_ns, left_out, worth.arrival
-            )
+            Marked(index, component, quality, worth.store, worth.shift_ns, left_out, worth.arrival)
         )
 
     def _note_skew(self, step: Step, watch: Watch, reading: Reading) -> None:
-        shift = watch.heard.shift_ns
-        kind = name_of_skew(shift, reading.measured_ns) if shift else "set"
+        heard = watch.heard
+        shift = heard.shift_ns
+        kind = name_of_skew(shift, reading.measured_ns, heard.drifting) if shift else "set"
         step.note("device_clock_skewed", device=watch.device.id, kind=kind, offset_s=round(shift / SECOND))
 
-    def _impossible(self, step: Step, index: int, reading: Reading) -> tuple[str, ...]:
+    def _impossible(self, step: Step, index: int, reading: Reading, subject: Subject) -> tuple[str, ...]:
         """Quantities whose value cannot physically be: refused one by one, the others are used."""
         refused = []
         for name, value in reading.values.items():
-            quantity = QUANTITIES[name]
-            if not quantity.low <= value <= quantity.high:
-                reason = f"found {value:g}, expected {quantity.low:g}..{quantity.high:g} {quantity.unit}"
+            low, high = subject.ranges.get(name) or (QUANTITIES[name].low, QUANTITIES[name].high)
+            if not low <= value <= high:
+                reason = f"found {value:g}, expected {low:g}..{high:g} {QUANTITIES[name].unit}"
                 self._refuse(step, index, reading.device, Fault(Refusal.RANGE, name, reason))
                 refused.append(name)
         return tuple(refused)
+
+    def _doubt(
+        self,
+        step: Step,
+        watch: Watch,
+        subject: Subject,
+        component: str,
+        values: dict[str, float],
+        quality: Quality,
+    ) -> tuple[tuple[str, ...], Quality]:
+        """The quantities that spike or are stuck, and the quality of the point; tells rules that ask."""
+        doubted, stuck = [], []
+        for field in subject.traced:
+            name, key = field.quantity, f"{component}/{field.quantity}"
+            trace = watch.heard.traces.get(key) or watch.heard.traces.setdefault(key, Trace())
+            was = trace.stuck
+            found = doubt(trace, values[name], field) if name in values else Quality.GOOD
+            if found is not Quality.GOOD:
+                doubted.append(name)
+                quality = found if quality is not Quality.STUCK else quality
+            if found is Quality.SPIKE or trace.stuck != was:
+                event = (
+                    "value_spiked"
+                    if found is Quality.SPIKE
+                    else "sensor_stuck"
+                    if not was
+                    else "sensor_moved"
+                )
+                step.note(event, device=watch.device.id, component=component, quantity=name)
+            if field.stuck_after:
+                stuck.append(trace.stuck)
+        if stuck:
+            values[STUCK] = float(any(stuck))
+        return tuple(doubted), quality
+
+    def _look_back(
+        self, step: Step, watch: Watch, subject: Subject, values: Mapping[str, float], measured_ns: int
+    ) -> None:
+        """What would have fired, had this sample come in time: it is told to the log, and to nobody."""
+        minute = minute_of_day(measured_ns, self.world.timezone)
+        for judge in subject.judges:
+            value = values.get(judge.quantity)
+            if value is None:
+                continue
+            for level, at_ns in would_have_fired(self.state.past, judge, value, measured_ns, minute):
+                step.note(
+                    "would_have_fired", rule=judge.rule.id, device=watch.device.id, quantity=judge.quantity,
+                    component=judge.key.rpartition("|")[2], alert_level=level.word,
+                    instant=local(at_ns, self.world.timezone).isoformat(timespec="seconds"),
+                )  # fmt: skip
+
+    # ------------------------------------------------------------ one after the other
+
+    def _hold(self, step: Step, watch: Watch, held: Held, age_ns: int) -> None:
+        """Keeps a reading until its turn: `reorder` after its instant, so that order of arrival is none."""
+        held.due = step.at - age_ns + watch.reorder_ns
+        if held.due <= step.at:
+            self._take_turn(step, watch, held)
+            return
+        waiting = watch.heard.held
+        if waiting and held.measured_ns < waiting[-1].measured_ns:
+            step.note("reading_reordered", device=watch.device.id, component=held.component)
+        watch.heard.held = sorted([*waiting, held], key=lambda one: (one.due, one.measured_ns))
+        self._push(watch.heard.held[0].due, "held", watch.device.id)
+
+    def _held_due(self, step: Step, device: str) -> None:
+        watch = self._watches[device]
+        heard = watch.heard
+        while heard.held and heard.held[0].due <= step.at:
+            self._take_turn(step, watch, heard.held.pop(0))
+        if heard.held:
+            self._push(heard.held[0].due, "held", device)
+
+    def _take_turn(self, step: Step, watch: Watch, held: Held) -> None:
+        subject = watch.subject(held.component, self._make_subject)
+        watch.heard.newest_ns[held.component] = held.measured_ns
+        age_ns = step.at - held.due + watch.reorder_ns
+        values, doubted = held.values, held.doubted
+        self._judge(step, watch, subject, held.component, values, age_ns, doubted, watch.reorder_ns)
+        if watch.ends_ns:
+            self._lasts(watch, held.component, values, step.at - age_ns)
 
     def _refuse(self, step: Step, index: int, device: str, fault: Fault) -> None:
         step.effects.append(Refused(index, fault.code, device, fault.field, fault.reason))
@@ -470,7 +660,10 @@ class Engine:
         component: str,
         values: dict[str, float],
         age_ns: int,
+        doubted: tuple[str, ...] = (),
+        waited_ns: int = 0,
     ) -> None:
+        """`waited_ns` of its age it has waited here for what would take it back."""
         tracks = self.state.tracks
         for judge in subject.judges:
             value = values.get(judge.quantity)
@@ -484,29 +677,43 @@ class Engine:
                 subject.astir += 1
             if subject.derived is not None:
                 track.evidence = subject.derived.evidence(judge.quantity)
-            self._apply(step, judge, track, value, age_ns)
+            self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns)
 
     def _new_track(self, rule: Rule, key: str, device: str, component: str) -> Track:
         track = Track(rule.id, device, component, [Standing(limit.level) for limit in rule.limits])
         self.state.tracks[key] = track
         return track
 
-    def _apply(self, step: Step, judge: Judge, track: Track, value: float, age_ns: int) -> None:
-        """One value moves every level of one rule."""
+    def _apply(
+        self,
+        step: Step,
+        judge: Judge,
+        track: Track,
+        value: float,
+        age_ns: int,
+        doubted: bool = False,
+        waited_ns: int = 0,
+    ) -> None:
+        """One value moves every level of one rule; a doubted one those that the rule lets it move."""
         rule, at, bad_again = judge.rule, step.at - age_ns, False
         minute = minute_of_day(step.wall_ns - age_ns, self.world.timezone) if rule.outside else 0
-        measured_ns = step.wall_ns - age_ns
-        not_before = step.at + _settle_ns(age_ns) if age_ns > LATE_NS else AT_ONCE
-        track.value = value
+        measured_ns, late_ns = step.wall_ns - age_ns, age_ns - waited_ns
+        not_before = step.at + _settle_ns(late_ns) if late_ns > LATE_NS else AT_ONCE
+        believed = False
         for limit, one in zip(rule.limits, track.standings, strict=True):
             was = one.phase
             verdict = judge.verdict(limit, value, was in ACTIVE, minute, measured_ns)
+            if doubted:
+                verdict = judge.despite(limit, verdict)
+            believed |= verdict is not Verdict.UNKNOWN
             turn(one, verdict, at, not_before)
             if was is one.phase and verdict is Verdict.BAD:
                 one.not_before = AT_ONCE  # said twice: no need to wait whether it is taken back
             expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), at)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
-        track.count += judge.beyond(value, measured_ns)
+        if believed:
+            track.value = value
+            track.count += judge.beyond(value, measured_ns)
         self._moved(step, rule, judge.key, track, bad_again)
 
     def _moved(self, step: Step, rule: Rule, key: str, track: Track, bad_again: bool = False) -> None:
@@ -522,6 +729,7 @@ class Engine:
         watch = self._watches[track.device]
         if is_silence(rule):
             watch.quiet = any(f"{other.id}|{track.device}|" in self.state.tracks for other in watch.silence)
+            watch.look_up()
         else:
             watch.subjects[track.component].astir -= 1
 
@@ -542,8 +750,7 @@ class Engine:
             state.listening_since = link.at
             state.patient_until = link.at + _settle_ns(link.at - state.deaf_since)
             for watch in self._watches.values():
-                if watch.silence:
-                    self._push(link.at + _spans(watch.silence)[0], "silence", watch.device.id)
+                self._await(watch)
         elif link.at >= state.patient_until:
             state.patient_until = link.at + LINE_NS
         state.link_up = link.up
@@ -551,20 +758,50 @@ class Engine:
             self._push_track(key, track, self.cases.rules[track.rule])  # patience may end sooner now
         self._resume_lasting()
 
+    def _await(self, watch: Watch) -> None:
+        """Arms the first instant at which the device may have been silent too long."""
+        device = watch.device.id
+        if device in self._behind:
+            group = self.state.groups.get(device)
+            since = max(group.last_at, self.state.listening_since) if group and group.dark else None
+        else:
+            since = None if self._is_held(watch) else self._since(watch)
+        spans = watch.spans()
+        if since is not None and spans:
+            later = (since + span for span in spans if since + span > self.state.at)
+            self._push(next(later, since + spans[0]), "silence", device)
+
+    def _since(self, watch: Watch) -> int:
+        """Silence counts from its last word, or from when we, or what it speaks through, could hear again."""
+        group = self.state.groups.get(watch.device.behind)
+        back_at = group.back_at if group else watch.heard.seen_at
+        return max(watch.heard.seen_at, self.state.listening_since, back_at)
+
     def _silence_due(self, step: Step, due: int, device: str) -> None:
         """Looks whether a device has been silent too long; while we cannot hear, silence proves nothing."""
         if not self.state.link_up:
             return  # the link's return sets the next one
         watch = self._watches[device]
-        since = max(watch.heard.seen_at, self.state.listening_since)
+        if device in self._behind:
+            self._judge_group(step, watch, due)
+            return
+        since = self._since(watch)
+        too_long = any(due - since >= span for span in watch.spans())
+        if too_long and not watch.quiet and self._falls_with_its_group(step, watch, due):
+            return
         for rule in watch.silence:
-            self._judge_silence(step, watch, rule, due - since)
-        later = [since + span for span in _spans(watch.silence) if since + span > due]
+            self._judge_silence(step, watch, rule, due - since, since)
+        later = [since + span for span in watch.spans() if since + span > due]
         if later:
             self._push(later[0], "silence", device)
 
-    def _judge_silence(self, step: Step, watch: Watch, rule: Rule, silent_ns: int) -> None:
-        late = [limit.absent_s is not None and silent_ns >= limit.absent_s * SECOND for limit in rule.limits]
+    def _judge_silence(
+        self, step: Step, watch: Watch, rule: Rule, silent_ns: int, since: int, count: int = 0
+    ) -> None:
+        """`count` devices are silent behind this one, which is told of at once, at its lowest level."""
+        late = [self._too_long(watch, limit, silent_ns) for limit in rule.limits]
+        if count:
+            late[0] = True
         key = f"{rule.id}|{watch.device.id}|"
         track = self.state.tracks.get(key)
         if not any(late):
@@ -572,6 +809,8 @@ class Engine:
         if track is None:
             track = self._new_track(rule, key, watch.device.id, "")
             watch.quiet = True
+            watch.look_up()
+        track.heard_at, track.count = since, max(track.count, count)
         bad_again = False
         for limit, one, bad in zip(rule.limits, track.standings, late, strict=True):
             if bad:
@@ -579,6 +818,10 @@ class Engine:
                 turn(one, Verdict.BAD, step.at)
                 expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), step.at)
         self._moved(step, rule, key, track, bad_again)
+
+    def _too_long(self, watch: Watch, limit: Limit, silent_ns: int) -> bool:
+        span = span_ns(limit, watch.interval_ns())
+        return span is not None and silent_ns >= span
 
     def _spoke(self, step: Step, watch: Watch) -> None:
         """A device that was silent has spoken: its rules of silence begin to clear."""
@@ -590,7 +833,87 @@ class Engine:
                     turn(one, Verdict.GOOD, step.at)
                     expire(one, 0, _clear_ns(rule), step.at)
                 self._moved(step, rule, key, track)
-        self._push(step.at + _spans(watch.silence)[0], "silence", watch.device.id)
+        self._await(watch)
+
+    def _learn(self, step: Step, watch: Watch) -> None:
+        """How often it speaks; a pause that we did not hear, or called silence, is no interval."""
+        heard = watch.heard
+        if heard.seen_at >= self.state.listening_since and not watch.quiet and not watch.dark:
+            heard.intervals = note_interval(heard.intervals, step.at - heard.seen_at)
+            heard.seen_at = step.at
+            self._await(watch)  # it may have become shorter: the sooner one counts
+
+    # ------------------------------------------------------------ the silence of many
+
+    def _group(self) -> None:
+        """Who speaks through whom: silence of most behind one gateway is the gateway's."""
+        self._behind: dict[str, list[Watch]] = {}
+        for watch in self._watches.values():
+            if watch.silence and watch.device.behind in self._watches:
+                self._behind.setdefault(watch.device.behind, []).append(watch)
+        for name, members in list(self._behind.items()):
+            if len(members) < GROUP_LEAST or not self._watches[name].silence:
+                del self._behind[name]
+        for name in [name for name in self.state.groups if name not in self._behind]:
+            del self.state.groups[name]
+        for name, group in self.state.groups.items():
+            self._mark_dark(name, group)
+
+    def _mark_dark(self, name: str, group: Group) -> None:
+        for member in self._behind[name]:
+            member.dark = group.dark and member.heard.seen_at < group.dark_at
+            member.look_up()
+
+    def _is_held(self, watch: Watch) -> bool:
+        group = self.state.groups.get(watch.device.behind)
+        return group is not None and group.dark
+
+    def _falls_with_its_group(self, step: Step, watch: Watch, due: int) -> bool:
+        """Whether most of those behind its gateway are silent too: then that is told, once, and not this."""
+        name = watch.device.behind
+        members = self._behind.get(name)
+        if members is None or self._is_held(watch):
+            return members is not None
+        dark = [one for one in members if self._is_dark(one, due)]
+        if 2 * len(dark) <= len(members):
+            return False
+        group = self.state.groups[name] = Group(True, due, max(map(self._since, dark)), 0, len(dark))
+        self._mark_dark(name, group)
+        step.note("group_silent", device=name, count=len(dark))
+        self._judge_group(step, self._watches[name], due)
+        return True
+
+    def _is_dark(self, watch: Watch, due: int) -> bool:
+        """Half of what would make it an alert of its own: reports of healthy neighbours are never so old."""
+        spans = watch.spans()
+        return bool(spans) and 2 * (due - self._since(watch)) >= spans[0]
+
+    def _judge_group(self, step: Step, watch: Watch, due: int) -> None:
+        """The gateway's own rules of silence, by the words of those behind it."""
+        group = self.state.groups.get(watch.device.id)
+        if group is None or not group.dark:
+            return
+        since = max(group.last_at, self.state.listening_since)
+        for rule in watch.silence:
+            self._judge_silence(step, watch, rule, due - since, group.last_at, group.count)
+        later = [since + span for span in watch.spans() if since + span > due]
+        if later:
+            self._push(later[0], "silence", watch.device.id)
+
+    def _speaks_again(self, step: Step, watch: Watch) -> None:
+        """One of a silent group has spoken; with half of them back, each of the others is watched alone."""
+        watch.dark = False
+        watch.look_up()
+        name = watch.device.behind
+        group, members = self.state.groups[name], self._behind[name]
+        if 2 * sum(one.heard.seen_at >= group.dark_at for one in members) < len(members):
+            return
+        group.dark, group.back_at = False, step.at
+        self._mark_dark(name, group)
+        step.note("group_back", device=name, count=len(members))
+        self._spoke(step, self._watches[name])
+        for member in members:
+            self._await(member)
 
     # ------------------------------------------------------------ events that never say that they are over
 
@@ -656,6 +979,8 @@ class Engine:
             self._track_due(step, due, key)
         elif kind == "end":
             self._end_due(step, due, key)
+        elif kind == "held":
+            self._held_due(step, key)
         else:
             self._rejudge(step, key)
 
@@ -699,14 +1024,28 @@ class Engine:
         step.timers.clear()
 
 
-def is_silence(rule: Rule) -> bool:
-    return not rule.quantity
+def numbers(model: Model) -> bool:
+    """Whether its messages must be known by their number: a device without a clock that says one again, and
+    a network server that two gateways tell of one frame. With the device's own instant that is enough.
+    """
+    codec = model.codec
+    server = codec.kind != "json" or getattr(codec, "envelope", "") != ""
+    return server or bool(codec.sequence and not codec.time)
 
 
-def _spans(rules: Iterable[Rule]) -> list[int]:
-    """The silences at which some level of these rules begins, ascending, in nanoseconds."""
-    return sorted(
-        int(limit.absent_s * SECOND) for rule in rules for limit in rule.limits if limit.absent_s is not None
+def asks_more(field: Field) -> bool:
+    """Whether a value of it is compared with those before."""
+    return bool(field.stuck_after or field.spike_window)
+
+
+def has_component(model: Model, component: str) -> bool:
+    """Whether a device of this model has that part."""
+    kind, _, number = component.rpartition("-")
+    if not component:
+        return True
+    return any(
+        part.kind == kind and number.isdecimal() and 1 <= int(number) <= part.count
+        for part in model.components
     )
 
 
@@ -724,9 +1063,23 @@ def _clear_ns(rule: Rule) -> int:
     return int(rule.clear_hold_s * SECOND)
 
 
-def bands(quantities: Iterable[str], judges: Iterable[Judge]) -> list[tuple[str, float, float]]:
+def ranges(fields: Iterable[Field]) -> dict[str, tuple[float, float]]:
+    """What each quantity can be: physically, and for this make of device."""
+    found = {}
+    for field in fields:
+        known = QUANTITIES[field.quantity]
+        low, high = known.low, known.high
+        low = low if field.low is None else max(low, field.low)
+        high = high if field.high is None else min(high, field.high)
+        found[field.quantity] = low, high
+    return found
+
+
+def bands(
+    possible: Mapping[str, tuple[float, float]], judges: Iterable[Judge]
+) -> list[tuple[str, float, float]]:
     """Each quantity with the interval in which it is possible and every rule calls it good."""
-    found = {name: (QUANTITIES[name].low, QUANTITIES[name].high) for name in quantities}
+    found = dict(possible)
     for judge in judges:
         if judge.quantity in found:
             low, high = found[judge.quantity]

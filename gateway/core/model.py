@@ -88,6 +88,9 @@ class Quality(StrEnum):
     LATE = "late"  # older than the model's lateness: stored, not judged
     AHEAD = "ahead"  # the device's clock is ahead; judged by arrival
     SKEWED = "skewed"  # a constant clock error, named and corrected
+    HISTORY = "history"  # the device itself calls it an old sample: stored, not judged
+    SPIKE = "spike"  # far from the values around it: kept raw, rules go by their on_bad_quality
+    STUCK = "stuck"  # has not moved for longer than it can stand still: likewise
 
 
 # ---------------------------------------------------------------- what devices say
@@ -155,6 +158,11 @@ class Field:
     unit: str = ""  # the device's unit when it is not ours: converted, a mismatch is a mistake
     values: Mapping[str, float] = field(default_factory=dict)  # words to numbers: {open: 1, closed: 0}
     required: bool = False
+    low: float | None = None  # the device's own range, where it is narrower than the quantity's
+    high: float | None = None
+    stuck_after: int = 0  # so many reports without a change beyond the resolution: stuck; 0: never asked
+    spike_window: int = 0  # Hampel filter over so many last values; 0: none
+    spike_over: float = 0.0  # least distance from their median that is a spike; 0: three resolutions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +235,8 @@ class Model:
     expect_every_s: float = 0.0
     lateness_s: float = 600.0  # an older sample is stored, not judged
     ends_after_s: float = 0.0  # a state that is 1 and not said again ends then; 0: only when it says 0
+    reorder_s: float = 0.0  # judged so long after its instant, in the order of instants; 0: as it comes
+    wrong_clock: str = "correct"  # correct | arrival | hold: what a wrong clock's readings are worth
     examples: tuple[Example, ...] = ()
     origin: Origin = Origin()
 
@@ -255,12 +265,13 @@ class Derivation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One level of a rule. Exactly one of above, below, absent_s is set."""
+    """One level of a rule. Exactly one of above, below, absent_s, missed is set."""
 
     level: Level
     above: float | None = None
     below: float | None = None
     absent_s: float | None = None
+    missed: float | None = None  # absent for so many of the device's own intervals
     hold_s: float = 0.0
     clear: float | None = None  # clear_below / clear_above; None: the limit itself
 
@@ -292,6 +303,7 @@ class Rule:
     outside: str = ""  # name of the place's window; inside it the verdict is good
     clear_hold_s: float = 300.0
     respond_within_s: float = 0.0
+    on_bad_quality: str = ""  # hold | raise | judge; "": red levels raise, the others hold
     origin: Origin = Origin()
 
 
@@ -390,6 +402,7 @@ class Device:
     )  # its calibration sheet's: names of the model
     baseline_period: Period | None = None
     neighbours: Mapping[str, float] = field(default_factory=dict)  # device -> metres away
+    behind: str = ""  # the device (a gateway, a broker) through which it speaks
     origin: Origin = Origin()
 
 
@@ -526,6 +539,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     limit: float | None
     count: int = 1  # bad readings so far
     evidence: str = ""  # of a derived quantity: from what, and by which version of which baseline
+    heard_ns: int = 0  # of silence: the device's last word, or since when we listen for one
 
 
 class Stage(StrEnum):

@@ -6,7 +6,9 @@ import msgspec
 
 from gateway.core.alerts import ACTIVE, Standing
 from gateway.core.model import Alert, Case, Level, Notification
+from gateway.core.past import Past
 from gateway.core.quality import Heard
+from gateway.core.silence import Group
 
 VERSION = 1
 
@@ -20,8 +22,9 @@ class Track(msgspec.Struct):
     standings: list[Standing]
     value: float | None = None  # the last one judged; None for silence
     alert: str = ""  # the episode's alert while a level is active
-    count: int = 0  # bad readings of this episode
+    count: int = 0  # bad readings of this episode; of a group's silence, how many devices
     evidence: str = ""  # where a derived value comes from, in words
+    heard_at: int = 0  # of silence: steady instant of the last word
 
     def level(self) -> Level | None:
         """The alert's level: the highest that stands."""
@@ -79,6 +82,8 @@ class State(msgspec.Struct):
     notifications: dict[str, Notification] = {}  # those not told yet
     series: dict[str, Series] = {}  # of|compensated by|device
     latest: dict[str, Latest] = {}  # quantity|device
+    past: dict[str, Past] = {}  # what rules make of samples that came too late to ring
+    groups: dict[str, Group] = {}  # device -> those behind it, once they fell silent together
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -62,13 +62,17 @@ def situation(alert: Alert, world: World, now_ns: int) -> str:
     since = clock(alert.raised_ns, world.timezone, now_ns)
     if alert.state is AlertState.CLEARED:
         return f"{_found(alert)}，{since} 至 {clock(alert.changed_ns, world.timezone, now_ns)} 异常"
-    return f"{_found(alert)}，{since} {'发现' if alert.value is None else '起'}"
+    if alert.value is not None:
+        return f"{_found(alert)}，{since} 起"
+    last = f"（最后一次 {clock(alert.heard_ns, world.timezone, now_ns)}）" if alert.heard_ns else ""
+    return f"{_found(alert)}{last}，{since} 发现"
 
 
 def _found(alert: Alert) -> str:
     cleared = alert.state is AlertState.CLEARED
     if alert.value is None:
-        return "数据已恢复" if cleared else "没有数据"
+        several = f"所带 {alert.count} 台设备同时" if alert.count > 1 and not cleared else ""
+        return "数据已恢复" if cleared else f"{several}没有数据"
     quantity = QUANTITIES[alert.quantity]
     if quantity.unit == "1":
         return f"{quantity.says}已解除" if cleared else quantity.says

@@ -122,6 +122,8 @@ QUANTITIES = _table(
     ("reported", "1", 0, 1, 1, "居民反映", "reported by a person"),
     ("works_nearby", "1", 0, 1, 1, "周边施工", "works nearby"),
     ("confidence", "1", 0, 1, 0.01, "置信度", "confidence"),
+    ("frames_received", "frames", 0, 1e9, 1, "收到帧数", "frames received"),
+    ("sensor_stuck", "1", 0, 1, 1, "传感器读数不动", "sensor stuck"),  # made by core.doubts, never sent
     ("load_kg", "kg", 0, 10000, 1, "载重", "load"),
 )
 

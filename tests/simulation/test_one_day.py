@@ -179,7 +179,7 @@ def forgetting_retained(message: Message) -> Message:
     return Message(message.topic, message.payload, again=message.again)
 
 
-def judging_nothing_odd(heard, reading, lateness_ns, known):
+def judging_nothing_odd(heard, reading, lateness_ns, known, wrong_clock):
     """A clock that is wrong makes the reading worthless: hides what happens behind it."""
     return Worth(Quality.AHEAD, judge=False)
 

@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 import msgspec
@@ -66,7 +67,7 @@ def test_no_command_or_a_wrong_one_is_usage(run, group: tuple[str, ...]) -> None
     assert "No such command 'foo'" in run(*group, "foo").output
 
 
-NEEDS_FILE = ["run", "check", "doctor", "reload", "test", "cases", "show", "decode a b"]
+NEEDS_FILE = ["run", "check", "doctor", "reload", "test", "cases", "show", "quality", "decode a b"]
 NEEDS_FILE += ["devices list", "devices import x", "devices unknown"]
 NEEDS_FILE += ["quarantine list", "quarantine show 1", "quarantine replay 1"]
 
@@ -295,6 +296,31 @@ def test_show_tells_one_case_whole(run, folder: Path) -> None:
         "11-02 20:00  无人响应，上报 王经理",
     ]
     assert "已结案" in run("show").output, "left out: the newest"
+
+
+def test_quality_lists_the_worst_device_first(run, folder: Path) -> None:
+    """Two components of one instant are two readings; what is older than a day is not asked for."""
+    now = time.time_ns() - 60 * 10**9
+    said = [
+        (now, "cab-1", "", "good", "smoke=0.0,temperature_c=20.0,"),
+        (now, "cab-1", "slot-1", "good", "slot_temperature_c=20.0,"),
+        (now, "cam-1", "", "late", "bag_on_floor=1.0,"),
+        (now + 1, "cam-1", "", "good", "bag_on_floor=1.0,"),
+        (now - 2 * 86_400 * 10**9, "cam-1", "", "stuck", "bag_on_floor=1.0,"),
+    ]
+    lines = [
+        f"{position}\t{at}\t{at}\t{device}\t{part}\twaste\tm\t{word}\t{fields};\n"
+        for position, (at, device, part, word, fields) in enumerate(said)
+    ]
+    (folder / "state/archive").mkdir(parents=True)
+    (folder / "state/archive/closed-0000000000000000-1.tsv").write_text("".join(lines))
+    rows = [line.split() for line in run("quality").output.splitlines()]
+    assert [[row[0], row[1], row[2], *row[5:]] for row in rows] == [
+        ["cam-1", "50.00%", "1", "late=1"],
+        ["cab-1", "100.00%", "2"],
+    ]
+    assert "stuck=1" in run("quality", "cam-1", "--days", "3").output
+    assert run("quality", "nobody").output == "no reading in that time\n"
 
 
 def test_show_of_no_case_or_of_two(run, folder: Path) -> None:

@@ -90,7 +90,7 @@ def test_the_example_street_is_sound_and_has_every_scene() -> None:
     street = example_street()
     assert street.problems == [] and street.config is not None
     scenes = {world().models[device.model].scene for device in world().devices.values()}
-    assert scenes == {"structure", "lift", "waste", "cabinet", "shed", "report"}
+    assert scenes == {"structure", "lift", "waste", "cabinet", "shed", "report", "gateway"}
     assert {rule.scene for rule in world().rules} == scenes
 
 

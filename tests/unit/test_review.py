@@ -44,7 +44,7 @@ from gateway.core.model import (
 )
 from gateway.core.state import State
 from gateway.notifier import Notifier
-from gateway.pipeline import Pipeline, rebuild
+from gateway.pipeline import Pipeline, _Asked, rebuild
 from tests.unit.test_pipeline import Broker, Gateway, fragile
 from tests.unit.worlds import HOT, SILENT, SMOKE, START_NS, TOPIC, Play, limits, of, payload, world
 from tests.waiting import until
@@ -181,6 +181,22 @@ def test_a_full_disk_is_no_silence_of_the_devices(tmp_path, broker, monkeypatch)
     pipeline.submit(lambda at, wall: Link(at, wall, True)).result(10)
     assert failed.is_set() and store.reader().execute("SELECT count(*) FROM alert").fetchone()[0] == 0
     pipeline.stop()
+    store.close()
+
+
+def test_standing_still_is_no_silence_of_the_devices(tmp_path):
+    """SIGSTOP, a frozen virtual machine: the link stays up, and the kernel keeps what was said."""
+    store, clock = Store(tmp_path), Clock(0, 0, Anchor(time.monotonic_ns(), START_NS))
+    pipeline = Pipeline(world(rules=(SILENT,)), store, clock, lambda due: None, lambda *_: None)
+    pipeline._do([_Asked(lambda at, wall: Link(at, wall, True), Future())])
+    pipeline._do([Delivery(1, (1,), [Message(TOPIC, payload(smoke=0))])])
+    clock._base += 600 * SECOND
+    pipeline._turned_at -= 600
+    pipeline._do([])
+    assert store.reader().execute("SELECT count(*) FROM alert").fetchone()[0] == 0
+    clock._base += 600 * SECOND
+    pipeline._do([])
+    assert store.reader().execute("SELECT count(*) FROM alert").fetchone()[0] == 1, "this one was silence"
     store.close()
 
 

@@ -72,7 +72,7 @@ def test_silence_is_found_and_smoke_is_over():
     play.wait(100)
     assert "情况：烟雾已解除，20:00 至 " in last(play).text
     play.wait(300)
-    assert "情况：没有数据，20:0" in last(play).text and "发现" in last(play).text
+    assert "情况：没有数据（最后一次 20:00），20:0" in last(play).text and "发现" in last(play).text
 
 
 def test_the_date_is_said_on_another_day():

@@ -54,7 +54,19 @@ class Keys:
 
 
 COMMON = frozenset(
-    {"quantity", "scale", "offset", "unit", "values", "required"}
+    {
+        "quantity",
+        "scale",
+        "offset",
+        "unit",
+        "values",
+        "required",
+        "low",
+        "high",
+        "stuck_after",
+        "spike_window",
+        "spike_over",
+    }
 )  # of a field, by every codec
 _HEAD = {"time", "time_unit", "sequence", "identity"}
 _FRAME = {"envelope", "port", "starts", "head", "blocks", "history"}

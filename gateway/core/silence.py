@@ -1,0 +1,62 @@
+"""How long a device may be silent, and when the silence of many is one trouble of what they speak through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from gateway.core.model import SECOND, Limit, Rule
+
+GROUP_LEAST = 3  # of two silent devices each is told: that is no flood
+LEARNED_FROM = 5  # intervals; of fewer the median is a guess
+LEARNED_KEPT = 15
+LEARNED_NS_LEAST = 60 * SECOND  # a burst of an event device is no rhythm
+LEARNED_NS_MOST = 26 * 3600 * SECOND  # a daily word, and two hours
+
+
+class Group(msgspec.Struct):
+    """The devices behind one gateway or broker while most of them are silent together, and after."""
+
+    dark: bool = False
+    dark_at: int = 0  # steady instant at which that was found
+    last_at: int = 0  # of the last word of those that are silent
+    back_at: int = 0  # steady instant at which half of them had spoken again: silence counts from there
+    count: int = 0  # how many were silent
+
+
+def note_interval(intervals: list[int], span_ns: int) -> list[int]:
+    """The last intervals of a device; two messages of one instant are one word."""
+    return [*intervals[1 - LEARNED_KEPT :], span_ns] if span_ns > 0 else intervals
+
+
+def learned_ns(intervals: Sequence[int]) -> int:
+    """The median of the last intervals, within bounds; 0 while there are too few."""
+    if len(intervals) < LEARNED_FROM:
+        return 0
+    median = sorted(intervals)[len(intervals) // 2]
+    return min(max(median, LEARNED_NS_LEAST), LEARNED_NS_MOST)
+
+
+def span_ns(limit: Limit, interval_ns: int) -> int | None:
+    """The silence at which a level begins; None while it cannot be told."""
+    if limit.absent_s is not None:
+        return int(limit.absent_s * SECOND)
+    if limit.missed is not None and interval_ns:
+        return int(limit.missed * interval_ns)
+    return None
+
+
+def spans_ns(rules: Iterable[Rule], interval_ns: int) -> list[int]:
+    """The silences at which some level of these rules begins, ascending."""
+    found = (span_ns(limit, interval_ns) for rule in rules for limit in rule.limits)
+    return sorted(span for span in found if span is not None)
+
+
+def is_silence(rule: Rule) -> bool:
+    return not rule.quantity
+
+
+def learns(rules: Iterable[Rule]) -> bool:
+    """Whether a level of these rules is counted in the device's own intervals."""
+    return any(limit.missed is not None for rule in rules for limit in rule.limits)
