@@ -582,7 +582,8 @@ def _sensor_and_instant(entry: CalibrationKeys) -> str:
 def _check_sensor(entry: CalibrationKeys, model: Model | None, builder: Builder) -> None:
     """The quantity must be one that this part of the device measures."""
     if not entry.quantity:
-        for key, usual in (("scale", 1.0), ("offset", 0.0), ("baseline", None)):
+        usual_of = {"scale": 1.0, "offset": 0.0, "baseline": None, "unjoined": False}
+        for key, usual in usual_of.items():
             if getattr(entry, key) != usual:
                 builder.mistake(entry, key, say("without", first=key, second="quantity"), say("required"))
         return

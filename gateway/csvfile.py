@@ -188,7 +188,7 @@ class _Column:
         wanted = _types_of(hint)
         self.key, self.inner = key, inner  # `inner`: the name in a mapping
         self.path = f"{key.key}.{inner}" if inner else key.key
-        self.number = not {float, int}.isdisjoint(wanted)
+        self.number = not {float, int, bool}.isdisjoint(wanted)  # TRUE and FALSE are as plain as numbers
         self.free = hint is str or hint == SomeText  # people may write there what they like
         self.many = get_origin(hint) is tuple
         self.day, self.instant = date in wanted, _is_instant(hint)
@@ -380,6 +380,8 @@ def _default(cls: type, key: Key) -> Any:
 def _text(held: Any) -> str:
     if held is None:
         return ""
+    if isinstance(held, bool):
+        return str(held).lower()
     if isinstance(held, float):
         return repr(held).removesuffix(".0")
     return " ".join(held) if isinstance(held, tuple) else str(held)

@@ -249,6 +249,7 @@ class CalibrationKeys:
     scale: float = 1.0
     offset: float = 0.0
     baseline: float | None = None
+    unjoined: bool = False
     sensor: str = ""
     certificate: str = ""
     due: date | None = None
@@ -263,6 +264,7 @@ class CalibrationKeys:
             scale=self.scale,
             offset=self.offset,
             baseline=self.baseline,
+            unjoined=self.unjoined,
             sensor=self.sensor,
             certificate=self.certificate,
             due=self.due,

@@ -15,6 +15,7 @@ from gateway.core.calibration import zeros
 from gateway.core.model import Device, Limit, Rule, Verdict, World
 from gateway.core.places import windows_of
 
+NEVER_CALM = (math.inf, -math.inf)
 NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 
 
@@ -22,7 +23,8 @@ NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 class Judge:
     """One rule on one subject. `key` names its state; in its calm band `low`..`high` every value is good.
 
-    `zeros` are the baselines with the instant from which each holds, when there is more than one.
+    `zeros` are the baselines with the instant from which each holds, when there is more than one; NaN where
+    nobody knows what to count from: the verdict is then unknown.
     """
 
     rule: Rule
@@ -52,7 +54,10 @@ class Judge:
         """What this level says of a value at a minute of the day. An active level goes by its clear limit."""
         if self.windows is not None and inside(self.windows, minute):
             return Verdict.GOOD
-        return Verdict.BAD if crossed(limit, self.measure(value, measured_ns), active) else Verdict.GOOD
+        measure = self.measure(value, measured_ns)
+        if math.isnan(measure):
+            return Verdict.UNKNOWN
+        return Verdict.BAD if crossed(limit, measure, active) else Verdict.GOOD
 
 
 def crossed(limit: Limit, value: float, active: bool) -> bool:
@@ -88,7 +93,8 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
     if rule.outside:
         windows = tuple(map(parse_window, windows_of(world, device.at, rule.outside) or ()))
     key = f"{rule.id}|{device.id}|{component}"
-    bands = [band(rule, zero) for _, zero in held] or [band(rule, baseline)]
+    bands = [NEVER_CALM if math.isnan(zero) else band(rule, zero) for _, zero in held]
+    bands = bands or [band(rule, baseline)]
     low, high = max(low for low, _ in bands), min(high for _, high in bands)
     return Judge(rule, key, rule.quantity, baseline, windows, low, high, held if len(held) > 1 else ())
 

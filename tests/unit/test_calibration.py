@@ -156,6 +156,27 @@ def test_a_joint_to_come_changes_nothing_before_it_comes() -> None:
     assert levels(say(played, 900, 0.2)) == ["yellow"]
 
 
+def test_a_sensor_that_is_not_joined_yet_raises_and_clears_nothing() -> None:
+    """Nobody knows where it counts from: silence about that is worse than an alarm, a false one is both."""
+    played = play(entry(unjoined=True))
+    say(played, 900, 2.6)
+    assert levels(say(played, 1100, 0.1)) == [], "it would be 2.4 from the baseline"
+    played = play(entry(unjoined=True))
+    say(played, 900, 4.0)
+    say(played, 1100, 2.5)
+    played.wait(600)
+    assert played.levels() == ["yellow"], "nor is the old trouble over because the new one reads low"
+
+
+def test_once_it_is_joined_it_is_judged_again() -> None:
+    later = entry(T + 200 * SECOND, offset=2.5)
+    played = play(entry(unjoined=True), later)
+    say(played, 1100, 0.1)
+    say(played, 1300, 0.1)
+    assert played.levels() == []
+    assert levels(say(played, 1400, 1.2)) == ["yellow"]
+
+
 @given(
     st.lists(st.floats(-5, 5), min_size=1, max_size=20),
     st.floats(-5, 5),
