@@ -93,11 +93,11 @@ def test_a_clock_that_cannot_be_right_does_not_choose_the_entry(measured_ns: int
 
 def test_a_device_without_an_entry_is_decoded_by_the_very_same_codec() -> None:
     """No work a message for those that do not use it."""
-    decoder = Decoder(site())
-    device = decoder.device_of("wall")
-    assert decoder.codec_of(device) is decoder._codecs["crack"]
+    codec = Decoder(site()).codec_of(site().devices["wall"])
+    assert not isinstance(codec, calibration.Corrected)
     only_a_sensor = Calibration(quantity="", since_ns=T, sensor="SN-2")
-    assert calibration.corrected(decoder.codec_of(device), [only_a_sensor]) is decoder.codec_of(device)
+    assert calibration.corrected(codec, [only_a_sensor]) is codec
+    assert isinstance(Decoder(site(entry())).codec_of(site().devices["wall"]), calibration.Corrected)
 
 
 def test_parts_are_corrected_each_on_its_own() -> None:
