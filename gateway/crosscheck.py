@@ -591,7 +591,8 @@ def _check_sensor(entry: CalibrationKeys, model: Model | None, builder: Builder)
         return
     kind, _, number = entry.component.rpartition("-")
     counts = {part.kind: part.count for part in model.components}
-    if entry.component and not (number.isdecimal() and 1 <= int(number) <= counts.get(kind, 0)):
+    beyond = kind in counts and not (number.isdecimal() and 1 <= int(number) <= counts[kind])
+    if entry.component and (beyond or kind not in {field.of for field in model.fields}):
         names = [f"{part}-1 … {part}-{count}" for part, count in counts.items()]
         found = say("unknown", what=say("what_component"), value=entry.component)
         builder.mistake(entry, "component", found, one_of(names))

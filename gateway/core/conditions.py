@@ -36,7 +36,7 @@ class Judge:
     high: float
     zeros: tuple[tuple[int, float], ...] = ()
 
-    def measure(self, value: float, measured_ns: int) -> float:
+    def measure(self, value: float, measured_ns: int = NOW) -> float:
         if self.baseline is None:
             return value
         zero = self.baseline
@@ -50,7 +50,9 @@ class Judge:
             return not self.low <= value <= self.high
         return any(crossed(limit, self.measure(value, measured_ns), False) for limit in self.rule.limits)
 
-    def verdict(self, limit: Limit, value: float, active: bool, minute: int, measured_ns: int) -> Verdict:
+    def verdict(
+        self, limit: Limit, value: float, active: bool, minute: int, measured_ns: int = NOW
+    ) -> Verdict:
         """What this level says of a value at a minute of the day. An active level goes by its clear limit."""
         if self.windows is not None and inside(self.windows, minute):
             return Verdict.GOOD
