@@ -137,6 +137,7 @@ def _entry(world: World, one: Calibration) -> str:
         "": " ".join([one.component, one.quantity]).strip(),
         "× ": f"{one.scale:g}" if one.scale != 1 else "",
         "+ ": f"{one.offset:g}" if one.offset else "",
+        say("未接上", "not joined"): " " if one.unjoined else "",
         say("基线 ", "baseline "): "" if one.baseline is None else f"{one.baseline:g}",
         say("传感器 ", "sensor "): one.sensor,
         say("证书 ", "certificate "): one.certificate,
@@ -318,7 +319,7 @@ def _facts(cells: Mapping[str, str]) -> Iterable[str]:
     for name in ("role", "says", "model", "kind", "within", "at", "topic"):
         if name in cells:
             yield shown(cells[name])
-    for name in ("scale", "offset", "baseline", "sensor", "certificate", "due", "note"):
+    for name in ("scale", "offset", "baseline", "unjoined", "sensor", "certificate", "due", "note"):
         if name in cells:
             yield f"{name} {shown(cells[name])}"
 
@@ -362,7 +363,7 @@ def devices_rezero(
     joint = Joint(loaded.world, device, component, quantity, since)
     if baseline is None:
         was, reads = _both_sides(loaded, joint, was, reads)
-        _say_sides(quantity, was, reads)
+        _say_sides(joint, was, reads)
     cells = rezeroed(joint, was, reads, baseline, note)
     _put_entries(path, [cells], dry_run)
 
@@ -393,8 +394,8 @@ def devices_swap(
     for component, quantity in joined_quantities(loaded.world, known, quantities, {*given_was, *given_reads}):
         joint = Joint(loaded.world, device, component, quantity, since)
         sides = _sides(loaded, joint, given_was.get(quantity), given_reads.get(quantity))
-        _say_sides(quantity, *sides)
-        entries += swapped(joint, *sides)
+        _say_sides(joint, *sides)
+        entries.append(swapped(joint, *sides))
     _put_entries(path, entries, dry_run)
 
 
@@ -441,14 +442,15 @@ def _both_sides(loaded: Any, joint: Joint, was: float | None, reads: float | Non
     return before, since
 
 
-def _say_sides(quantity: str, was: float | None, reads: float | None) -> None:
+def _say_sides(joint: Joint, was: float | None, reads: float | None) -> None:
     if was is None or reads is None:
-        zh = "没有前后两侧的读数，按新传感器原值；之后可用 lilong devices rezero 接上"
-        en = "not known on both sides: taken as it comes; join it later with lilong devices rezero"
-        click.echo(f"{quantity}: {say(zh, en)}")
+        after = f"lilong devices rezero {joint.device} {joint.quantity} --at {joint.since}"
+        zh = f"新传感器读数未知，相对基线的规则暂停判断，有读数后接上：{after}"
+        en = f"not known on both sides; rules that count from a baseline wait for: {after}"
+        click.echo(f"{joint.quantity}: {say(zh, en)}")
         return
     sides = say(f"之前 {was:g}，之后读 {reads:g}", f"was {was:g}, reads {reads:g} since")
-    click.echo(f"{quantity}: {sides}")
+    click.echo(f"{joint.quantity}: {sides}")
 
 
 def _put_entries(path: Path, entries: Sequence[Mapping[str, str]], dry_run: bool) -> None:

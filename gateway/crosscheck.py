@@ -909,7 +909,8 @@ def _sensor_and_instant(entry: CalibrationKeys) -> str:
 def _check_sensor(entry: CalibrationKeys, model: Model | None, builder: Builder) -> None:
     """The quantity must be one that this part of the device measures."""
     if not entry.quantity:
-        for key, usual in (("scale", 1.0), ("offset", 0.0), ("baseline", None)):
+        usual_of = {"scale": 1.0, "offset": 0.0, "baseline": None, "unjoined": False}
+        for key, usual in usual_of.items():
             if getattr(entry, key) != usual:
                 builder.mistake(entry, key, say("without", first=key, second="quantity"), say("required"))
         return
@@ -917,7 +918,8 @@ def _check_sensor(entry: CalibrationKeys, model: Model | None, builder: Builder)
         return
     kind, _, number = entry.component.rpartition("-")
     counts = {part.kind: part.count for part in model.components}
-    if entry.component and not (number.isdecimal() and 1 <= int(number) <= counts.get(kind, 0)):
+    beyond = kind in counts and not (number.isdecimal() and 1 <= int(number) <= counts[kind])
+    if entry.component and (beyond or kind not in {field.of for field in model.fields}):
         names = [f"{part}-1 … {part}-{count}" for part, count in counts.items()]
         found = say("unknown", what=say("what_component"), value=entry.component)
         builder.mistake(entry, "component", found, one_of(names))

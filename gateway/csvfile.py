@@ -14,7 +14,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from datetime import date
 from pathlib import Path
 from types import UnionType
@@ -188,7 +188,7 @@ class _Column:
         wanted = _types_of(hint)
         self.key, self.inner = key, inner  # `inner`: the name in a mapping
         self.path = f"{key.key}.{inner}" if inner else key.key
-        self.number = not {float, int}.isdisjoint(wanted)
+        self.number = not {float, int, bool}.isdisjoint(wanted)  # TRUE and FALSE are as plain as numbers
         self.free = hint is str or hint == SomeText  # people may write there what they like
         self.many = get_origin(hint) is tuple
         self.day, self.instant = date in wanted, _is_instant(hint)
@@ -224,13 +224,12 @@ class _Records:
         name, dot, inner = unicodedata.normalize("NFKC", cell).partition(".")
         name = HEADINGS.get(name.strip(), name.strip().lower())
         key = self._keys.get(name)
-        mapped = key is not None and get_origin(key.hint) is Mapping
-        if key is not None and mapped and inner.strip():
-            return _Column(key, inner.strip(), get_args(key.hint)[1])
-        if key is not None and not mapped and not dot:
-            return _Column(key, "", key.hint)
+        if key is not None and bool(dot) == _holds_names(key.hint):
+            hint = _hint_within(key.hint, inner.strip())
+            if hint is not None:
+                return _Column(key, inner.strip(), hint)
         if cell:
-            known = [f"{one}.…" if get_origin(k.hint) is Mapping else one for one, k in self._keys.items()]
+            known = [f"{one}.…" if _holds_names(k.hint) else one for one, k in self._keys.items()]
             self._mistake(1, cell, say("unknown_column", value=cell), one_of(known, nearest(name, known)))
         return None
 
@@ -315,6 +314,25 @@ def _value(cell: str, column: _Column) -> Any:
     return cell
 
 
+def _holds_names(hint: Any) -> bool:
+    """Whether a key has names of its own, each with a column: a mapping, or another record."""
+    return get_origin(hint) is Mapping or _record_in(hint) is not None
+
+
+def _record_in(hint: Any) -> type | None:
+    return next((one for one in _types_of(hint) if isinstance(one, type) and is_dataclass(one)), None)
+
+
+def _hint_within(hint: Any, inner: str) -> Any:
+    """The hint of a name within a key, or of the key itself; None when there is no such name."""
+    if get_origin(hint) is Mapping:
+        return get_args(hint)[1] if inner else None
+    record = _record_in(hint)
+    if record is None:
+        return hint
+    return next((key.hint for key in keys_of(record) if key.key == inner), None)
+
+
 def _types_of(hint: Any) -> tuple[Any, ...]:
     if get_origin(hint) is Annotated:
         return _types_of(get_args(hint)[0])
@@ -361,13 +379,15 @@ def _flat(node: Map, before: str) -> Iterator[tuple[str, str]]:
             yield f"{before}{name}", value.text
 
 
-def cells_from(value: Any, cls: type) -> Cells:
+def cells_from(value: Any, cls: Any) -> Cells:
     """What a row for a built value holds, however it was written."""
     cells: dict[str, str] = {}
     for key in keys_of(cls):
         held = getattr(value, key.field)
         if isinstance(held, Mapping):
             cells |= {f"{key.key}.{inner}": _text(one) for inner, one in held.items()}
+        elif is_dataclass(held):
+            cells |= {f"{key.key}.{inner}": one for inner, one in cells_from(held, type(held)).items()}
         elif key.required or held != _default(cls, key):
             cells[key.key] = _text(held)
     return {path: text for path, text in cells.items() if text}
@@ -380,6 +400,8 @@ def _default(cls: type, key: Key) -> Any:
 def _text(held: Any) -> str:
     if held is None:
         return ""
+    if isinstance(held, bool):
+        return str(held).lower()
     if isinstance(held, float):
         return repr(held).removesuffix(".0")
     return " ".join(held) if isinstance(held, tuple) else str(held)

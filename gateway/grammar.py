@@ -367,6 +367,7 @@ class CalibrationKeys:
     scale: float = 1.0
     offset: float = 0.0
     baseline: float | None = None
+    unjoined: bool = False
     sensor: str = ""
     certificate: str = ""
     due: date | None = None
@@ -381,6 +382,7 @@ class CalibrationKeys:
             scale=self.scale,
             offset=self.offset,
             baseline=self.baseline,
+            unjoined=self.unjoined,
             sensor=self.sensor,
             certificate=self.certificate,
             due=self.due,

@@ -213,7 +213,8 @@ def around(history: History, joint: Joint) -> tuple[float | None, float | None]:
     at, key = joint.since_ns, (joint.device, joint.component, joint.quantity)
     before = [value for _, value in history(*key, at - SIDE_NS, at - 1)][-SIDE_MOST:]
     since = [value for _, value in history(*key, at, at + SIDE_NS)][:SIDE_MOST]
-    mixed = any(one.since_ns == at for one in joint.entries())
+    ours, old = in_force(joint.entries(), at), in_force(joint.entries(), at - 1)
+    mixed = ours is not old and _correction(ours) != _correction(old)
     return (median(before) if before else None), (median(since) if since and not mixed else None)
 
 
@@ -221,27 +222,28 @@ def rezeroed(
     joint: Joint, was: float | None, reads: float | None, baseline: float | None, note: str
 ) -> Cells:
     """The entry by which what is shown as `reads` counts as `was`; or the new baseline alone."""
-    before = _before(joint)
-    scale, offset = (before.scale, before.offset) if before else (1.0, 0.0)
+    present = in_force(joint.entries(), joint.since_ns)  # by which `reads` is shown; maybe of this very joint
+    scale, offset = _correction(present)
     if was is not None and reads is not None:
-        present = in_force(
-            joint.entries(), joint.since_ns
-        )  # by which `reads` is shown: it may be the joint's own
-        offset = was - (reads - (present.offset if present else 0.0)) * _ratio(scale, present)
+        offset += was - reads
     more = {"scale": _number(scale, 1.0), "offset": _number(offset, 0.0), "note": note}
     more["baseline"] = "" if baseline is None else repr(baseline)
-    if before:
-        more |= {"certificate": before.certificate, "due": str(before.due or "")}
+    if present:
+        ours = present.since_ns == joint.since_ns
+        more |= {"certificate": present.certificate, "due": str(present.due or "")}
+        more["sensor"] = present.sensor if ours else ""
     return joint.cells(**more)
 
 
-def swapped(joint: Joint, was: float | None, reads: float | None) -> list[Cells]:
-    """The entry of a quantity whose sensor is another from the joint on: nothing of the old one's holds."""
-    present = in_force(joint.entries(), joint.since_ns)
+def swapped(joint: Joint, was: float | None, reads: float | None) -> Cells:
+    """The entry of a quantity whose sensor is another from the joint on: nothing of the old one's holds.
+
+    Not joined while one side is not known: a rule that counts from a baseline then judges nothing.
+    """
     if was is None or reads is None:
-        return [joint.cells(scale="1")] if present else []
-    raw = (reads - (present.offset if present else 0.0)) * _ratio(1.0, present)
-    return [joint.cells(offset=_number(was - raw, 0.0), scale="1")]
+        return joint.cells(unjoined="true")
+    scale, offset = _correction(in_force(joint.entries(), joint.since_ns))
+    return joint.cells(offset=_number(was - (reads - offset) / scale, 0.0), scale="1")
 
 
 def joined_quantities(
@@ -254,12 +256,9 @@ def joined_quantities(
     return sorted(one for one in found if not only or one[1] in (*only, *named))
 
 
-def _before(joint: Joint) -> Calibration | None:
-    return in_force(joint.entries(), joint.since_ns - 1)
-
-
-def _ratio(scale: float, present: Calibration | None) -> float:
-    return scale / present.scale if present else scale
+def _correction(entry: Calibration | None) -> tuple[float, float]:
+    """(scale, offset) by which an entry makes values of what was decoded."""
+    return (entry.scale, entry.offset) if entry else (1.0, 0.0)
 
 
 def _number(value: float, usual: float) -> str:

@@ -105,8 +105,8 @@ class _Making:
         if origin is tuple:
             return {"type": "array", "items": self.of(args[0])}
         if origin is Mapping:
-            names = self.of(args[0])
-            return {"type": "object", "propertyNames": names, "additionalProperties": self.of(args[1])}
+            names = {"propertyNames": _as_name(self.of(args[0]))}
+            return {"type": "object", **names, "additionalProperties": self.of(args[1])}
         if isinstance(hint, type) and is_dataclass(hint):
             return self._reference(hint)
         return self._kind(KINDS[hint])
@@ -124,6 +124,11 @@ class _Making:
             return {"type": "integer", "minimum": low, "maximum": high}
         shape = SHAPES.get(phrase.name, {})
         return {**shape, "description": phrase.in_(self._locale)} if shape else {}
+
+
+def _as_name(shape: Schema) -> Schema:
+    """What a key may be: it is always a text, also where it stands for a number."""
+    return shape if shape.get("type", "string") == "string" else {"pattern": "^-?[0-9]+$"}
 
 
 def _is_file_name(cls: type, key: Key) -> bool:

@@ -7,6 +7,7 @@ is stored, charted and judged goes on without a jump; devices without an entry a
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,13 +73,13 @@ def in_force(entries: Sequence[Calibration], instant_ns: int) -> Calibration | N
 def zeros(
     calibrations: Iterable[Calibration], component: str, quantity: str, baseline: float
 ) -> tuple[tuple[int, float], ...]:
-    """(since, baseline) ascending: what is counted from, and from which instant on."""
-    found = [
-        (one.since_ns, one.baseline)
-        for one in calibrations
-        if (one.component, one.quantity) == (component, quantity) and one.baseline is not None
-    ]
-    return ((ALWAYS, baseline), *found)
+    """(since, baseline) ascending: what is counted from, from when on; NaN while nobody knows."""
+    found, zero = [(ALWAYS, baseline)], baseline
+    for one in calibrations:
+        if (one.component, one.quantity) == (component, quantity):
+            zero = zero if one.baseline is None else one.baseline
+            found.append((one.since_ns, math.nan if one.unjoined else zero))
+    return tuple(found) if len({repr(zero) for _, zero in found}) > 1 else ((ALWAYS, baseline),)
 
 
 def swaps(calibrations: Iterable[Calibration]) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from gateway.core.calibration import zeros
 from gateway.core.model import Device, Level, Limit, Rule, Verdict, World
 from gateway.core.places import windows_of
 
+NEVER_CALM = (math.inf, -math.inf)
 NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 
 
@@ -22,7 +23,8 @@ NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 class Judge:
     """One rule on one subject. `key` names its state; in its calm band `low`..`high` every value is good.
 
-    `zeros` are the baselines with the instant from which each holds, when there is more than one.
+    `zeros` are the baselines with the instant from which each holds, when there is more than one; NaN where
+    nobody knows what to count from: the verdict is then unknown.
     """
 
     rule: Rule
@@ -34,7 +36,7 @@ class Judge:
     high: float
     zeros: tuple[tuple[int, float], ...] = ()
 
-    def measure(self, value: float, measured_ns: int) -> float:
+    def measure(self, value: float, measured_ns: int = NOW) -> float:
         if self.baseline is None:
             return value
         zero = self.baseline
@@ -48,11 +50,16 @@ class Judge:
             return not self.low <= value <= self.high
         return any(crossed(limit, self.measure(value, measured_ns), False) for limit in self.rule.limits)
 
-    def verdict(self, limit: Limit, value: float, active: bool, minute: int, measured_ns: int) -> Verdict:
+    def verdict(
+        self, limit: Limit, value: float, active: bool, minute: int, measured_ns: int = NOW
+    ) -> Verdict:
         """What this level says of a value at a minute of the day. An active level goes by its clear limit."""
         if self.windows is not None and inside(self.windows, minute):
             return Verdict.GOOD
-        return Verdict.BAD if crossed(limit, self.measure(value, measured_ns), active) else Verdict.GOOD
+        measure = self.measure(value, measured_ns)
+        if math.isnan(measure):
+            return Verdict.UNKNOWN
+        return Verdict.BAD if crossed(limit, measure, active) else Verdict.GOOD
 
     def despite(self, limit: Limit, verdict: Verdict) -> Verdict:
         """What is left of a verdict on a doubted value: a stuck or spiking one never clears by default.
@@ -101,7 +108,8 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
     if rule.outside:
         windows = tuple(map(parse_window, windows_of(world, device.at, rule.outside) or ()))
     key = f"{rule.id}|{device.id}|{component}"
-    bands = [band(rule, zero) for _, zero in held] or [band(rule, baseline)]
+    bands = [NEVER_CALM if math.isnan(zero) else band(rule, zero) for _, zero in held]
+    bands = bands or [band(rule, baseline)]
     low, high = max(low for low, _ in bands), min(high for _, high in bands)
     return Judge(rule, key, rule.quantity, baseline, windows, low, high, held if len(held) > 1 else ())
 

@@ -14,9 +14,9 @@ class Decoder:
 
     def __init__(self, world: World) -> None:
         self._codecs = {model.id: CODECS[model.codec.kind](model) for model in world.models.values()}
-        self._own = {
-            device: corrected(self._codecs[world.devices[device].model], entries)
-            for device, entries in world.calibrations.items()
+        self._of_device = {
+            device.id: corrected(self._codecs[device.model], world.calibrations.get(device.id, ()))
+            for device in world.devices.values()
         }
         self._exact = {
             d.topic: d for d in world.devices.values() if "+" not in d.topic and "#" not in d.topic
@@ -40,11 +40,11 @@ class Decoder:
         device = self.device_of(message.topic)
         if device is None:
             raise PayloadError(Refusal.UNKNOWN_DEVICE, reason=f"no device speaks on {message.topic[:120]}")
-        return self.codec_of(device)(device, message, received_ns, faults)
+        return self._of_device[device.id](device, message, received_ns, faults)
 
     def codec_of(self, device: Device) -> Decode:
         """The codec of a device, for a caller that already knows whose message it is."""
-        return self._own.get(device.id) or self._codecs[device.model]
+        return self._of_device[device.id]
 
 
 def matches(pattern: str, topic: str) -> bool:

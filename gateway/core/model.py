@@ -416,6 +416,7 @@ class Calibration:
     scale: float = 1.0  # value = decoded * scale + offset, in our unit
     offset: float = 0.0
     baseline: float | None = None  # what rules count from; None: as before
+    unjoined: bool = False  # nobody knows yet how its values go on: rules that count from a baseline wait
     sensor: str = ""  # serial number of another sensor: what was remembered of the old one is forgotten
     certificate: str = ""
     due: date | None = None

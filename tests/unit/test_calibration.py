@@ -93,11 +93,11 @@ def test_a_clock_that_cannot_be_right_does_not_choose_the_entry(measured_ns: int
 
 def test_a_device_without_an_entry_is_decoded_by_the_very_same_codec() -> None:
     """No work a message for those that do not use it."""
-    decoder = Decoder(site())
-    device = decoder.device_of("wall")
-    assert decoder.codec_of(device) is decoder._codecs["crack"]
+    codec = Decoder(site()).codec_of(site().devices["wall"])
+    assert not isinstance(codec, calibration.Corrected)
     only_a_sensor = Calibration(quantity="", since_ns=T, sensor="SN-2")
-    assert calibration.corrected(decoder.codec_of(device), [only_a_sensor]) is decoder.codec_of(device)
+    assert calibration.corrected(codec, [only_a_sensor]) is codec
+    assert isinstance(Decoder(site(entry())).codec_of(site().devices["wall"]), calibration.Corrected)
 
 
 def test_parts_are_corrected_each_on_its_own() -> None:
@@ -154,6 +154,27 @@ def test_a_late_word_from_before_the_joint_is_counted_from_the_old_baseline() ->
 def test_a_joint_to_come_changes_nothing_before_it_comes() -> None:
     played = play(entry(baseline=0.0, offset=1.0))
     assert levels(say(played, 900, 0.2)) == ["yellow"]
+
+
+def test_a_sensor_that_is_not_joined_yet_raises_and_clears_nothing() -> None:
+    """Nobody knows where it counts from: silence about that is worse than an alarm, a false one is both."""
+    played = play(entry(unjoined=True))
+    say(played, 900, 2.6)
+    assert levels(say(played, 1100, 0.1)) == [], "it would be 2.4 from the baseline"
+    played = play(entry(unjoined=True))
+    say(played, 900, 4.0)
+    say(played, 1100, 2.5)
+    played.wait(600)
+    assert played.levels() == ["yellow"], "nor is the old trouble over because the new one reads low"
+
+
+def test_once_it_is_joined_it_is_judged_again() -> None:
+    later = entry(T + 200 * SECOND, offset=2.5)
+    played = play(entry(unjoined=True), later)
+    say(played, 1100, 0.1)
+    say(played, 1300, 0.1)
+    assert played.levels() == []
+    assert levels(say(played, 1400, 1.2)) == ["yellow"]
 
 
 @given(

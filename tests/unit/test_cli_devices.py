@@ -444,16 +444,19 @@ def test_swap_drops_the_old_sensors_scale(run, folder: Path) -> None:
 
 def test_swap_before_the_new_one_has_spoken_says_what_is_left_to_do(run, folder: Path) -> None:
     ran = run("swap", "cam-1", "--sensor", "SN-2", "--at", AT)
-    assert ran.exit_code == 0 and "join it later with lilong devices rezero" in ran.output
-    (whole,) = entries(folder)
-    assert (whole.quantity, whole.sensor) == ("", "SN-2"), "and nothing that says nothing"
+    later = "lilong devices rezero cam-1 tilt_x_deg --at 2026-11-20T10:00"
+    assert ran.exit_code == 0 and f"rules that count from a baseline wait for: {later}" in ran.output
+    assert {one.quantity: one.unjoined for one in entries(folder)} == {"": False, "tilt_x_deg": True}
+    archive(folder, (-300, 0.10), (60, -0.4))
+    assert run(*later.split()[2:]).exit_code == 0
+    assert {one.quantity: (one.unjoined, one.offset) for one in entries(folder)}["tilt_x_deg"] == (False, 0.5)
     assert run("swap", "cam-1", "--sensor", "SN-2", "--was", "tilt").exit_code == 2
 
 
 def test_swap_of_one_quantity_leaves_the_others(run, folder: Path) -> None:
     archive(folder, (-300, 0.10), (60, -0.4))
     assert run("swap", "cam-1", "--sensor", "SN-2", "--at", AT, "--quantity", "bag_on_floor").exit_code == 0
-    assert [one.quantity for one in entries(folder)] == [""]
+    assert [one.quantity for one in entries(folder)] == ["", "bag_on_floor"]
 
 
 def test_now_is_now_at_the_site_whatever_the_box_is_set_to(run, folder: Path, monkeypatch) -> None:

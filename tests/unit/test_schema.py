@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
 from gateway import yamlfile
 from gateway.problems import Problems
-from gateway.schema import FILES, schema_of
+from gateway.schema import FILES, _Making, schema_of
+from gateway.typed import between
 from tests.unit.config_files import FILES as SOUND
 
 ROOT = Path(__file__).parents[2]
@@ -152,3 +154,10 @@ def test_what_belongs_there_is_told_in_the_readers_language() -> None:
         schema_of("model", locale)["properties"]["lateness"]["description"] for locale in ("zh", "en")
     ]
     assert durations[0].startswith("大于零的时长") and durations[1].startswith("a duration above zero")
+
+
+def test_a_key_that_stands_for_a_number_is_a_text() -> None:
+    making = _Making("en")
+    schema = making.of(Mapping[Annotated[int, between(0, 9)], str])
+    assert misfits({"7": "x"}, schema, schema) == []
+    assert misfits({"seven": "x"}, schema, schema) and misfits({"7": 1}, schema, schema)

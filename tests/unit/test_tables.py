@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import csvfile
-from gateway.core.model import Device, Place, Post
+from gateway.core.model import Device, Origin, Place, Post
+from gateway.grammar import NOWHERE
 from gateway.problems import Problems
 from gateway.typed import Builder
 from tests.unit.config_files import FILES, loaded, told
@@ -239,6 +241,30 @@ def test_places_and_posts_are_read_back_too() -> None:
     post = Post(role="r", at="p", unit="u", person="n", since=date(2026, 1, 2), until=None)
     assert back(written([place]), Place) == [place]
     assert back(written([post]), Post) == [post]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    since: date
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    id: str
+    span: Span | None = None
+    open: bool = False
+    origin: Origin = NOWHERE
+
+
+def test_a_record_within_an_entry_has_a_column_for_each_of_its_keys() -> None:
+    values = [Holder(id="a", span=Span(since=date(2026, 1, 2), by="x")), Holder(id="b", open=True)]
+    text = written(values)
+    assert text.splitlines()[0] == "id,span.by,span.since,open"
+    assert back(text, Holder) == values
+    problems = Problems()
+    csvfile.records(csvfile.parse(b"id,span,span.till\n", problems, "x"), Holder, problems)
+    assert [error.path for error in problems.listed()] == ["span", "span.till"]
 
 
 def written(values: list) -> str:
