@@ -199,7 +199,8 @@ def test_the_true_drift_is_found_where_the_raw_limit_cries_wolf(house: World, dr
     assert (alert.level.word, alert.state) == ("yellow", AlertState.FIRING)
     assert "基准期 2026-11-02 至 2026-11-22，王工批准，版本 " in alert.evidence
     told, *_ = [one for one in run.effects if isinstance(one, Notification) and one.alert == alert.id]
-    assert f"依据：{alert.evidence}" in told.text and "每日中位数的走势" in told.text
+    assert f"X向倾斜趋势 {alert.value:g} mm/m/天（限 ±0.008 mm/m/天）" in told.text
+    assert f"数据来源：{alert.evidence}" in told.text and "每日中位数的走势" in told.text
     fitted = run.noted("baseline_fitted")
     assert len(fitted) == 1 and fitted[0].fields["version"] in alert.evidence
 
