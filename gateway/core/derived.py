@@ -42,7 +42,8 @@ BLOCKS_LEAST = BLOCKS // 2  # of a day whose median counts
 KEPT_DAYS = 45  # a baseline period may be approved so long after it began
 OVER_DAYS = (7, 90)  # of a trend
 PERIOD_DAYS = (7, 31)  # of a baseline
-PART_LEAST = 2 / 3  # of a trend's days, or of a baseline's blocks, that must be there
+TREND_PART = 2 / 3  # of its days that must be there
+PERIOD_PART = 1 / 3  # of a baseline's blocks: a device that speaks every six hours fills half of them
 RECORD = Struct("<Iff")  # number, mean, mean temperature
 
 Values = Mapping[str, float]
@@ -229,7 +230,7 @@ class Following:
         from gateway.core.signals import fit_compensation
 
         blocks = [one for one in RECORD.iter_unpack(series.closed) if _within(one[0], period)]
-        wanted = round((period.until - period.since).days * BLOCKS * PART_LEAST)
+        wanted = round((period.until - period.since).days * BLOCKS * PERIOD_PART)
         try:
             if len(blocks) < wanted:
                 raise ValueError(f"{len(blocks)} of at least {wanted} means of {BLOCK_H} hours")
@@ -246,7 +247,7 @@ class Following:
         from gateway.core.signals import theil_sen
 
         medians = self._medians(day - days, day)
-        if len(medians) < days * PART_LEAST:
+        if len(medians) < days * TREND_PART:
             return {}
         slope = theil_sen(list(medians), list(medians.values()))
         low, high = slope.low * scale, slope.high * scale

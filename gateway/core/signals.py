@@ -358,10 +358,12 @@ def vibration_of_acceleration(m_s2: FloatArray, rate_hz: float) -> list[Vibratio
     periods in a block, ask for a longer one.
     """
     plan, block = _block(m_s2, rate_hz)
+    axes, count = block.shape
     lines = np.fft.rfft(block * plan.taper)
     integrated = lines * plan.integrate
-    ppv = _peaks(np.fft.irfft(integrated, block.shape[1]))
-    return _features(block, _peaks(block), ppv, _dominant_hz(lines, integrated, plan))
+    both = np.concatenate((block, np.fft.irfft(integrated, count)))  # one call is quicker than two
+    peaks = _peaks(both)
+    return _features(block, peaks[:axes], peaks[axes:], _dominant_hz(lines, integrated, plan))
 
 
 def _features(
@@ -411,6 +413,7 @@ def _fraction(lines: NDArray[np.complex128], top: int) -> float:
     below, at, above = abs(2 * b - a - c), abs(2 * c - b - d), abs(2 * d - c - e)
     if not (at > 0 and below > 0 and above > 0):
         return float(top) if c else 0.0
-    bend = math.log(below * above / at**2)
-    shift = 0.5 * math.log(below / above) / bend if bend < 0 else 0.0
+    left, middle, right = math.log(below), math.log(at), math.log(above)
+    bend = left - 2 * middle + right
+    shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
     return top + min(max(shift, -0.5), 0.5)  # the strongest of the velocity need be no peak of these lines

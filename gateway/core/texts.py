@@ -44,7 +44,7 @@ def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns:
     """The text of one notification, without the link."""
     lines = [f"位置：{whereabouts(world, case.place)}", f"情况：{situation(alert, world, now_ns)}"]
     if alert.evidence:
-        lines.append(f"依据：{alert.evidence}")
+        lines.append(f"数据来源：{alert.evidence}")
     if kind is Kind.CLEARED:
         return "\n".join([*lines, "要做：到现场确认，处理完请点“已处理”。"])
     lines.append(f"要做：{rule.action}")
@@ -61,14 +61,14 @@ def situation(alert: Alert, world: World, now_ns: int) -> str:
     """The number, its limit and since when: "仓温度 81.2 ℃（限 75 ℃），14:05 起"."""
     since = clock(alert.raised_ns, world.timezone, now_ns)
     if alert.state is AlertState.CLEARED:
-        return f"{_found(alert)}，{since} 至 {clock(alert.changed_ns, world.timezone, now_ns)} 异常"
+        return f"{_found(alert, world)}，{since} 至 {clock(alert.changed_ns, world.timezone, now_ns)} 异常"
     if alert.value is not None:
-        return f"{_found(alert)}，{since} 起"
+        return f"{_found(alert, world)}，{since} 起"
     last = f"（最后一次 {clock(alert.heard_ns, world.timezone, now_ns)}）" if alert.heard_ns else ""
-    return f"{_found(alert)}{last}，{since} 发现"
+    return f"{_found(alert, world)}{last}，{since} 发现"
 
 
-def _found(alert: Alert) -> str:
+def _found(alert: Alert, world: World) -> str:
     cleared = alert.state is AlertState.CLEARED
     if alert.value is None:
         several = f"所带 {alert.count} 台设备同时" if alert.count > 1 and not cleared else ""
@@ -76,7 +76,8 @@ def _found(alert: Alert) -> str:
     quantity = QUANTITIES[alert.quantity]
     if quantity.unit == "1":
         return f"{quantity.says}已解除" if cleared else quantity.says
-    limit = f"（限 {shown(alert.quantity, alert.limit)}）" if alert.limit is not None else ""
+    either = "±" if any(rule.id == alert.rule and rule.relative_to == "zero" for rule in world.rules) else ""
+    limit = f"（限 {either}{shown(alert.quantity, alert.limit)}）" if alert.limit is not None else ""
     return f"{quantity.says} {shown(alert.quantity, alert.value)}{limit}"
 
 

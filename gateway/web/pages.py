@@ -56,6 +56,7 @@ class CaseView:
     value_at: str  # the number is not of this moment: it moved the alert last
     quantity: str
     limit: str
+    evidence: str  # of a value that the gateway worked out
     since: str
     lasted: str
     action: str
@@ -93,6 +94,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         value_at=clock(alert.changed_ns, world.timezone, now_ns) if alert else "",
         quantity=_quantity(alert),
         limit=_limit(alert, rule),
+        evidence=alert.evidence if alert else "",
         since=clock(case.opened_ns, world.timezone, now_ns),
         lasted=words.ago(until_ns - case.opened_ns),
         action=rule.action if rule else "",
@@ -184,7 +186,8 @@ def _limit(alert: Alert | None, rule: Rule | None) -> str:
     if alert is None or alert.limit is None or is_state(alert.quantity):
         return ""
     below = rule is not None and any(one.below is not None for one in rule.limits)
-    return f"{'下限' if below else '上限'} {shown(alert.quantity, alert.limit)}"
+    either = "±" if rule is not None and rule.relative_to == "zero" else ""
+    return f"{'下限' if below else '上限'} {either}{shown(alert.quantity, alert.limit)}"
 
 
 def is_state(quantity: str) -> bool:

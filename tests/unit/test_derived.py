@@ -16,7 +16,7 @@ import pytest
 
 from gateway.config import load
 from gateway.core import state as states
-from gateway.core.derived import BLOCKS, KEPT_DAYS, RECORD
+from gateway.core.derived import BLOCKS, KEPT_DAYS, RECORD, Deriving
 from gateway.core.engine import Engine
 from gateway.core.lines import Formatter
 from gateway.core.model import (
@@ -199,7 +199,8 @@ def test_the_true_drift_is_found_where_the_raw_limit_cries_wolf(house: World, dr
     assert (alert.level.word, alert.state) == ("yellow", AlertState.FIRING)
     assert "基准期 2026-11-02 至 2026-11-22，王工批准，版本 " in alert.evidence
     told, *_ = [one for one in run.effects if isinstance(one, Notification) and one.alert == alert.id]
-    assert f"依据：{alert.evidence}" in told.text and "每日中位数的走势" in told.text
+    assert f"X向倾斜趋势 {alert.value:g} mm/m/天（限 ±0.008 mm/m/天）" in told.text
+    assert f"数据来源：{alert.evidence}" in told.text and "每日中位数的走势" in told.text
     fitted = run.noted("baseline_fitted")
     assert len(fitted) == 1 and fitted[0].fields["version"] in alert.evidence
 
@@ -296,6 +297,52 @@ def test_too_few_days_make_no_trend(house: World) -> None:
     assert min(days) < 22.5 and not any(36.5 < day < 47 for day in days)
 
 
+def test_a_trend_is_told_once_a_day(house: World) -> None:
+    run = Run(house).live(33, drifting(0.01), 3600)
+    days = [int(day) for day, _ in run.given("tilt_x_trend_mm_m_day")]
+    assert days == list(range(days[0], 33)) and days[0] == 21
+
+
+def test_mornings_alone_make_no_day(house: World) -> None:
+    """Three means of eight are half a morning: whoever speaks at noon only has no median of the day."""
+    run = Run(house)
+    for hour in range(33 * 24):
+        if hour % 24 < 9:
+            run.at = hour * 3600 * SECOND
+            run.say(x=hour * 1e-5, t=10.0 + hour % 24)
+    assert run.noted("baseline_fitted") and run.given("tilt_x_trend_mm_m_day") == []
+
+
+def test_a_clock_that_was_set_back_counts_no_hour_twice(house: World) -> None:
+    run = Run(house)
+    run.at = 4 * 3600 * SECOND
+    run.say(x=0.1, t=20.0)
+    run.tell("site/estate/wall/up", x=0.3, t=20.0)
+    series = run.engine.state.series["tilt_x_deg|temperature_c|wall"]
+    assert (series.count, series.total) == (2, pytest.approx(0.4))
+    derived = run.engine._watch_of("site/estate/wall/up").subjects[""].derived  # type: ignore[union-attr]
+    derived.add({"tilt_x_deg": 5.0, "temperature_c": 20.0}, START_NS, lambda *_, **__: None)  # type: ignore[union-attr]
+    assert (series.count, series.total) == (2, pytest.approx(0.4))
+
+
+def test_another_period_is_learnt_anew(house: World) -> None:
+    """What was learnt from a period that nobody approves of any more is used no more."""
+    run = Run(house).live(29.5, drifting(0.0), 3600)
+    first = run.engine.state.series["tilt_x_deg|temperature_c|wall"].fit
+    other = Period(since=date(2026, 11, 5), until=date(2026, 11, 30), approved_by="李工")
+    wall = replace(house.devices["wall"], baseline_period=other)
+    state, recent = run.engine.state, run.engine.recent
+    run.engine = Engine(replace(house, devices={**house.devices, "wall": wall}), state, recent)
+    run.derived.clear()
+    run.say(x=0.0, t=20.0)
+    assert run.derived == []
+    run.at += 86400 * SECOND
+    run.say(x=0.0, t=20.0)
+    second = run.engine.state.series["tilt_x_deg|temperature_c|wall"].fit
+    assert first is not None and second is not None and first.version != second.version
+    assert run.given("tilt_x_compensated_mm_m")
+
+
 def test_a_reading_without_temperature_is_not_counted(house: World) -> None:
     run = Run(house)
     run.say(x=0.1)
@@ -365,6 +412,20 @@ def test_only_devices_with_a_declaration_pay(house: World) -> None:
     run.give(Messages(run.at, START_NS + run.at, [Message("site/estate/cab-1/up", b'{"smoke": 0}')]))
     watch = run.engine._watches["cab-1"]
     assert watch is not None and watch.subjects[""].derived is None and watch.subjects[""].astir == 0
+
+
+def test_a_declaration_speaks_of_its_own_devices_only(house: World) -> None:
+    """By scene, model and labels; and only of devices that measure what it is worked out from."""
+
+    def derives(**changes: Any) -> bool:
+        one = replace(house.derivations[2], **changes)
+        derived = Deriving(replace(house, derivations=(one,)), State(identity="0000002a"))
+        return derived.of(house.devices["wall"], "") is not None
+
+    assert derives() and derives(model="tilt")
+    assert not derives(scene="waste") and not derives(model="camera") and not derives(across="crack_mm")
+    assert not derives(labels={"class": "listed"})
+    assert Deriving(house, State(identity="0000002a")).of(house.devices["wall"], "slot-1") is None
 
 
 def test_derived_values_are_points_beside_the_measured_ones(house: World) -> None:

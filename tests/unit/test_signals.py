@@ -265,6 +265,12 @@ def test_each_axis_stands_for_itself_and_a_still_one_is_zero() -> None:
     assert [one.ppv_mm_s for one in found] == pytest.approx([2.0, 0.0, 0.5], abs=0.01)
 
 
+def test_samples_too_small_to_square_divide_nothing_by_zero() -> None:
+    block = tones((1e-200, 10.0))
+    (found,) = signals.vibration_of_velocity(block, RATE)
+    assert found.dominant_hz == pytest.approx(10, abs=0.1) and (found.rms, found.crest) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize("shape", [(3, 63), (256,), (0, 256)])
 def test_flaws_of_a_block_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="found"):

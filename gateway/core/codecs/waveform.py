@@ -67,7 +67,7 @@ class WaveformDecoder:
         assert block is not None  # `check` saw to it
         self._block: Block = block
         self._json = json.JsonDecoder(replace(model, fields=tuple(f for f in model.fields if not f.of)))
-        self._axes = [(f"{AXIS}-{axis}", json.keys(path)) for axis, path in block.axes.items()]
+        self._axes = [(f"{AXIS}-{axis}", json.keys(path), path) for axis, path in block.axes.items()]
         self._together = len(self._axes) > 1 and len(set(block.axes.values())) == 1
         self._rate, self._scale = json.keys(block.rate_path), json.keys(block.scale_path)
         self._features = [
@@ -149,27 +149,26 @@ class WaveformDecoder:
         if self._together:
             return self._interleaved(root, unit)
         names, runs = [], []
-        for name, path in self._axes:
+        for name, path, shown in self._axes:
             try:
-                runs.append(self._run(json.at_path(root, path), path, 1))
+                runs.append(self._run(json.at_path(root, path), shown, 1))
             except PayloadError as error:
                 faults.append(Fault(error.code, error.field, error.reason))
             else:
                 names.append(name)
         if len({len(run) for run in runs}) > 1:
-            raise PayloadError(Refusal.LENGTH, ".".join(self._axes[0][1]), "the axes differ in length")
+            raise PayloadError(Refusal.LENGTH, self._axes[0][2], "the axes differ in length")
         samples = self._array(runs, unit)
         return names, samples.reshape(len(runs), samples.size // max(len(runs), 1))
 
     def _interleaved(self, root: dict[str, Any], unit: float) -> tuple[list[str], FloatArray]:
         """One run of samples, x y z x y z …"""
-        path, axes = self._axes[0][1], len(self._axes)
-        run = self._array([self._run(json.at_path(root, path), path, axes)], unit)
-        return [name for name, _ in self._axes], run.reshape(-1, axes).T.copy()
+        (_, path, shown), axes = self._axes[0], len(self._axes)
+        run = self._array([self._run(json.at_path(root, path), shown, axes)], unit)
+        return [name for name, _, _ in self._axes], run.reshape(-1, axes).T.copy()
 
-    def _run(self, raw: Any, path: tuple[str, ...], axes: int) -> Run:
+    def _run(self, raw: Any, name: str, axes: int) -> Run:
         """The samples of one path as they came. Raises PayloadError."""
-        name = ".".join(path)
         if raw is None:
             raise PayloadError(Refusal.MISSING, name, "required")
         run = _unpacked(raw, name) if self._width else _listed(raw, name)
