@@ -94,8 +94,10 @@ class Envelope:
     def _heard(self, event: _Event) -> Values:
         """As the gateway heard it that heard it best."""
         heard = event.rxInfo if isinstance(event, _HeardEvent) else []
-        best = max(heard, key=attrgetter("rssi"), default=None)
-        return {part.name: part.canonical(getattr(best, what)) for part, what in self.radio} if best else {}
+        if not heard:
+            return {}
+        best = heard[0] if len(heard) == 1 else max(heard, key=attrgetter("rssi"))
+        return {part.name: part.canonical(getattr(best, what)) for part, what in self.radio}
 
     def _frame_of(
         self, root: dict[str, Any], device: Device, message: Message, received_ns: int

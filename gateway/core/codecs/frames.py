@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from gateway.core.codecs.bits import reader
+from gateway.core.codecs.bits import Read, reader, width
 from gateway.core.codecs.chirpstack import Envelope, Values
 from gateway.core.codecs.formula import Formula
-from gateway.core.codecs.json import EXACT, Head, Part, nothing, short
+from gateway.core.codecs.json import Head, Part, nothing, short
 from gateway.core.model import SECOND, Device, Fault, Field, Message, Model, PayloadError, Reading, Refusal
 
 FRAME_MAX = 1024  # bytes: LoRaWAN carries 242, NB-IoT a little more; a decoder's work is bounded by it
@@ -78,13 +78,17 @@ class Block:
     def __init__(self, model: Model, name: str, index: int) -> None:
         self.name, self.bit, self.bytes = name, 1 << index, model.codec.blocks[name]
         self.clock = model.codec.history.get(name)
-        self._pieces = [_Piece(field) for field in model.fields if field.block == name]
+        pieces = [_Piece(field) for field in model.fields if field.block == name]
+        self._plain = [(piece.name, piece.at, piece.plain) for piece in pieces if piece.plain]
+        self._others = [piece for piece in pieces if not piece.plain]
 
     def read(
         self, frame: bytes, start: int, values: dict[str, float], faults: list[Fault], device: Device
     ) -> None:
         """Adds what the block at `start` says; the caller sees to it that the block is whole."""
-        for piece in self._pieces:
+        for name, at, plain in self._plain:
+            values[name] = plain(frame, start + at)
+        for piece in self._others:
             try:
                 value = piece.value(frame, start, device.constants)
             except PayloadError as error:
@@ -114,13 +118,21 @@ class _Piece:
         self._part = Part(field)
         self._read = reader(field.type, field.bits) if field.type else None
         self._formula = Formula(field.formula) if field.formula else None
-        self._quick = self._formula is None and not self.invalid and not self._part.words
+        self.plain = self._plainly(field)
+
+    def _plainly(self, field: Field) -> Read | None:
+        """The whole of it as one function, where no value of these bytes can be refused."""
+        if self._read is None or self._formula or self.invalid or self._part.words or not width(field.type):
+            return None
+        read, divisor = self._read, self._part.divisor
+        if divisor and not self._part.offset:
+            return lambda frame, at: read(frame, at) / divisor
+        canonical = self._part.canonical
+        return lambda frame, at: canonical(read(frame, at))
 
     def value(self, frame: bytes, start: int, constants: Mapping[str, float]) -> float | None:
         """In our unit; None when a constant of the device is wanting. Raises PayloadError."""
         raw = self._read(frame, start + self.at) if self._read else 0.0
-        if self._quick and -EXACT < raw < EXACT:  # which no NaN is
-            return self._part.canonical(raw)
         if raw in self.invalid:
             raise PayloadError(Refusal.MISSING, self.name, f"{raw:g}: {short(self.invalid[int(raw)])}")
         if self._part.words or self._formula is None:
