@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
+from gateway.core.codecs import PUSHED
 from gateway.core.decoding import matches
 from gateway.core.model import POSTED, Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
 from gateway.core.units import CONVERSIONS, QUANTITIES, conversion
@@ -172,6 +173,7 @@ def _overlap(one: str, other: str) -> bool:
 def _check_fields(model: Model, builder: Builder) -> None:
     if not re.fullmatch(IDENTIFIER, model.id):
         builder.mistake(model, "", say("value", value=model.id), say("identifier"))
+    _check_codec(model, builder)
     kinds = [part.kind for part in model.components]
     seen: set[tuple[str, str]] = set()
     for field in model.fields:
@@ -185,6 +187,18 @@ def _check_fields(model: Model, builder: Builder) -> None:
         seen.add((field.of, field.quantity))
     if not model.fields:
         builder.mistake(model, "fields", say("none_of"), say("at_least_one"))
+
+
+def _check_codec(model: Model, builder: Builder) -> None:
+    """What a codec would pass over in silence."""
+    kind, pushed = f"kind: {model.codec.kind}", model.codec.kind in PUSHED
+    if pushed and model.components:
+        builder.mistake(
+            model, "components", say("both", first=kind, second="components"), say("nothing_here")
+        )
+    if not pushed and model.codec.ignore:
+        found = say("both", first=kind, second="ignore")
+        builder.mistake(model, "codec.ignore", found, say("nothing_here"))
 
 
 def _check_unit(builder: Builder, field: Any) -> None:

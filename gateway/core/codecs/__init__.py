@@ -21,6 +21,8 @@ class Decode(Protocol):
     ) -> list[Reading]: ...
 
 
+PUSHED = frozenset({"isapi", "dahua", "keda"})  # those that decode events: they know no components
+
 CODECS: dict[str, Callable[[Model], Decode]] = {
     "json": json.decoder,
     "chirpstack": chirpstack.decoder,
