@@ -24,6 +24,7 @@ from gateway.adapters.clock import Clock
 from gateway.adapters.mqtt import Delivery
 from gateway.adapters.store import WORLD, Checkpoint, Logged, Record, Store, StoreDamaged
 from gateway.core import state as states
+from gateway.core.codecs import CODECS
 from gateway.core.engine import ALL, RECENT_MOST, Engine
 from gateway.core.model import (
     Configured,
@@ -471,7 +472,9 @@ def judged_last(store: Store) -> World | None:
     """The World of the log behind the checkpoint: files may have been edited while we were down."""
     body = store.recall(WORLD)
     try:
-        return msgspec.msgpack.decode(body, type=World) if body else None
+        world = msgspec.msgpack.decode(body, type=World) if body else None
+        known = world is None or all(model.codec.kind in CODECS for model in world.models.values())
+        return world if known else None
     except msgspec.MsgspecError:  # of another version's making
         return None
 

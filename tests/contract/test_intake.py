@@ -22,6 +22,7 @@ import pytest
 from gateway import telemetry
 from gateway.adapters.clock import Clock
 from gateway.adapters.store import Store
+from gateway.core.codecs import isapi
 from gateway.core.codecs.json import BYTES_MAX
 from gateway.core.model import SECOND, Device, Link, Notification
 from gateway.links import Links
@@ -362,6 +363,17 @@ def test_several_texts_stay_between_their_boundaries(gateway: Gateway) -> None:
     assert payload.count(b"--boundary") == 3 and b"\r\n\r\n<a/>\r\n" in payload and b"<b/>" in payload
 
 
+@pytest.mark.parametrize("alerts", [1, 2])
+def test_what_is_kept_of_a_hikvision_post_still_means_the_same(gateway: Gateway, alerts: int) -> None:
+    """One alert is kept as it is, several as multipart: the codec reads both."""
+    alert = b"<EventNotificationAlert><eventType>VMD</eventType><eventState>active</eventState>"
+    alert += b"</EventNotificationAlert>"
+    body, headers = multipart(*[("application/xml", alert)] * alerts, ("image/jpeg", JPEG))
+    assert gateway.post(body, headers=headers).status_code == 200
+    ((_, payload),) = gateway.logged()
+    assert [(found.kind, found.on) for found in isapi.parse(payload)] == [("VMD", True)] * alerts
+
+
 def test_a_large_picture_costs_no_memory_and_no_refusal(gateway: Gateway) -> None:
     body, headers = multipart(("application/json", b'{"ebike":1}'), ("image/jpeg", JPEG * 300))
     assert len(body) > 3_000_000
@@ -395,17 +407,19 @@ def test_bodies_that_are_turned_away(
     assert gateway.post().status_code == 200
 
 
-def test_a_body_that_never_ends_is_cut_off_while_it_is_read(gateway: Gateway) -> None:
-    """Chunked, so no length gives it away beforehand; the server must not read on."""
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=boundary"])
+def test_a_body_that_never_ends_is_cut_off_while_it_is_read(gateway: Gateway, kind: str) -> None:
+    """Chunked, so no length gives it away beforehand; the server must not read on, picture or not."""
     sent = 0
 
     def endless() -> Iterator[bytes]:
         nonlocal sent
+        yield b"--boundary\r\nContent-Type: image/jpeg\r\n\r\n"
         while sent < 200_000_000:
             sent += 65_536
             yield b" " * 65_536
 
-    headers = {"Authorization": f"Bearer {TOKEN}"}
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
     with suppress(httpx.TransportError):
         assert httpx.post(gateway.url(), content=endless(), headers=headers).status_code == 413
     assert sent < 50_000_000

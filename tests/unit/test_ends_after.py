@@ -233,3 +233,26 @@ def test_a_device_that_is_gone_has_no_end_to_write():
     assert (
         Formatter(street(), Decoder(street()).decode).format(Logged(7, Tick(0, 0), [], [ended])).lines == b""
     )
+
+
+def test_a_broken_line_ends_nothing_that_went_on_meanwhile():
+    """The words that the broker kept come late: one event, and one end."""
+    found = play()
+    repeat(found, 5)
+    found.give(Link(found.at, found.wall(), False))
+    found.wait(60)
+    found.give(Link(found.at, found.wall(), True))
+    for ago in range(59, 0, -1):
+        said(found, ago=ago)
+    found.wait(600)
+    assert [ended.wall_ns for ended in of(found.effects, Ended)] == [START_NS + (64 + 10) * SECOND]
+
+
+def test_a_late_tick_clears_as_of_then():
+    """The clear time has run since the end, not since the box looked."""
+    found = play()
+    repeat(found, 31)
+    found.at += 100 * SECOND
+    found.give(Tick(found.at, found.wall()))
+    found.wait(3)  # as long as a late word may be taken back, not the whole clear time
+    assert [change for change, _ in changes(found)] == ["yellow", "clear"]
