@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Run = Sequence[float] | bytes  # of samples: numbers, or integers side by side
 AXIS = "axis"  # the kind of component
 SAMPLES_LEAST = 64  # of an axis: core.signals asks for as many
-SAMPLES_MOST = 16_384  # of an axis: 80 s at 200 Hz, done in 4 ms
+SAMPLES_MOST = 3_072  # of an axis: 15 s at 200 Hz; three take 5 ms and 1 MB at most, whatever they hold
 RATES_HZ = (10.0, 100_000.0)  # slower ones see nothing of the band, faster ones no building
 SCALES = (1e-12, 1e9)
 SAMPLE_MOST = 1e15  # beyond it squares and sums may leave the doubles
@@ -176,6 +176,9 @@ class WaveformDecoder:
         """The samples of one path as they came. Raises PayloadError."""
         if raw is None:
             raise PayloadError(Refusal.MISSING, name, "required")
+        if type(raw) is list and len(raw) > SAMPLES_MOST * axes:
+            reason = f"found {len(raw)} samples, expected {SAMPLES_LEAST} to {SAMPLES_MOST}"
+            raise PayloadError(Refusal.LENGTH, name, reason)  # before each of them is looked at
         run = _unpacked(raw, name) if self._width else _listed(raw, name)
         count, rest = divmod(len(run), axes * (self._width or 1))
         if rest or not SAMPLES_LEAST <= count <= SAMPLES_MOST:
