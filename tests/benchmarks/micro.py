@@ -93,7 +93,7 @@ class Bench:
         return lambda: [decode(one, now) for one in self.items]
 
     def waveform(self) -> Callable[[], object]:
-        """A block of 3 x 256 samples in base64 to the five features of each axis."""
+        """A block of 3 x 256 samples in base64, in JSON, to the five features of each axis."""
         features = [("ppv_mm_s", "ppv"), ("dominant_hz", "dominant"), ("crest_factor", "crest")]
         features += [("acceleration_rms_m_s2", "rms"), ("acceleration_peak_m_s2", "peak")]
         axes = {axis: f"block.{axis}" for axis in "xyz"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+import tracemalloc
 from base64 import b64encode
 from dataclasses import replace
 from typing import Any
@@ -135,6 +137,7 @@ def with_x(value: Any) -> dict[str, Any]:
         (with_x([1.0] * 255 + [1e300]), "range: b.x"),
         (with_x([]), "length: b.x"),
         (with_x([1.0] * 63), "length: b.x"),
+        (with_x([1] * 3073), "length: b.x"),
     ],
 )  # fmt: skip
 def test_one_flawed_axis_is_refused_alone(block: dict[str, Any], code: str) -> None:
@@ -172,3 +175,21 @@ def test_numpy_is_not_loaded_before_a_waveform_comes() -> None:
     code = "import sys; import gateway.config; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("samples", ["list", "int16le"])
+def test_the_largest_block_is_bounded_work(samples: str) -> None:
+    """5 ms and 1 MB, also when the length is a prime number; 5 x the time for a busy machine."""
+    wave = np.random.default_rng(1).integers(-30000, 30000, 3067)
+    said = (wave / 7).tolist() if samples == "list" else packed("<i2", wave)
+    blocks, which = dict.fromkeys("xyz", said), model(samples=samples)
+    decode(which, b=blocks)
+    began = time.process_time()
+    readings, codes = decode(which, b=blocks)
+    assert time.process_time() - began < 0.05
+    assert len(readings) == 3 and codes == []
+    tracemalloc.start()
+    decode(which, b=blocks)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_500_000, "the payload itself is in it too"
