@@ -71,7 +71,7 @@ from gateway.core.silence import (
     span_ns,
     spans_ns,
 )
-from gateway.core.state import State, Track
+from gateway.core.state import Lasting, State, Track
 from gateway.core.units import QUANTITIES
 
 RECENT_MOST = 20_000  # messages remembered to know a second delivery; brokers overrun a receive maximum
@@ -85,6 +85,7 @@ REJUDGE_NS = 60 * SECOND  # how often a value waiting for its window's end is lo
 LOOKED_BACK_MOST = (
     5_000  # messages among which a device's last one is looked for, once an instant comes twice
 )
+REPEATS_NS = 60 * SECOND  # what ends by itself within so long says its state again and again
 TOPICS_MOST = 10_000  # topics remembered beyond one a device: a + in a filter takes any number
 ALL = "*"
 
@@ -922,16 +923,18 @@ class Engine:
         for quantity, value in values.items():
             key = f"{watch.device.id}|{component}|{quantity}"
             if value > 0 and QUANTITIES[quantity].is_event:
-                self.state.lasting[key] = said_at + watch.ends_ns
-                self._push(self.state.lasting[key], "end", key)
+                until = said_at + watch.ends_ns
+                self.state.lasting[key] = Lasting(until, key in self.state.lasting)
+                self._push(until, "end", key)
             else:
                 self.state.lasting.pop(key, None)
 
     def _end_due(self, step: Step, due: int, key: str) -> None:
         """Judges a 0 that the device never sends, as of the instant at which it became true."""
-        until = self.state.lasting.get(key)
-        if until is None:
+        lasting = self.state.lasting.get(key)
+        if lasting is None:
             return
+        until = lasting.until
         ripe = max(until, self.state.patient_until)  # while we are deaf its next word may be under way
         if due < ripe:
             self._push(ripe, "end", key)
@@ -943,13 +946,24 @@ class Engine:
         step.effects.append(Ended(device, component, quantity, step.wall_ns - (step.at - until)))
         self._judge(step, watch, subject, component, {quantity: 0.0}, step.at - until)
 
+    def _unconfirmed(self, track: Track, rule: Rule) -> bool:
+        """Whether a hold that has run out waits for one more word, or for the end.
+
+        What repeats itself counts up to its last word: 15 s in the lift are not 20 s only because 10 s had to
+        be waited for. A long `ends_after` is for what says its end, should that be lost.
+        """
+        lasting = self.state.lasting.get(f"{track.device}|{track.component}|{rule.quantity}")
+        pending = any(one.phase is Phase.PENDING for one in track.standings)
+        repeats = lasting is not None and lasting.repeated
+        return repeats and pending and self._watches[track.device].ends_ns <= REPEATS_NS
+
     def _resume_lasting(self) -> None:
         """After a start or a change of World; what no longer ends by itself is left to say so."""
         lasting = self.state.lasting
         for key in [key for key in lasting if not self._ends(key.partition("|")[0])]:
             del lasting[key]
-        for key, until in lasting.items():
-            self._push(max(until, self.state.patient_until), "end", key)
+        for key, one in lasting.items():
+            self._push(max(one.until, self.state.patient_until), "end", key)
 
     def _ends(self, device: str) -> bool:
         return device in self._watches and self._watches[device].ends_ns > 0
@@ -992,6 +1006,8 @@ class Engine:
             self._push(self.state.patient_until, "track", key)
             return
         rule = self.cases.rules[track.rule]
+        if self._unconfirmed(track, rule):
+            return
         for limit, one in zip(rule.limits, track.standings, strict=True):
             expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), due)
         self._moved(step, rule, key, track)

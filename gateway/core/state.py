@@ -64,6 +64,15 @@ class Latest(msgspec.Struct):
     value: float
 
 
+class Lasting(msgspec.Struct):
+    """A state that is on and ends by itself at a steady instant, unless it is said again."""
+
+    until: int
+    repeated: bool = (
+        False  # it was said more than once: whoever repeats himself is believed up to his last word
+    )
+
+
 class State(msgspec.Struct):
     identity: str  # of the store: part of every id
     version: int = VERSION
@@ -75,7 +84,7 @@ class State(msgspec.Struct):
     deaf_since: int = 0  # the last instant before that at which we heard
     patient_until: int = 0  # what time alone would end waits till then: its next word may be under way
     heard: dict[str, Heard] = {}
-    lasting: dict[str, int] = {}  # device|component|quantity -> steady instant at which it ends by itself
+    lasting: dict[str, Lasting] = {}  # device|component|quantity
     tracks: dict[str, Track] = {}
     alerts: dict[str, Alert] = {}  # those that stand
     cases: dict[str, Case] = {}  # those that are open

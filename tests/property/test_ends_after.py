@@ -1,4 +1,4 @@
-"""A source that never says that it is over is judged as its twin that does, wherever it is interrupted."""
+"""A source that never says that it is over is judged by its words alone, wherever it is interrupted."""
 
 import msgspec
 from hypothesis import given, settings
@@ -9,6 +9,7 @@ from gateway.core.engine import Engine
 from tests.unit.test_ends_after import changes, play, said, street
 
 ENDS_S = 10.5  # no instant of its own ever meets that of a hold
+CLEAR_S = 5
 pause = st.integers(1, 9) | st.sampled_from([11, 12, 19, 21, 40, 130, 700])
 script = st.lists(st.tuples(st.sampled_from([1, 1, 1, 0]), pause), max_size=12)
 
@@ -24,18 +25,27 @@ def by_itself(steps, between=lambda found: None):
     return found
 
 
-def by_word(steps):
-    """The twin says 0 when its event is over."""
-    found = play(0)
+def expected(steps):
+    """What a person with paper and a stop-watch would say: (level or clear, second) of each change."""
+    told, at, began, last, over = [], 0, None, 0, None
     for value, seconds in [*steps, (0, 600)]:
-        said(found, value)
-        if value and seconds > ENDS_S:
-            found.wait(ENDS_S)
-            said(found, 0)
-            found.wait(seconds - ENDS_S)
-        else:
-            found.wait(seconds)
-    return found
+        if began is not None and (value == 0 or at > last + ENDS_S):
+            over, began = (at if at <= last + ENDS_S else last + ENDS_S), None
+        if told and told[-1][0] != "clear" and over is not None and over + CLEAR_S <= at:
+            told.append(("clear", over + CLEAR_S))
+        if value:
+            over = None
+            began = at if began is None else began
+            last = at
+            standing = told and told[-1][0] != "clear"
+            if at >= began + 20 and not standing:
+                told.append(("yellow", at))
+            if at >= began + 120 and told[-1][0] == "yellow":
+                told.append(("orange", at))
+        at += seconds
+    if told and told[-1][0] != "clear":
+        told.append(("clear", over + CLEAR_S))
+    return [(change, int(second)) for change, second in told]
 
 
 def restore(found):
@@ -44,9 +54,8 @@ def restore(found):
 
 
 @given(script)
-def test_it_is_as_for_the_twin_that_says_when_it_is_over(steps):
-    steps = [*steps, (0, 1)]  # both have the same last word
-    assert changes(by_itself(steps)) == changes(by_word(steps))
+def test_it_is_as_it_would_be_with_a_stop_watch(steps):
+    assert changes(by_itself([*steps, (0, 600)])) == expected(steps)
 
 
 @settings(max_examples=60)

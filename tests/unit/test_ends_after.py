@@ -107,11 +107,32 @@ def test_a_glance_ends_before_the_hold_and_tells_nobody():
 
 
 def test_a_pause_shorter_than_the_end_is_no_end():
+    """The hold of 20 s has run out when the next word confirms it."""
     found = play()
     for _ in range(6):
         said(found)
         found.wait(9)
-    assert changes(found) == [("yellow", 20)]
+    assert changes(found) == [("yellow", 27)]
+
+
+def test_what_it_waits_for_an_end_is_no_hold():
+    """15 s of words and 10 s of waiting are a glance all the same."""
+    found = play()
+    repeat(found, 15)
+    found.wait(600)
+    assert changes(found) == []
+
+
+def test_what_says_its_start_once_is_believed_until_its_end():
+    """A long ends_after only guards against a lost end: two starts and then no word are no glance."""
+    found = play(ends_after_s=900)
+    said(found)
+    found.wait(3)
+    said(found)
+    found.wait(60)
+    said(found, 0)
+    found.wait(60)
+    assert changes(found) == [("yellow", 20), ("clear", 68)]
 
 
 def test_inactive_ends_it_at_once():
