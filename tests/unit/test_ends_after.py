@@ -277,3 +277,11 @@ def test_a_late_tick_clears_as_of_then():
     found.give(Tick(found.at, found.wall()))
     found.wait(3)  # as long as a late word may be taken back, not the whole clear time
     assert [change for change, _ in changes(found)] == ["yellow", "clear"]
+
+
+def test_what_is_said_once_counts_until_it_ends():
+    """A pulse of 30 s outlasts a hold of 20 s: nobody promised to say it again."""
+    found = play(ends_after_s=30)
+    said(found)
+    found.wait(600)
+    assert changes(found) == [("yellow", 20), ("clear", 35)]
