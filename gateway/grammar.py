@@ -13,7 +13,6 @@ from gateway.core.codecs.waveform import SHAPES, UNITS
 from gateway.core.derived import WAYS
 from gateway.core.model import (
     Basis,
-    Block,
     Codec,
     Components,
     Derivation,
@@ -33,6 +32,7 @@ from gateway.core.model import (
     Scenario,
     Step,
     Unit,
+    Wave,
 )
 from gateway.core.units import QUANTITIES
 from gateway.problems import say
@@ -127,7 +127,7 @@ spell(
 )
 spell(Codec, kind=("kind", Literal[tuple(CODECS)]), time_unit=("time_unit", TIME_UNITS))
 spell(
-    Block,
+    Wave,
     axes=("axes", Mapping[Literal["x", "y", "z"], SomeText]),
     unit=("unit", Literal[tuple(UNITS)]),
     samples=("samples", Literal[SHAPES]),

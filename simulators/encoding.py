@@ -13,7 +13,7 @@ from struct import pack
 from typing import Any
 
 from gateway.core.codecs import waveform
-from gateway.core.model import Block, Device, Field, Model
+from gateway.core.model import Device, Field, Model, Wave
 from gateway.core.units import QUANTITIES, conversion
 
 Said = dict[str, dict[str, float]]  # component ("" is the device itself) -> quantity -> canonical value
@@ -58,11 +58,11 @@ class Encoder:
                 if values:
                     rows.append(_fill({part.number: number}, fields, values))
             plant(root, part.path, rows)
-        if self.model.codec.block:
-            self._shake(root, self.model.codec.block, said)
+        if self.model.codec.wave:
+            self._shake(root, self.model.codec.wave, said)
         return root
 
-    def _shake(self, root: dict[str, Any], block: Block, said: Said) -> None:
+    def _shake(self, root: dict[str, Any], block: Wave, said: Said) -> None:
         """Samples of one event on each axis: a tone that swells and dies, of the PPV and frequency said."""
         rate, runs = block.rate_hz or RATE_HZ, []
         plant(root, block.rate_path, rate)

@@ -157,7 +157,7 @@ class Components:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class Wave:
     """Where the waveform codec finds its samples, and what they are."""
 
     axes: Mapping[str, str]  # x, y, z -> dotted path of its samples; one path for all: interleaved
@@ -176,7 +176,7 @@ class Codec:
     time_unit: str = "iso"  # iso | s | ms | us | ns
     sequence: str = ""  # dotted path of the device's own message number
     identity: str = ""  # dotted path of the device id in the payload; must equal the device's own
-    block: Block | None = None  # of the waveform codec
+    wave: Wave | None = None  # of the waveform codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +208,7 @@ class Model:
     @property
     def kinds(self) -> list[str]:
         """Its kinds of components; the axes of a waveform are components too."""
-        return [part.kind for part in self.components] + (["axis"] if self.codec.block else [])
+        return [part.kind for part in self.components] + (["axis"] if self.codec.wave else [])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

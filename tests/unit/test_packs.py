@@ -17,7 +17,6 @@ from gateway.config import ArchiveConfig, BrokerConfig, ConfigKeys, InfluxConfig
 from gateway.core.decoding import Decoder
 from gateway.core.model import (
     Basis,
-    Block,
     Codec,
     Components,
     Device,
@@ -37,6 +36,7 @@ from gateway.core.model import (
     Scenario,
     Step,
     Unit,
+    Wave,
     World,
 )
 from gateway.core.units import QUANTITIES
@@ -297,7 +297,7 @@ MANUALS: dict[str, dict[str, Any]] = {
     "devices/README.md": {
         "The file": Model,
         "`codec`": Codec,
-        "`block`": Block,
+        "`wave`": Wave,
         "An entry of `fields`": Field,
         "An entry of `components`": Components,
         "An entry of `examples`": Example,
