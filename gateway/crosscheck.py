@@ -18,7 +18,6 @@ from gateway.core.decoding import matches
 from gateway.core.doubts import STUCK
 from gateway.core.model import (
     POSTED,
-    Block,
     Device,
     Field,
     Level,
@@ -29,6 +28,7 @@ from gateway.core.model import (
     Scenario,
     Step,
     Unit,
+    Wave,
 )
 from gateway.core.units import CONVERSIONS, QUANTITIES, conversion
 from gateway.grammar import CalibrationKeys, DeriveKeys, LevelKeys, PackKeys, RuleKeys, SiteKeys
@@ -228,14 +228,14 @@ def _check_fields(model: Model, builder: Builder) -> None:
     if not re.fullmatch(IDENTIFIER, model.id):
         builder.mistake(model, "", say("value", value=model.id), say("identifier"))
     kinds = model.kinds
-    _check_block(model, builder)
+    _check_wave(model, builder)
     seen: set[tuple[str, str, str]] = set()
     for field in model.fields:
         if field.of:
             _known(builder, field, "of", "component", field.of, kinds)
         if _known(builder, field, "quantity", "quantity", field.quantity, tuple(QUANTITIES)):
-            if model.codec.block and field.of == waveform.AXIS:
-                _check_feature(field, model.codec.block, builder)
+            if model.codec.wave and field.of == waveform.AXIS:
+                _check_feature(field, model.codec.wave, builder)
             else:
                 _check_unit(builder, field)
             _check_doubts(builder, field)
@@ -332,27 +332,27 @@ def _check_bytes(field: Any, model: Model, builder: Builder) -> None:
             _known(builder, field, "formula", "constant", name, known)
 
 
-def _check_block(model: Model, builder: Builder) -> None:
-    """The rate of a waveform's block comes from one place."""
-    block = model.codec.block
-    if block is None:
+def _check_wave(model: Model, builder: Builder) -> None:
+    """The rate of a waveform comes from one place."""
+    wave = model.codec.wave
+    if wave is None:
         return
-    if not block.axes:
-        builder.mistake(block, "axes", say("none_of"), say("at_least_one"))
-    if bool(block.rate_path) == bool(block.rate_hz):
-        words = say("both", first="rate_hz", second="rate_path") if block.rate_path else say("none_of")
-        builder.mistake(block, "", words, say("only_one_of", words="rate_hz, rate_path"))
+    if not wave.axes:
+        builder.mistake(wave, "axes", say("none_of"), say("at_least_one"))
+    if bool(wave.rate_path) == bool(wave.rate_hz):
+        words = say("both", first="rate_hz", second="rate_path") if wave.rate_path else say("none_of")
+        builder.mistake(wave, "", words, say("only_one_of", words="rate_hz, rate_path"))
     for key in ("rate_hz", "scale"):
-        value = getattr(block, key)
+        value = getattr(wave, key)
         if value < 0 or (key == "scale" and value == 0):
-            builder.mistake(block, key, say("number", value=f"{value:g}"), say("above_zero"))
+            builder.mistake(wave, key, say("number", value=f"{value:g}"), say("above_zero"))
 
 
-def _check_feature(field: Field, block: Block, builder: Builder) -> None:
+def _check_feature(field: Field, wave: Wave, builder: Builder) -> None:
     """What a waveform's axis gives is a feature, in the feature's own unit."""
     if not _known(builder, field, "path", "feature", field.path, waveform.FEATURES):
         return
-    given, wanted = waveform.feature_unit(field.path, block.unit), QUANTITIES[field.quantity].unit
+    given, wanted = waveform.feature_unit(field.path, wave.unit), QUANTITIES[field.quantity].unit
     if given != wanted:
         fitting = [quantity.name for quantity in QUANTITIES.values() if quantity.unit == given]
         found = say("feature_in", feature=field.path, unit=given)

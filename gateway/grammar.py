@@ -17,7 +17,6 @@ from gateway.core.derived import WAYS
 from gateway.core.model import (
     SECOND,
     Basis,
-    Block,
     Calibration,
     Codec,
     Components,
@@ -38,6 +37,7 @@ from gateway.core.model import (
     Scenario,
     Step,
     Unit,
+    Wave,
 )
 from gateway.core.units import QUANTITIES
 from gateway.problems import say
@@ -228,7 +228,7 @@ spell(
     value_key=("value_key", SomeText),
 )
 spell(
-    Block,
+    Wave,
     axes=("axes", Mapping[Literal["x", "y", "z"], SomeText]),
     unit=("unit", Literal[tuple(UNITS)]),
     samples=("samples", Literal[SHAPES]),

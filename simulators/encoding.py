@@ -14,7 +14,7 @@ from struct import pack
 from typing import Any
 
 from gateway.core.codecs import waveform
-from gateway.core.model import Block, Device, Field, Model
+from gateway.core.model import Device, Field, Model, Wave
 from simulators import frames
 from simulators.cameras import CAMERAS
 from simulators.numbers import raw
@@ -69,8 +69,8 @@ class Encoder:
                 if values:
                     rows.append(_fill({part.number: number}, fields, values))
             plant(root, part.path, rows)
-        if self.model.codec.block:
-            self._shake(root, self.model.codec.block, said)
+        if self.model.codec.wave:
+            self._shake(root, self.model.codec.wave, said)
         return root
 
     def _signals(self, said: Said) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ class Encoder:
         del root["object"]
         return json.dumps(root, separators=(",", ":")).encode()
 
-    def _shake(self, root: dict[str, Any], block: Block, said: Said) -> None:
+    def _shake(self, root: dict[str, Any], block: Wave, said: Said) -> None:
         """Samples of one event on each axis: a tone that swells and dies, of the PPV and frequency said."""
         rate, runs = block.rate_hz or RATE_HZ, []
         plant(root, block.rate_path, rate)

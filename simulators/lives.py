@@ -104,7 +104,7 @@ class Life:
         for part in self.model.components:
             for number in range(1, part.count + 1):
                 said[f"{part.kind}-{number}"] = self._at_rest(ns, part.kind)
-        for axis in self.model.codec.block.axes if self.model.codec.block else ():
+        for axis in self.model.codec.wave.axes if self.model.codec.wave else ():
             at_rest = self._at_rest(ns, "axis")
             said[f"axis-{axis}"] = {name: at_rest[name] for name in SHAKEN if name in at_rest}
         return said

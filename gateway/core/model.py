@@ -176,7 +176,7 @@ class Components:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class Wave:
     """Where the waveform codec finds its samples, and what they are."""
 
     axes: Mapping[str, str]  # x, y, z -> dotted path of its samples; one path for all: interleaved
@@ -206,7 +206,7 @@ class Codec:
     id_key: str = "id"
     value_key: str = "value"
     ignore: tuple[str, ...] = ()  # isapi, dahua, keda: event types that prove life and say no more
-    block: Block | None = None  # of the waveform codec
+    wave: Wave | None = None  # of the waveform codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +243,7 @@ class Model:
     @property
     def kinds(self) -> list[str]:
         """Its kinds of components; the axes of a waveform are components too."""
-        return [part.kind for part in self.components] + (["axis"] if self.codec.block else [])
+        return [part.kind for part in self.components] + (["axis"] if self.codec.wave else [])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

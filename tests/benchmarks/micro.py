@@ -30,7 +30,7 @@ from gateway.core.codecs import CODECS
 from gateway.core.decoding import Decoder
 from gateway.core.engine import Engine
 from gateway.core.lines import Formatter
-from gateway.core.model import Block, Codec, Device, Field, Message, Messages, Model, World
+from gateway.core.model import Codec, Device, Field, Message, Messages, Model, Wave, World
 from tests.benchmarks import wire
 from tests.benchmarks.load import Load
 from tests.benchmarks.site import write
@@ -97,10 +97,10 @@ class Bench:
         features = [("ppv_mm_s", "ppv"), ("dominant_hz", "dominant"), ("crest_factor", "crest")]
         features += [("acceleration_rms_m_s2", "rms"), ("acceleration_peak_m_s2", "peak")]
         axes = {axis: f"block.{axis}" for axis in "xyz"}
-        block = Block(axes=axes, unit="m/s2", samples="int16le", rate_hz=200.0, scale=1e-4)
+        block = Wave(axes=axes, unit="m/s2", samples="int16le", rate_hz=200.0, scale=1e-4)
         model = Model(
             id="shaker", says="", scene="structure", source="",
-            codec=Codec(kind="waveform", time="t", time_unit="s", block=block),
+            codec=Codec(kind="waveform", time="t", time_unit="s", wave=block),
             fields=tuple(Field(quantity=name, path=feature, of="axis") for name, feature in features),
         )  # fmt: skip
         decode, device = CODECS["waveform"](model), Device(id="shaker", model=model.id, at="", topic="shaker")

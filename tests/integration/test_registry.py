@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parents[2] / "deploy" / "example"
 SETTINGS = """
 state: state
 broker: {host: 127.0.0.1, port: 1, client_id: nobody-listens, subscribe: [site/#, application/#]}
-web: {listen: "127.0.0.1:0"}
+web: {listen: "127.0.0.1:0", intake: {tokens_file: tokens}}
 channels: {%s}
 """
 TOPIC = "site/yuyuan-lane-shed/smoke-new/up"
@@ -31,6 +31,8 @@ TOPIC = "site/yuyuan-lane-shed/smoke-new/up"
 def folder(tmp_path):
     """A complete site whose broker does not answer."""
     shutil.copytree(EXAMPLE / "sites", tmp_path / "sites")
+    (tmp_path / "tokens").write_text(f"report-yuyuan token {'a-token-' * 4}\n")
+    (tmp_path / "tokens").chmod(0o600)
     names = ("inbox", "duty-robot", "street-hook")
     (tmp_path / "lilong.yaml").write_text(SETTINGS % ", ".join(f"{name}: {{kind: inbox}}" for name in names))
     return tmp_path

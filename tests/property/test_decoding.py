@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.core.codecs import CODECS, waveform
 from gateway.core.codecs.json import JsonDecoder
 from gateway.core.decoding import Decoder
-from gateway.core.model import Block, Codec, Device, Fault, Field, Message, Model, PayloadError, Refusal
+from gateway.core.model import Codec, Device, Fault, Field, Message, Model, PayloadError, Refusal, Wave
 from tests.unit.worlds import CABINET, TOPIC, payload, world
 
 DECODER = Decoder(world())
@@ -168,7 +168,7 @@ def test_the_model_under_test_has_every_kind_of_field():
 SAMPLES = {"x": "b.x", "y": "b.y"}
 WAVE = Model(
     id="wave", says="wave", scene="structure", source="test",
-    codec=Codec(kind="waveform", block=Block(axes=SAMPLES, unit="mm/s", rate_path="r", scale_path="s")),
+    codec=Codec(kind="waveform", wave=Wave(axes=SAMPLES, unit="mm/s", rate_path="r", scale_path="s")),
     fields=(
         Field(quantity="ppv_mm_s", path="ppv", of="axis"),
         Field(quantity="dominant_hz", path="dominant", of="axis"),
@@ -189,10 +189,10 @@ wave_payload = st.fixed_dictionaries(
 
 @given(wave_payload, st.sampled_from(waveform.SHAPES), st.booleans())
 def test_any_waveform_of_nearly_the_right_shape(value, shape, together):
-    block = replace(
-        WAVE.codec.block, samples=shape, axes=dict.fromkeys(SAMPLES, "b.x") if together else SAMPLES
+    wave = replace(
+        WAVE.codec.wave, samples=shape, axes=dict.fromkeys(SAMPLES, "b.x") if together else SAMPLES
     )
-    decoder = CODECS["waveform"](replace(WAVE, codec=replace(WAVE.codec, block=block)))
+    decoder = CODECS["waveform"](replace(WAVE, codec=replace(WAVE.codec, wave=wave)))
     readings, faults = outcome(decoder, json.dumps(value).encode("utf-8", "surrogatepass"))
     if isinstance(readings, Refusal):
         return

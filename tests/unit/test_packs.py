@@ -28,7 +28,6 @@ from gateway.core.codecs.bits import TYPES
 from gateway.core.decoding import Decoder
 from gateway.core.model import (
     Basis,
-    Block,
     Codec,
     Components,
     Device,
@@ -48,6 +47,7 @@ from gateway.core.model import (
     Scenario,
     Step,
     Unit,
+    Wave,
     World,
 )
 from gateway.core.units import QUANTITIES
@@ -327,7 +327,7 @@ MANUALS: dict[str, dict[str, Any]] = {
     "devices/README.md": {
         "The file": Model,
         "`codec`": Codec,
-        "`block`": Block,
+        "`wave`": Wave,
         "An entry of `fields`": Field,
         "An entry of `components`": Components,
         "An entry of `examples`": Example,

@@ -79,7 +79,7 @@ def speaker(shape: Model) -> Device:
 
 
 CAMERAS = {name for name, model in WORLD.models.items() if model.codec.kind in ("isapi", "dahua", "keda")}
-WAVES = sorted(name for name, model in WORLD.models.items() if model.codec.block)
+WAVES = sorted(name for name, model in WORLD.models.items() if model.codec.wave)
 
 
 @pytest.mark.parametrize("model", WAVES)
@@ -87,12 +87,12 @@ def test_a_block_of_samples_shakes_as_was_said(model):
     """PPV within 3 %, frequency within a line; the other features follow from these two."""
     shape = WORLD.models[model]
     device = Device(id="shaker", model=model, at="", topic="site/shaker")
-    said = {f"axis-{axis}": {"ppv_mm_s": 2.5, "dominant_hz": 18.0} for axis in shape.codec.block.axes}
+    said = {f"axis-{axis}": {"ppv_mm_s": 2.5, "dominant_hz": 18.0} for axis in shape.codec.wave.axes}
     said |= {"": life_of(device, shape, 1, ZONE).say(START, [])[""]}
     payload = Encoder(device=device, model=shape, zone=ZONE)(said, START, 41)
     faults: list = []
     readings = CODECS["waveform"](shape)(device, Sent(START, "site/shaker", payload).message(), START, faults)
-    assert faults == [] and len(readings) == 1 + len(shape.codec.block.axes)
+    assert faults == [] and len(readings) == 1 + len(shape.codec.wave.axes)
     for reading in readings[1:]:
         assert reading.values["ppv_mm_s"] == pytest.approx(2.5, rel=0.03)
         assert reading.values["dominant_hz"] == pytest.approx(18.0, abs=0.5)

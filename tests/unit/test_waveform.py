@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gateway.core.codecs import CODECS, waveform
-from gateway.core.model import Block, Codec, Device, Fault, Field, Message, Model, PayloadError, Reading
+from gateway.core.model import Codec, Device, Fault, Field, Message, Model, PayloadError, Reading, Wave
 
 AXES = {"x": "b.x", "y": "b.y", "z": "b.z"}
 FIELDS = (
@@ -35,7 +35,7 @@ WAVES = {
 
 def model(**block: Any) -> Model:
     given = {"axes": AXES, "unit": "mm/s", "rate_hz": 200.0, "scale": 0.01} | block
-    codec = Codec(kind="waveform", block=Block(**given))
+    codec = Codec(kind="waveform", wave=Wave(**given))
     return Model(id="m", says="x", scene="structure", source="t", codec=codec, fields=FIELDS)
 
 

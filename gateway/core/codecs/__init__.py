@@ -92,9 +92,9 @@ KEYS: dict[str, Keys] = {  # a kind that is not here takes any
         frozenset({"codec.list", "fields.signal"}),
     ),
     "waveform": Keys(
-        frozenset({*_HEAD, "block"}),
+        frozenset({*_HEAD, "wave"}),
         frozenset({"path", "of"}),
-        needs=frozenset({"codec.block", "fields.path"}),
+        needs=frozenset({"codec.wave", "fields.path"}),
     ),
     **dict.fromkeys(("isapi", "dahua", "keda"), _CAMERA),
 }

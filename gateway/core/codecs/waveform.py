@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from gateway.core.codecs import json
-from gateway.core.model import Block, Device, Fault, Message, Model, PayloadError, Reading, Refusal
+from gateway.core.model import Device, Fault, Message, Model, PayloadError, Reading, Refusal, Wave
 from gateway.core.units import decimals
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class WaveformDecoder:
     """The decoder of one model."""
 
     def __init__(self, model: Model) -> None:
-        block = model.codec.block
+        block = model.codec.wave
         assert block is not None  # `check` saw to it
-        self._block: Block = block
+        self._block: Wave = block
         self._json = json.JsonDecoder(replace(model, fields=tuple(f for f in model.fields if not f.of)))
         self._axes = [(f"{AXIS}-{axis}", json.keys(path), path) for axis, path in block.axes.items()]
         self._together = len(self._axes) > 1 and len(set(block.axes.values())) == 1
