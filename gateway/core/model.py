@@ -442,7 +442,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None  # what moved it last; None for silence
     limit: float | None
     count: int = 1  # bad readings so far
-    heard_ns: int = 0  # of silence: the device's last word, or since when we listen for one
+    heard_ns: int = 0  # of silence: the device's last word, or when we first knew of it
 
 
 class Stage(StrEnum):
