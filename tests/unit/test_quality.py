@@ -103,6 +103,12 @@ def test_a_doubted_value_is_on_its_point_with_its_mark():
     assert b'crack_mm=9.0,quality="spike"' in formatted.lines and b"\tspike\t" in formatted.rows
 
 
+def test_what_rules_hear_of_a_stuck_sensor_is_no_value_of_its_point():
+    play = playing(FAULTY)
+    series(play, "t", [20.0] * 4)
+    assert [list(one.values) for said in play.engine.readings for one in said] == [["temperature_c"]]
+
+
 def test_a_step_is_believed_as_soon_as_it_persists():
     """A wall that has moved is no spike: the third of five values makes the majority."""
     play = playing(WIDE)
@@ -185,7 +191,7 @@ def test_stuck_is_counted_over_a_restart():
     play = playing(FAULTY)
     for _ in range(4):
         series(restored(play), "t", [20.0])
-    assert play.levels() == ["yellow"]
+    assert play.levels() == ["yellow"] and qualities(play) == ["stuck"]
 
 
 def test_one_resolution_of_noise_is_still_standing():
@@ -272,8 +278,23 @@ def test_history_is_stored_judged_as_of_then_and_pages_nobody():
     ]
 
 
-def historic(device, message, received_ns, faults=None, ago_s=60):
-    return [Reading(device.id, "", {"smoke": 1.0}, received_ns - ago_s * SECOND, received_ns, history=True)]
+def historic(device, message, received_ns, faults=None, ago_s=60, smoke=1.0):
+    return [Reading(device.id, "", {"smoke": smoke}, received_ns - ago_s * SECOND, received_ns, history=True)]
+
+
+def test_history_without_trouble_is_marked_and_moves_no_order():
+    """A calm old frame, newer than the last live one: the next live one may still be older than it."""
+    play = playing(SMOKE)
+    play.wait(600)
+    said = partial(historic, smoke=0.0)
+    live, play.engine._watches["cab-1"].decode = play.engine._watches["cab-1"].decode, said
+    play.engine._watches["cab-1"].numbered = True
+    play.engine._watches["cab-1"].look_up()
+    play.say(smoke=0)
+    play.engine._watches["cab-1"].decode = live
+    play.say(smoke=1, ts=seconds(play, -90))
+    play.wait(3)
+    assert qualities(play) == ["history"] and play.levels() == ["red"]
 
 
 def test_history_is_no_wrong_clock():
@@ -309,6 +330,18 @@ def test_back_fill_is_held_against_the_same_holds():
     ]
     assert fired == ["2026-11-02T14:25:00+08:00"]
     assert play.levels() == [] and play.noted().count("reading_late") == 9
+
+
+def test_what_would_have_fired_is_asked_of_the_rules_of_today():
+    """A rule that gets another level in the midst of a back-fill begins it anew."""
+    play = playing(replace(WARM, limits=limits((Level.YELLOW, 50, 600, None))))
+    play.say(t=60, ts=seconds(play, -7200))
+    edited = replace(WARM, limits=limits((Level.YELLOW, 50, 600, None), (Level.RED, 55, 300, None)))
+    known = world(rules=(edited,), models={"cabinet": GAUGE}, digest="two")
+    play.engine.reconfigure(Configured(play.at, play.wall(), "two"), known)
+    for ago in (7000, 6600):
+        play.say(t=60, ts=seconds(play, -ago))
+    assert play.noted().count("would_have_fired") == 1
 
 
 def test_a_hold_that_ended_between_two_old_samples_would_have_fired():
@@ -565,6 +598,21 @@ def test_an_interval_is_learned_when_the_model_tells_none():
     play.wait(1799)
     assert play.levels() == []
     restored(play).wait(1)
+    assert play.levels() == ["orange"]
+
+
+def test_an_outage_of_ours_is_no_interval_of_the_device():
+    """Every ten minutes, with our line lost for hours again and again."""
+    play = playing(missing(3), model=CABINET)
+    for _ in range(7):
+        play.say(smoke=0)
+        play.wait(600)
+        play.say(smoke=0)
+        play.give(Link(play.at, play.wall(), False))
+        play.wait(9000)
+        play.give(Link(play.at, play.wall(), True))
+    play.say(smoke=0)
+    play.wait(1801)
     assert play.levels() == ["orange"]
 
 
