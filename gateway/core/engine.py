@@ -239,8 +239,7 @@ class Engine:
         watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
         rules = self._silences.get(model.scene, ())
         watch.listen([rule for rule in rules if applies(rule, device, model.scene)])
-        if heard.held:
-            self._push(heard.held[0].due, "held", device.id)
+        self._await_turn(watch)
         return watch
 
     def _make_subject(self, device: Device, component: str) -> Subject:
@@ -409,15 +408,37 @@ class Engine:
             self._learn(step, watch)
         heard.seen_at = step.at
         known = known or (watch.numbered and bool(readings) and said_again(heard, readings[0]))
-        if watch.plain and not known and not faults and not any(one.history for one in readings):
+        if known or faults or watch.reorder_ns or any(one.history for one in readings):
+            for reading in readings:
+                self._heed(step, index, watch, reading, message, known)
+        elif watch.plain:
             self._usual(step, index, watch, readings, message)
         else:
             for reading in readings:
-                self._heed(step, index, watch, reading, message, known)
+                self._compare(step, index, watch, reading, message)
         if watch.quiet and watch.device.id not in self._behind:
             self._spoke(step, watch)
         if watch.dark:
             self._speaks_again(step, watch)
+
+    def _compare(self, step: Step, index: int, watch: Watch, reading: Reading, message: Message) -> None:
+        """As _usual, for a device whose values are compared with those before."""
+        heard, component, measured_ns = watch.heard, reading.component, reading.measured_ns
+        subject = watch.subject(component, self._make_subject)
+        age_ns = reading.received_ns - measured_ns
+        known_clock = not (heard.shift_ns or heard.odd)
+        newer = known_clock and measured_ns > heard.newest_ns.get(component, 0)
+        if not (newer and -AHEAD_NS <= age_ns <= watch.lateness_ns and subject.calm(reading.values)):
+            self._heed(step, index, watch, reading, message, known=False)
+            return
+        heard.newest_ns[component] = measured_ns
+        if not subject.traced:
+            return
+        values = dict(reading.values)
+        doubted, quality = self._doubt(step, watch, subject, component, values, Quality.GOOD)
+        if doubted:
+            self._mark(step, index, reading, Worth(quality, judge=True))
+            self._judge(step, watch, subject, component, values, max(age_ns, 0), doubted)
 
     def _keep(
         self, step: Step, index: int, watch: Watch, readings: list[Reading], faults: list[Fault]
@@ -468,17 +489,16 @@ class Engine:
             sound = {name: value for name, value in values.items() if name not in doubted}
             at_ns = reading.received_ns if worth.arrival else measured_ns
             values |= self._derive(step, index, reading, subject.derived, sound, at_ns)
+        held = Held(step.at - worth.age_ns, measured_ns, reading.component, values, doubted)
         if not worth.judge:
             if worth.store and measured_ns > NEVER_SET_NS:
                 self._look_back(step, watch, subject, values, measured_ns)
-        elif watch.reorder_ns and reading.timed and not worth.arrival:
-            self._hold(step, watch, Held(0, measured_ns, reading.component, values, doubted), worth.age_ns)
+        elif not reading.timed or worth.arrival:
+            self._believe(step, watch, held)
+        elif worth.age_ns < watch.reorder_ns:
+            self._hold(step, watch, held)
         else:
-            if reading.timed and not worth.arrival:
-                heard.newest_ns[reading.component] = measured_ns
-            self._judge(step, watch, subject, reading.component, values, worth.age_ns, doubted)
-            if watch.ends_ns:
-                self._lasts(watch, reading.component, values, step.at - worth.age_ns)
+            self._take_turn(step, watch, held)
 
     def _derive(
         self, step: Step, index: int, reading: Reading, derived: Derived, values: dict[str, float], at_ns: int
@@ -614,34 +634,36 @@ class Engine:
 
     # ------------------------------------------------------------ one after the other
 
-    def _hold(self, step: Step, watch: Watch, held: Held, age_ns: int) -> None:
+    def _hold(self, step: Step, watch: Watch, held: Held) -> None:
         """Keeps a reading until its turn: `reorder` after its instant, so that order of arrival is none."""
-        held.due = step.at - age_ns + watch.reorder_ns
-        if held.due <= step.at:
-            self._take_turn(step, watch, held)
-            return
         waiting = watch.heard.held
         if waiting and held.measured_ns < waiting[-1].measured_ns:
             step.note("reading_reordered", device=watch.device.id, component=held.component)
-        watch.heard.held = sorted([*waiting, held], key=lambda one: (one.due, one.measured_ns))
-        self._push(watch.heard.held[0].due, "held", watch.device.id)
+        watch.heard.held = sorted([*waiting, held], key=lambda one: (one.at, one.measured_ns))
+        self._await_turn(watch)
 
-    def _held_due(self, step: Step, device: str) -> None:
+    def _await_turn(self, watch: Watch) -> None:
+        if watch.heard.held:
+            self._push(watch.heard.held[0].at + watch.reorder_ns, "held", watch.device.id)
+
+    def _turn_due(self, step: Step, due: int, device: str) -> None:
         watch = self._watches[device]
-        heard = watch.heard
-        while heard.held and heard.held[0].due <= step.at:
-            self._take_turn(step, watch, heard.held.pop(0))
-        if heard.held:
-            self._push(heard.held[0].due, "held", device)
+        held = watch.heard.held
+        while held and held[0].at + watch.reorder_ns <= due:
+            self._take_turn(step, watch, held.pop(0))
+        self._await_turn(watch)
 
     def _take_turn(self, step: Step, watch: Watch, held: Held) -> None:
-        subject = watch.subject(held.component, self._make_subject)
         watch.heard.newest_ns[held.component] = held.measured_ns
-        age_ns = step.at - held.due + watch.reorder_ns
-        values, doubted = held.values, held.doubted
-        self._judge(step, watch, subject, held.component, values, age_ns, doubted, watch.reorder_ns)
+        self._believe(step, watch, held)
+
+    def _believe(self, step: Step, watch: Watch, held: Held) -> None:
+        """What is in order, or has no order: it is news, and rules judge it as of its instant."""
+        subject, age_ns = watch.subject(held.component, self._make_subject), step.at - held.at
+        component, values, doubted = held.component, held.values, held.doubted
+        self._judge(step, watch, subject, component, values, age_ns, doubted, watch.reorder_ns)
         if watch.ends_ns:
-            self._lasts(watch, held.component, values, step.at - age_ns)
+            self._lasts(watch, component, values, held.at)
 
     def _refuse(self, step: Step, index: int, device: str, fault: Fault) -> None:
         step.effects.append(Refused(index, fault.code, device, fault.field, fault.reason))
@@ -764,7 +786,7 @@ class Engine:
         device = watch.device.id
         if device in self._behind:
             group = self.state.groups.get(device)
-            since = max(group.last_at, self.state.listening_since) if group and group.dark else None
+            since = max(group.since_at, self.state.listening_since) if group and group.dark else None
         else:
             since = None if self._is_held(watch) else self._since(watch)
         spans = watch.spans()
@@ -788,16 +810,16 @@ class Engine:
             return
         since = self._since(watch)
         too_long = any(due - since >= span for span in watch.spans())
-        if too_long and not watch.quiet and self._falls_with_its_group(step, watch, due):
+        if too_long and self._falls_with_its_group(step, watch, due):
             return
         for rule in watch.silence:
-            self._judge_silence(step, watch, rule, due - since, since)
+            self._judge_silence(step, watch, rule, due - since, watch.heard.seen_at)
         later = [since + span for span in watch.spans() if since + span > due]
         if later:
             self._push(later[0], "silence", device)
 
     def _judge_silence(
-        self, step: Step, watch: Watch, rule: Rule, silent_ns: int, since: int, count: int = 0
+        self, step: Step, watch: Watch, rule: Rule, silent_ns: int, heard_at: int, count: int = 0
     ) -> None:
         """`count` devices are silent behind this one, which is told of at once, at its lowest level."""
         late = [self._too_long(watch, limit, silent_ns) for limit in rule.limits]
@@ -811,7 +833,7 @@ class Engine:
             track = self._new_track(rule, key, watch.device.id, "")
             watch.quiet = True
             watch.look_up()
-        track.heard_at, track.count = since, max(track.count, count)
+        track.heard_at, track.count = heard_at, max(track.count, count)
         bad_again = False
         for limit, one, bad in zip(rule.limits, track.standings, late, strict=True):
             if bad:
@@ -878,7 +900,10 @@ class Engine:
         dark = [one for one in members if self._is_dark(one, due)]
         if 2 * len(dark) <= len(members):
             return False
-        group = self.state.groups[name] = Group(True, due, max(map(self._since, dark)), 0, len(dark))
+        group = self.state.groups[name] = Group(
+            dark=True, dark_at=due, count=len(dark),
+            since_at=max(map(self._since, dark)), heard_at=max(one.heard.seen_at for one in dark),
+        )  # fmt: skip
         self._mark_dark(name, group)
         step.note("group_silent", device=name, count=len(dark))
         self._judge_group(step, self._watches[name], due)
@@ -894,9 +919,9 @@ class Engine:
         group = self.state.groups.get(watch.device.id)
         if group is None or not group.dark:
             return
-        since = max(group.last_at, self.state.listening_since)
+        since = max(group.since_at, self.state.listening_since)
         for rule in watch.silence:
-            self._judge_silence(step, watch, rule, due - since, group.last_at, group.count)
+            self._judge_silence(step, watch, rule, due - since, group.heard_at, group.count)
         later = [since + span for span in watch.spans() if since + span > due]
         if later:
             self._push(later[0], "silence", watch.device.id)
@@ -994,7 +1019,7 @@ class Engine:
         elif kind == "end":
             self._end_due(step, due, key)
         elif kind == "held":
-            self._held_due(step, key)
+            self._turn_due(step, due, key)
         else:
             self._rejudge(step, key)
 
@@ -1045,8 +1070,7 @@ def numbers(model: Model) -> bool:
     a network server that two gateways tell of one frame. With the device's own instant that is enough.
     """
     codec = model.codec
-    server = codec.kind != "json" or getattr(codec, "envelope", "") != ""
-    return server or bool(codec.sequence and not codec.time)
+    return bool(codec.envelope or (codec.sequence and not codec.time))
 
 
 def asks_more(field: Field) -> bool:

@@ -540,7 +540,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     limit: float | None
     count: int = 1  # bad readings so far
     evidence: str = ""  # of a derived quantity: from what, and by which version of which baseline
-    heard_ns: int = 0  # of silence: the device's last word, or since when we listen for one
+    heard_ns: int = 0  # of silence: the device's last word, or when we first knew of it
 
 
 class Stage(StrEnum):

@@ -44,9 +44,9 @@ class Said(msgspec.Struct, array_like=True):
 
 
 class Held(msgspec.Struct, array_like=True):
-    """A reading that waits for its turn, which comes at the steady instant `due`."""
+    """A reading that waits for its turn. `at` is its instant by our steady clock."""
 
-    due: int
+    at: int
     measured_ns: int
     component: str
     values: dict[str, float]

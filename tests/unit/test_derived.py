@@ -320,7 +320,7 @@ def test_a_clock_that_was_set_back_counts_no_hour_twice(house: World) -> None:
     run.tell("site/estate/wall/up", x=0.3, t=20.0)
     series = run.engine.state.series["tilt_x_deg|temperature_c|wall"]
     assert (series.count, series.total) == (2, pytest.approx(0.4))
-    derived = run.engine._watch_of("site/estate/wall/up").subjects[""].derived  # type: ignore[union-attr]
+    derived = run.engine._watches["wall"].subjects[""].derived
     derived.add({"tilt_x_deg": 5.0, "temperature_c": 20.0}, START_NS, lambda *_, **__: None)  # type: ignore[union-attr]
     assert (series.count, series.total) == (2, pytest.approx(0.4))
 

@@ -1,13 +1,16 @@
 """What a reading is worth: each flaw has its name, its consequence, and a line that lists it."""
 
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import pytest
 
+from gateway.adapters.store import Logged
 from gateway.core import state as states
 from gateway.core.doubts import Trace, is_spike, is_stuck
 from gateway.core.engine import Engine
+from gateway.core.lines import Formatter
 from gateway.core.model import (
     SECOND,
     Alert,
@@ -37,7 +40,7 @@ GAUGE = Model(
     id="cabinet", says="裂缝计", scene="cabinet", source="test", lateness_s=600,
     codec=Codec(kind="json", time="ts", time_unit="s"),
     fields=(
-        Field(quantity="crack_mm", path="crack", spike_window=5, spike_over=0.5, high=50.0),
+        Field(quantity="crack_mm", path="crack", spike_window=5, spike_over=0.5, low=0.0, high=50.0),
         Field(quantity="temperature_c", path="t", stuck_after=4),
         Field(quantity="smoke", path="smoke"),
     ),
@@ -88,6 +91,24 @@ def test_a_spike_is_kept_and_moves_no_rule():
     assert play.noted() == ["value_spiked"]
 
 
+def test_a_doubted_value_is_on_its_point_with_its_mark():
+    """For the database and the archive alike: raw, and named."""
+    play = playing(WIDE)
+    series(play, "crack", [1.0, 1.1, 1.0])
+    event = Messages(play.at, play.wall(), [Message("site/cab-1", payload(crack=9.0, ts=seconds(play)))])
+    marks = of(play.give(event), Marked)
+    formatted = Formatter(play.engine.world, lambda message, now: []).format(
+        Logged(0, event, marks, []), play.engine.readings
+    )
+    assert b'crack_mm=9.0,quality="spike"' in formatted.lines and b"\tspike\t" in formatted.rows
+
+
+def test_what_rules_hear_of_a_stuck_sensor_is_no_value_of_its_point():
+    play = playing(FAULTY)
+    series(play, "t", [20.0] * 4)
+    assert [list(one.values) for said in play.engine.readings for one in said] == [["temperature_c"]]
+
+
 def test_a_step_is_believed_as_soon_as_it_persists():
     """A wall that has moved is no spike: the third of five values makes the majority."""
     play = playing(WIDE)
@@ -116,6 +137,7 @@ def test_red_is_raised_by_a_doubted_value_unless_its_rule_says_hold():
     for way, expected in (("", ["red"]), ("raise", ["red"]), ("hold", []), ("judge", ["red", "clear"])):
         play = playing(replace(red, on_bad_quality=way, clear_hold_s=0))
         series(play, "crack", [1.0, 1.1, 1.0, 9.0])
+        assert play.levels() == expected[:1], way
         series(play, "crack", [9.0, 9.0, 9.0, 1.0] if expected else [])
         assert play.levels() == expected, way
 
@@ -169,7 +191,7 @@ def test_stuck_is_counted_over_a_restart():
     play = playing(FAULTY)
     for _ in range(4):
         series(restored(play), "t", [20.0])
-    assert play.levels() == ["yellow"]
+    assert play.levels() == ["yellow"] and qualities(play) == ["stuck"]
 
 
 def test_one_resolution_of_noise_is_still_standing():
@@ -183,8 +205,9 @@ def test_one_resolution_of_noise_is_still_standing():
 def test_a_device_has_its_own_range():
     """This gauge ends at 50 mm, though a crack may be 100."""
     play = playing(WIDE)
-    play.say(crack=60, ts=seconds(play))
-    assert play.levels() == [] and play.noted() == ["payload_refused"]
+    for crack in (60, -1):
+        play.say(crack=crack, ts=seconds(play))
+    assert play.levels() == [] and play.noted() == ["payload_refused"] * 2
 
 
 # ---------------------------------------------------------------- the same again
@@ -222,7 +245,7 @@ def test_a_counter_that_begins_anew_hides_no_smoke():
 
 def test_one_frame_heard_by_two_gateways_is_one_reading():
     """ChirpStack's deduplicationId, with other radio data and a later `time`; also over a restart."""
-    model = replace(GAUGE, codec=Codec(kind="chirpstack"))
+    model = replace(GAUGE, codec=Codec(kind="json", envelope="chirpstack"))
     play = playing(SMOKE, model=model)
 
     def frame(gateway, time):
@@ -232,7 +255,7 @@ def test_one_frame_heard_by_two_gateways_is_one_reading():
         )  # fmt: skip
 
     play.say(raw=frame("a", "2026-11-02T12:00:00.1+00:00"))
-    restored(play).say(raw=frame("b", "2026-11-02T12:00:00.4+00:00"))
+    restored(play).say(raw=frame("b", "2026-11-02T12:00:09.4+00:00"))
     assert qualities(play) == ["duplicate"] and len(play.levels()) == 1
 
 
@@ -255,8 +278,35 @@ def test_history_is_stored_judged_as_of_then_and_pages_nobody():
     ]
 
 
-def historic(device, message, received_ns, faults=None):
-    return [Reading(device.id, "", {"smoke": 1.0}, received_ns - 60 * SECOND, received_ns, history=True)]
+def historic(device, message, received_ns, faults=None, ago_s=60, smoke=1.0):
+    return [Reading(device.id, "", {"smoke": smoke}, received_ns - ago_s * SECOND, received_ns, history=True)]
+
+
+def test_history_without_trouble_is_marked_and_moves_no_order():
+    """A calm old frame, newer than the last live one: the next live one may still be older than it."""
+    play = playing(SMOKE)
+    play.wait(600)
+    said = partial(historic, smoke=0.0)
+    live, play.engine._watches["cab-1"].decode = play.engine._watches["cab-1"].decode, said
+    play.engine._watches["cab-1"].numbered = True
+    play.engine._watches["cab-1"].look_up()
+    play.say(smoke=0)
+    play.engine._watches["cab-1"].decode = live
+    play.say(smoke=1, ts=seconds(play, -90))
+    play.wait(3)
+    assert qualities(play) == ["history"] and play.levels() == ["red"]
+
+
+def test_history_is_no_wrong_clock():
+    """Frames of eight hours ago, ten minutes apart: a resend, not a time zone."""
+    play = playing(SMOKE)
+    play.engine._watches["cab-1"].decode = partial(historic, ago_s=8 * 3600)
+    play.engine._watches["cab-1"].plain = False
+    play.engine._watches["cab-1"].look_up()
+    for _ in range(4):
+        play.say(smoke=1)
+        play.wait(600)
+    assert "device_clock_skewed" not in play.noted() and play.levels() == []
 
 
 def test_history_ends_no_silence_of_the_clock_and_moves_no_order():
@@ -280,6 +330,29 @@ def test_back_fill_is_held_against_the_same_holds():
     ]
     assert fired == ["2026-11-02T14:25:00+08:00"]
     assert play.levels() == [] and play.noted().count("reading_late") == 9
+
+
+def test_what_would_have_fired_is_asked_of_the_rules_of_today():
+    """A rule that gets another level in the midst of a back-fill begins it anew."""
+    play = playing(replace(WARM, limits=limits((Level.YELLOW, 50, 600, None))))
+    play.say(t=60, ts=seconds(play, -7200))
+    edited = replace(WARM, limits=limits((Level.YELLOW, 50, 600, None), (Level.RED, 55, 300, None)))
+    known = world(rules=(edited,), models={"cabinet": GAUGE}, digest="two")
+    play.engine.reconfigure(Configured(play.at, play.wall(), "two"), known)
+    for ago in (7000, 6600):
+        play.say(t=60, ts=seconds(play, -ago))
+    assert play.noted().count("would_have_fired") == 1
+
+
+def test_a_hold_that_ended_between_two_old_samples_would_have_fired():
+    """Bad for a quarter of an hour, until the sample that ends it: the rule needed ten minutes."""
+    play = playing(replace(WARM, limits=limits((Level.YELLOW, 50, 600, None))))
+    for t, ago in ((60, 7200), (20, 6300)):
+        play.say(t=t, ts=seconds(play, -ago))
+    fired = [
+        noted.fields["instant"] for noted in of(play.effects, Noted) if noted.event == "would_have_fired"
+    ]
+    assert fired == ["2026-11-02T18:10:00+08:00"] and play.levels() == []
 
 
 # ---------------------------------------------------------------- wrong clocks
@@ -514,7 +587,10 @@ def test_an_interval_is_learned_when_the_model_tells_none():
     """Median of the last: a burst in between changes nothing; before five nobody can tell."""
     play = playing(missing(3), model=CABINET)
     play.say(smoke=0)
+    play.wait(10)
+    play.say(smoke=0)
     play.wait(50_000)
+    assert play.levels() == []
     for pause in (600, 600, 1, 1, 600, 600, 600):
         restored(play).say(smoke=0)
         play.wait(pause)
@@ -522,6 +598,21 @@ def test_an_interval_is_learned_when_the_model_tells_none():
     play.wait(1799)
     assert play.levels() == []
     restored(play).wait(1)
+    assert play.levels() == ["orange"]
+
+
+def test_an_outage_of_ours_is_no_interval_of_the_device():
+    """Every ten minutes, with our line lost for hours again and again."""
+    play = playing(missing(3), model=CABINET)
+    for _ in range(7):
+        play.say(smoke=0)
+        play.wait(600)
+        play.say(smoke=0)
+        play.give(Link(play.at, play.wall(), False))
+        play.wait(9000)
+        play.give(Link(play.at, play.wall(), True))
+    play.say(smoke=0)
+    play.wait(1801)
     assert play.levels() == ["orange"]
 
 
