@@ -722,9 +722,9 @@ class Engine:
         minute = minute_of_day(step.wall_ns - age_ns, self.world.timezone) if rule.outside else 0
         measured_ns, late_ns = step.wall_ns - age_ns, age_ns - waited_ns
         not_before = step.at + _settle_ns(late_ns) if late_ns > LATE_NS else AT_ONCE
-        believed = False
+        believed = moved = False
         for limit, one in zip(rule.limits, track.standings, strict=True):
-            was = one.phase
+            was, waits = one.phase, one.not_before
             verdict = judge.verdict(limit, value, was in ACTIVE, minute, measured_ns)
             if doubted:
                 verdict = judge.despite(limit, verdict)
@@ -734,10 +734,12 @@ class Engine:
                 one.not_before = AT_ONCE  # said twice: no need to wait whether it is taken back
             expire(one, int(limit.hold_s * SECOND), _clear_ns(rule), at)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
+            moved |= was is not one.phase or waits != one.not_before
         if believed:
             track.value = value
             track.count += judge.beyond(value, measured_ns)
-        self._moved(step, rule, judge.key, track, bad_again)
+        if moved or rule.outside or track.alert not in self.state.alerts:  # else it stands as it stood
+            self._moved(step, rule, judge.key, track, bad_again)
 
     def _moved(self, step: Step, rule: Rule, key: str, track: Track, bad_again: bool = False) -> None:
         """After standings have moved: alerts and cases follow, timers are set, a calm track goes."""
