@@ -23,6 +23,7 @@ from gateway.problems import Phrase, Problems, one_of, say
 from gateway.yamlfile import Broken, List, Map, Node, Row, Scalar
 
 T = TypeVar("T")
+MISSING, EMPTY_CELL, REQUIRED = say("missing"), say("empty_cell"), say("required")  # 256 kB can lack 360,000
 HINTS_MOST = 20  # a mistake made 2,000 times over must not cost minutes: a hint takes up to 0.1 s
 BROKEN: Any = object()  # what a node with a mistake becomes
 SECRET = re.compile(r"(^|.*[_-])(password|passwd|pwd|token|secret|key|credential|credentials)", re.IGNORECASE)
@@ -379,8 +380,8 @@ class Builder:
 
     def _missing(self, node: Map, path: str) -> Any:
         if node.whole:
-            found = say("empty_cell" if isinstance(node, Row) else "missing")
-            self.problems.add(node.file, node.line, path, found, say("required"))
+            found = EMPTY_CELL if isinstance(node, Row) else MISSING
+            self.problems.add(node.file, node.line, path, found, REQUIRED)
         return BROKEN
 
     def _note_id(self, node: Map, cls: type, given: Mapping[str, Any]) -> None:
