@@ -265,7 +265,7 @@ class Derivation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One level of a rule. Exactly one of above, below, absent_s, missed is set."""
+    """One level of a rule: one of above, below, absent_s, missed is set, or the last two (the later one)."""
 
     level: Level
     above: float | None = None

@@ -1,8 +1,12 @@
 """What lay between the parts: each of these lost an alert, a point, or raised a false alert."""
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from gateway.adapters.store import Logged
+from gateway.config import load
 from gateway.core.engine import Engine
 from gateway.core.lines import Formatter
 from gateway.core.model import (
@@ -16,6 +20,7 @@ from gateway.core.model import (
     Messages,
     Reading,
 )
+from gateway.core.silence import span_ns
 from gateway.core.state import State
 from tests.unit.test_quality import GATEWAY, GATEWAY_SILENT, RELAY, raised, restored
 from tests.unit.worlds import CABINET, SILENT, Play, of, world
@@ -112,3 +117,27 @@ def test_history_beside_a_live_value_takes_nothing_from_it():
         "good",
     ]
     assert len({line.rpartition(" ")[2] for line in lines}) == 3
+
+
+# ---------------------------------------------------------------- the rules that are shipped
+
+
+STREET = load(Path(__file__).parents[2] / "deploy/example/lilong.yaml", "en", environ={}).world
+
+
+@pytest.mark.parametrize("model", sorted(STREET.models))
+def test_a_device_that_speaks_as_its_model_says_is_never_silent(model):
+    """A sensor in a bin that speaks every 20 minutes was silent for a rule made for cameras."""
+    home, every_s = next(iter(STREET.places)), STREET.models[model].expect_every_s
+    device = Device(id="one", model=model, at=home, topic="one")
+    watch = Engine(replace(STREET, devices={"one": device}), State(identity="0000002a"))._watches["one"]
+    assert all(span > 2 * every_s * SECOND for span in watch.spans())
+
+
+def test_absent_and_missed_wait_for_the_later():
+    both = Limit(level=Level.YELLOW, absent_s=600, missed=3)
+    assert [span_ns(both, every * SECOND) for every in (0, 60, 1200)] == [
+        600 * SECOND,
+        600 * SECOND,
+        3600 * SECOND,
+    ]
