@@ -457,7 +457,7 @@ def _check_level(rule: RuleKeys, level: Level, builder: Builder) -> bool:
     keys, step = rule.levels[level], f"levels.{level.word}"
     before = len(builder.problems)
     chosen = [name for name in LIMITS if getattr(keys, name) is not None]
-    if len(chosen) != 1:
+    if len(chosen) != 1 and set(chosen) != SILENCE:
         found = say("both", first=chosen[0], second=chosen[1]) if chosen else say("none_of")
         builder.mistake(rule, step, found, say("only_one_of", words=listing(LIMITS)))
         return False
@@ -490,8 +490,13 @@ def _check_rise(rule: RuleKeys, lower: Level, level: Level, builder: Builder) ->
     if kind != kind_of(high):
         builder.mistake(rule, step, say("mixed", first=kind, second=kind_of(high)), say("one_kind"))
         return
+    if (low.missed is None) != (high.missed is None):  # one of them absent and missed
+        builder.mistake(rule, step, say("mixed", first="absent", second="missed"), say("one_kind"))
+        return
     sign = -1 if kind == "below" else 1
-    if (sign * getattr(high, kind), high.hold) <= (sign * getattr(low, kind), low.hold):
+    if (sign * getattr(high, kind), high.hold) <= (sign * getattr(low, kind), low.hold) or (
+        (high.missed or 0.0) < (low.missed or 0.0)
+    ):
         builder.mistake(rule, step, say("order", level=level.word, lower=lower.word), say("rising"))
 
 

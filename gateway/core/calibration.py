@@ -82,6 +82,11 @@ def zeros(
     return tuple(found) if len({repr(zero) for _, zero in found}) > 1 else ((ALWAYS, baseline),)
 
 
+def zero_at(found: tuple[tuple[int, float], ...], instant_ns: int) -> float:
+    """What is counted from at an instant; NaN while nobody knows."""
+    return found[bisect_right(found, instant_ns, key=lambda one: one[0]) - 1][1]
+
+
 def swaps(calibrations: Iterable[Calibration]) -> tuple[int, ...]:
     """The instants from which a device has another sensor, ascending."""
     return tuple(one.since_ns for one in calibrations if one.sensor)

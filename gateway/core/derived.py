@@ -9,6 +9,7 @@ Only days are closed, never guessed: a trend is worked out when the first word o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from struct import Struct
@@ -17,6 +18,7 @@ from zlib import crc32
 
 from gateway.core import texts
 from gateway.core.calendars import local
+from gateway.core.calibration import zero_at, zeros
 from gateway.core.model import SECOND, Derivation, Device, Period, World
 from gateway.core.state import Fit, Latest, Series, State
 from gateway.core.units import QUANTITIES, decimals, factor
@@ -47,6 +49,7 @@ PERIOD_PART = 1 / 3  # of a baseline's blocks: a device that speaks every six ho
 RECORD = Struct("<Iff")  # number, mean, mean temperature
 
 Values = Mapping[str, float]
+Zeros = tuple[tuple[int, float], ...]  # from when on, what is counted from; NaN: its sensor is not joined yet
 Note = Callable[..., None]
 
 
@@ -106,12 +109,16 @@ class Deriving:
             if one.how in ("trend", "compensated"):
                 followed.setdefault((one.of, one.compensated_by), []).append(one)
             elif one.how == "lean":
-                yield Leaning(one, device)
+                yield Leaning(one, device, (self._zeros(device, one.of), self._zeros(device, one.across)))
             elif device.neighbours or device.id in self._compared:
-                yield Comparing(one, device, self._state.latest)
+                yield Comparing(one, device, self._state.latest, self._zeros(device, one.of))
         for (of, by), wanted in followed.items():
             series = self._state.series.setdefault(f"{of}|{by}|{device.id}", Series())
-            yield Following(wanted, device, series, self._world.timezone)
+            yield Following(wanted, device, series, self._world.timezone, self._zeros(device, of))
+
+    def _zeros(self, device: Device, quantity: str) -> Zeros:
+        entries = self._world.calibrations.get(device.id, ())
+        return zeros(entries, "", quantity, device.baseline.get(quantity, 0.0))
 
     def _forget(self) -> None:
         derivations, devices = self._world.derivations, self._world.devices
@@ -156,8 +163,10 @@ def scale_of(one: Derivation) -> float:
 class Following:
     """One quantity of one device over weeks: its trend, and what is left of it without temperature."""
 
-    def __init__(self, wanted: list[Derivation], device: Device, series: Series, timezone: str) -> None:
-        self._of, self._by = wanted[0].of, wanted[0].compensated_by
+    def __init__(
+        self, wanted: list[Derivation], device: Device, series: Series, timezone: str, rest: Zeros
+    ) -> None:
+        self._of, self._by, self._rest = wanted[0].of, wanted[0].compensated_by, rest
         self._compensated = [(one.quantity, scale_of(one)) for one in wanted if one.how == "compensated"]
         self._trends = [
             (one.quantity, scale_of(one), round(one.over_s / 86400)) for one in wanted if one.how == "trend"
@@ -170,7 +179,7 @@ class Following:
 
     def add(self, values: Values, measured_ns: int, note: Note) -> dict[str, float]:
         value, warmth = values.get(self._of), values.get(self._by) if self._by else 0.0
-        if value is None or warmth is None:
+        if value is None or warmth is None or math.isnan(zero_at(self._rest, measured_ns)):
             return {}
         series, found = self._series, dict[str, float]()
         at = local(measured_ns, self._timezone)
@@ -286,9 +295,8 @@ def _median(values: list[float]) -> float:
 class Leaning:
     """Two axes together, each as far as it has moved from the device's baseline."""
 
-    def __init__(self, one: Derivation, device: Device) -> None:
-        self._one = one
-        self._rest = [device.baseline.get(axis, 0.0) for axis in (one.of, one.across)]
+    def __init__(self, one: Derivation, device: Device, rest: tuple[Zeros, Zeros]) -> None:
+        self._one, self._rest = one, rest
         self._said: tuple[float, float] | None = None
 
     def add(self, values: Values, measured_ns: int, note: Note) -> dict[str, float]:
@@ -298,7 +306,8 @@ class Leaning:
         from gateway.core.signals import lean
 
         try:
-            found = lean(along - self._rest[0], across - self._rest[1])
+            rest = [zero_at(axis, measured_ns) for axis in self._rest]
+            found = lean(along - rest[0], across - rest[1])
         except ValueError:  # a sensor that lies flat: nothing can be said of the wall
             return {}
         self._said = found.bearing_deg, found.one_in
@@ -314,17 +323,19 @@ class Leaning:
 class Comparing:
     """One device against its neighbours: the worst pair counts. A neighbour long silent is left out."""
 
-    def __init__(self, one: Derivation, device: Device, latest: dict[str, Latest]) -> None:
-        self._one, self._device, self._latest = one, device, latest
+    def __init__(self, one: Derivation, device: Device, latest: dict[str, Latest], rest: Zeros) -> None:
+        self._one, self._device, self._latest, self._rest = one, device, latest, rest
         self._scale, self._within_ns = scale_of(one), int(one.within_s * SECOND)
-        self._rest = device.baseline.get(one.of, 0.0)
         self._said: tuple[str, float] | None = None
 
     def add(self, values: Values, measured_ns: int, note: Note) -> dict[str, float]:
         value = values.get(self._one.of)
         if value is None:
             return {}
-        own = value - self._rest
+        own = value - zero_at(self._rest, measured_ns)
+        if math.isnan(own):
+            self._latest.pop(f"{self._one.of}|{self._device.id}", None)
+            return {}
         self._latest[f"{self._one.of}|{self._device.id}"] = Latest(measured_ns, own)
         pairs = []
         for near, apart_m in self._device.neighbours.items():

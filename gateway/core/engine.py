@@ -416,7 +416,7 @@ class Engine:
         else:
             for reading in readings:
                 self._compare(step, index, watch, reading, message)
-        if watch.quiet and watch.device.id not in self._behind:
+        if watch.quiet and not self._is_dark_group(watch.device.id):
             self._spoke(step, watch)
         if watch.dark:
             self._speaks_again(step, watch)
@@ -506,7 +506,10 @@ class Engine:
         """What is worked out from a reading; a mark beside it keeps it with the message."""
         found = derived.add(values, at_ns, step.note)
         if found:
-            step.effects.append(Marked(index, reading.component, Quality.GOOD, derived=found))
+            said_ns = reading.measured_ns
+            step.effects.append(
+                Marked(index, reading.component, Quality.GOOD, derived=found, said_ns=said_ns)
+            )
         return found
 
     def _said_before(self, watch: Watch, reading: Reading, message: Message, index: int) -> bool:
@@ -560,10 +563,9 @@ class Engine:
         left_out: tuple[str, ...] = (),
         quality: Quality | None = None,
     ) -> None:
-        component, quality = reading.component, quality or worth.quality
-        step.effects.append(
-            Marked(index, component, quality, worth.store, worth.shift_ns, left_out, worth.arrival)
-        )
+        quality = quality or worth.quality
+        said = reading.component, quality, worth.store, worth.shift_ns, left_out, worth.arrival
+        step.effects.append(Marked(index, *said, said_ns=reading.measured_ns))
 
     def _note_skew(self, step: Step, watch: Watch, reading: Reading) -> None:
         heard = watch.heard
@@ -785,12 +787,11 @@ class Engine:
 
     def _await(self, watch: Watch) -> None:
         """Arms the first instant at which the device may have been silent too long."""
-        device = watch.device.id
-        if device in self._behind:
-            group = self.state.groups.get(device)
-            since = max(group.since_at, self.state.listening_since) if group and group.dark else None
-        else:
-            since = None if self._is_held(watch) else self._since(watch)
+        device, since = watch.device.id, None
+        if self._is_dark_group(device):
+            since = max(self.state.groups[device].since_at, self.state.listening_since)
+        elif not self._is_held(watch):
+            since = self._since(watch)
         spans = watch.spans()
         if since is not None and spans:
             later = (since + span for span in spans if since + span > self.state.at)
@@ -807,8 +808,11 @@ class Engine:
         if not self.state.link_up:
             return  # the link's return sets the next one
         watch = self._watches[device]
-        if device in self._behind:
+        if self._is_dark_group(device):
             self._judge_group(step, watch, due)
+            return
+        if not self._speaks(watch):
+            self._push(due + watch.spans()[0], "silence", device)
             return
         since = self._since(watch)
         too_long = any(due - since >= span for span in watch.spans())
@@ -890,8 +894,15 @@ class Engine:
             member.look_up()
 
     def _is_held(self, watch: Watch) -> bool:
-        group = self.state.groups.get(watch.device.behind)
+        return self._is_dark_group(watch.device.behind)
+
+    def _is_dark_group(self, name: str) -> bool:
+        group = self.state.groups.get(name)
         return group is not None and group.dark
+
+    def _speaks(self, watch: Watch) -> bool:
+        """Whether its own silence means something: what stands before others may never say a word itself."""
+        return watch.device.id not in self._behind or bool(watch.heard.newest_ns)
 
     def _falls_with_its_group(self, step: Step, watch: Watch, due: int) -> bool:
         """Whether most of those behind its gateway are silent too: then that is told, once, and not this."""
@@ -912,9 +923,11 @@ class Engine:
         return True
 
     def _is_dark(self, watch: Watch, due: int) -> bool:
-        """Half of what would make it an alert of its own: reports of healthy neighbours are never so old."""
-        spans = watch.spans()
-        return bool(spans) and 2 * (due - self._since(watch)) >= spans[0]
+        """Half of what would make it an alert of its own, and more than what it takes between two words:
+        reports of healthy neighbours are never so old.
+        """
+        spans, silent_ns = watch.spans(), due - self._since(watch)
+        return bool(spans) and 2 * silent_ns >= spans[0] and silent_ns > watch.interval_ns()
 
     def _judge_group(self, step: Step, watch: Watch, due: int) -> None:
         """The gateway's own rules of silence, by the words of those behind it."""
@@ -939,7 +952,11 @@ class Engine:
         group.dark, group.back_at = False, step.at
         self._mark_dark(name, group)
         step.note("group_back", device=name, count=len(members))
-        self._spoke(step, self._watches[name])
+        gateway = self._watches[name]
+        if self._speaks(gateway) and any(step.at - self._since(gateway) >= one for one in gateway.spans()):
+            self._await(gateway)  # others carry their words: it is silent itself
+        else:
+            self._spoke(step, gateway)
         for member in members:
             self._await(member)
 

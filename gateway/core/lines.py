@@ -233,6 +233,8 @@ def _judged(position: int, reading: Reading, marks: Sequence[Marked]) -> _Kept:
     for mark in marks:
         if mark.component not in ("*", reading.component):
             continue
+        if mark.said_ns not in (None, reading.measured_ns):
+            continue  # of another sample in the same message
         if mark.quality is not Quality.GOOD:
             quality = mark.quality
         measured_ns = (reading.received_ns if mark.arrival else measured_ns) + mark.shift_ns

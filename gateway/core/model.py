@@ -265,7 +265,7 @@ class Derivation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One level of a rule. Exactly one of above, below, absent_s, missed is set."""
+    """One level of a rule: one of above, below, absent_s, missed is set, or the last two (the later one)."""
 
     level: Level
     above: float | None = None
@@ -640,6 +640,7 @@ class Marked(msgspec.Struct, frozen=True, array_like=True):
     """What the forwarder must know of message `index` beyond its bytes. Unmarked means good.
 
     `component` "*" means every reading of the message. `store` False: no point is written.
+    `said_ns` names the reading by the instant it was decoded with: a message may hold many of a component.
     `values` names quantities left out. `shift_ns` is added to measured_ns.
     """
 
@@ -651,6 +652,7 @@ class Marked(msgspec.Struct, frozen=True, array_like=True):
     left_out: tuple[str, ...] = ()
     arrival: bool = False  # measured_ns cannot be used at all: store at received_ns
     derived: dict[str, float] = {}  # quantities worked out from this reading, stored beside its own
+    said_ns: int | None = None  # None: every reading of the component
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -40,12 +40,11 @@ def learned_ns(intervals: Sequence[int]) -> int:
 
 
 def span_ns(limit: Limit, interval_ns: int) -> int | None:
-    """The silence at which a level begins; None while it cannot be told."""
-    if limit.absent_s is not None:
-        return int(limit.absent_s * SECOND)
+    """The silence at which a level begins, the later of absent and missed; None while it cannot be told."""
+    found = [] if limit.absent_s is None else [int(limit.absent_s * SECOND)]
     if limit.missed is not None and interval_ns:
-        return int(limit.missed * interval_ns)
-    return None
+        found.append(int(limit.missed * interval_ns))
+    return max(found, default=None)
 
 
 def spans_ns(rules: Iterable[Rule], interval_ns: int) -> list[int]:

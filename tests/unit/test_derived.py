@@ -23,6 +23,7 @@ from gateway.core.model import (
     SECOND,
     Alert,
     AlertState,
+    Calibration,
     Device,
     Link,
     Marked,
@@ -444,3 +445,32 @@ def test_derived_values_are_points_beside_the_measured_ones(house: World) -> Non
 
     line = Formatter(house, run.engine.decoder.decode).format(Logged(1, event, marks, [])).lines.decode()
     assert ",lean_mm_per_m=5.0" in line and 'quality="good"' in line and "tilt_x_deg=" in line
+
+
+# ---------------------------------------------------------------- another sensor, and what is derived of it
+
+
+def joints(**more: Any) -> tuple[Calibration, ...]:
+    entries = [
+        Calibration(quantity=name, since_ns=START_NS, **more) for name in ("settlement_mm", "tilt_x_deg")
+    ]
+    return tuple(entries)
+
+
+def test_nothing_is_derived_of_a_sensor_that_is_not_joined_yet(house: World) -> None:
+    """Rules on the values themselves wait for the joint; those on lean and differences rang meanwhile."""
+    run = Run(replace(house, calibrations={"wall": joints(unjoined=True)}))
+    run.say("pot", s=-3.0)
+    run.say("wall", x=9 * DEG, y=0.0, t=14.0, s=-400.0)
+    run.say("pot", s=-3.0)
+    assert run.derived == [] and run.engine.state.series["tilt_x_deg|temperature_c|wall"].count == 0
+
+
+def test_what_is_derived_counts_from_the_baseline_in_force(house: World) -> None:
+    """A new zero that people approved held for the value and not for its difference and its lean."""
+    run = Run(replace(house, calibrations={"wall": joints(baseline=-12.0)}))
+    run.say("pot", s=-3.0)
+    run.say("wall", s=-12.0)
+    assert run.derived[-1][1] == {"settlement_difference_mm": 0.0, "angular_distortion_mm_m": 0.0}
+    run.say("wall", x=-12.0, y=0.0)
+    assert run.derived[-1][1] == {"lean_mm_per_m": 0.0}
