@@ -42,6 +42,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 TIME_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 NS_MAX = 2**63 - 1
+LATEST = {unit: NS_MAX // scale for unit, scale in TIME_UNITS.items()}
 EXACT = 2**53  # integers up to here are exact as a double
 BEYOND = 10**400  # stands for NaN, Infinity and 1e999, so that only their own field is refused
 _BRACKET = re.compile(rb"[][{}]")
@@ -143,14 +144,15 @@ class _Shape:
             return None
         if payload.count(b",") != self._commas or len(payload) > BYTES_MAX:
             return None
-        if self._identity:
-            check_identity(getattr(found, self._identity), device, message)
+        name = device.id
+        if self._identity and (claimed := getattr(found, self._identity)) != name:
+            check_identity(claimed, device, message)
         measured = instant_ns(getattr(found, self._time), self._unit) if self._time else None
-        sequence = as_text(getattr(found, self._sequence)) if self._sequence else ""
-        values = dict(zip(self._names, self._values(found), strict=True))
+        sequence = str(getattr(found, self._sequence))[:64] if self._sequence else ""
+        values = dict(zip(self._names, self._values(found), strict=False))  # made equally long; asking costs
         if measured is None:
-            return Reading(device.id, "", values, received_ns, received_ns, sequence, False)
-        return Reading(device.id, "", values, measured, received_ns, sequence, True)
+            return Reading(name, "", values, received_ns, received_ns, sequence, False)
+        return Reading(name, "", values, measured, received_ns, sequence)
 
 
 def _shape_for(owner: JsonDecoder, said: tuple[str, ...]) -> _Shape | None:
@@ -409,8 +411,10 @@ def instant_ns(raw: Any, unit: str) -> int | None:
     arrival is the better guess.
     """
     scale = TIME_UNITS.get(unit)
+    if scale and type(raw) is int and 0 < raw <= LATEST[unit]:
+        return raw * scale
     if scale and type(raw) in (int, float):
-        return (int(raw * scale) or None) if 0 <= raw <= NS_MAX // scale else None
+        return (int(raw * scale) or None) if 0 <= raw <= LATEST[unit] else None
     if scale or type(raw) is not str:
         return None
     try:
