@@ -88,6 +88,7 @@ LOOKED_BACK_MOST = (
 REPEATS_NS = 60 * SECOND  # what ends by itself within so long says its state again and again
 TOPICS_MOST = 10_000  # topics remembered beyond one a device: a + in a filter takes any number
 ALL = "*"
+Bands = tuple[tuple[str, float, float], ...]  # (quantity, low, high)
 
 
 class Subject:
@@ -214,6 +215,7 @@ class Engine:
         self._timers: list[tuple[int, str, str]] = []
         self._armed: dict[tuple[str, str], int] = {}
         self._judges: dict[str, Judge] = {}
+        self._bands: dict[Bands, Bands] = {}  # those alike are one: a thousand are cold
         self._rules: dict[tuple[str, str], list[Rule]] = {}
         self._silences: dict[str, list[Rule]] = {}  # by scene
         for rule in filter(is_silence, world.rules):
@@ -253,6 +255,7 @@ class Engine:
         model = self.world.models[device.model]
         fields = [field for field in model.fields if field.of == kind]
         subject = Subject(fields, judges, self._deriving.of(device, component))
+        subject.band = self._bands.setdefault(subject.band, subject.band)
         subject.astir += int(model.ends_after_s > 0)  # each of its words counts, so none goes the short way
         return subject
 
@@ -314,16 +317,19 @@ class Engine:
         self._kept_ns = self._kept_for_ns(step.at)
         known = self._delivered_before(event)
         by_topic, received = self._by_topic, event.wall_ns - 1
-        decoded = self.readings = []
+        decoded: list[list[Reading]] = []
+        self.readings, kept = decoded, event.kept
+        faults: list[Fault] = []  # a new list after each message that had some: nearly none has
         for index, message in enumerate(event.items):
             received += 1
+            if faults:
+                faults = []
             watch = by_topic.get(message.topic) or self._watch_of(step, message.topic, received)
             if watch is None:
                 decoded.append([])
                 reason = f"no device speaks on {message.topic[:120]}"
                 self._refuse_whole(step, index, "", Fault(Refusal.UNKNOWN_DEVICE, "", reason))
                 continue
-            faults: list[Fault] = []
             try:
                 readings = watch.decode(watch.device, message, received, faults)
             except PayloadError as error:
@@ -332,7 +338,7 @@ class Engine:
                 self._refuse_whole(step, index, watch.device.id, fault)
                 continue
             decoded.append(readings)
-            if event.kept:
+            if kept:
                 self._keep(step, index, watch, readings, faults)
             elif faults or message.retained or watch.unusual or index in known:
                 self._unusual(step, index, watch, readings, message, faults, index in known)
@@ -1134,13 +1140,11 @@ def ranges(fields: Iterable[Field]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def bands(
-    possible: Mapping[str, tuple[float, float]], judges: Iterable[Judge]
-) -> list[tuple[str, float, float]]:
+def bands(possible: Mapping[str, tuple[float, float]], judges: Iterable[Judge]) -> Bands:
     """Each quantity with the interval in which it is possible and every rule calls it good."""
     found = dict(possible)
     for judge in judges:
         if judge.quantity in found:
             low, high = found[judge.quantity]
             found[judge.quantity] = max(low, judge.low), min(high, judge.high)
-    return [(name, low, high) for name, (low, high) in found.items()]
+    return tuple((name, low, high) for name, (low, high) in found.items())
