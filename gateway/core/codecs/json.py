@@ -208,9 +208,11 @@ def _commas_in(value: Any) -> int:
     A key that stands twice brings a comma more than the object it ends up in can explain; counting is
     twenty times cheaper than watching every key.
     """
-    inside = value.values() if type(value) is dict else value
-    nested = sum(_commas_in(item) for item in inside if type(item) is dict or type(item) is list)
-    return nested + max(len(value) - 1, 0)
+    commas = len(value) - 1 if value else 0
+    for item in value.values() if type(value) is dict else value:
+        if type(item) is dict or type(item) is list:
+            commas += _commas_in(item)
+    return commas
 
 
 def _parse_strictly(payload: bytes) -> dict[str, Any]:
@@ -285,8 +287,8 @@ class Part:
 
     def convert(self, raw: Any) -> float:
         """The canonical value; PayloadError names what is wrong."""
-        if self.plain and type(raw) is int and -EXACT < raw < EXACT:
-            return float(raw)
+        if self.plain and (type(raw) is float or type(raw) is int) and -EXACT < raw < EXACT:
+            return raw + 0.0  # a float, and no -0.0
         if raw is None:
             raise PayloadError(Refusal.MISSING, self.field.path, "required")
         number = self._word(raw) if self.words else raw
