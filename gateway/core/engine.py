@@ -671,7 +671,7 @@ class Engine:
         component, values, doubted = held.component, held.values, held.doubted
         self._judge(step, watch, subject, component, values, age_ns, doubted, watch.reorder_ns)
         if watch.ends_ns:
-            self._lasts(watch, component, values, held.at)
+            self._lasts(watch, component, values, held.at, step.at)
 
     def _refuse(self, step: Step, index: int, device: str, fault: Fault) -> None:
         step.effects.append(Refused(index, fault.code, device, fault.field, fault.reason))
@@ -968,14 +968,15 @@ class Engine:
 
     # ------------------------------------------------------------ events that never say that they are over
 
-    def _lasts(self, watch: Watch, component: str, values: dict[str, float], said_at: int) -> None:
+    def _lasts(self, watch: Watch, component: str, values: dict[str, float], said_at: int, now: int) -> None:
         """What is on lasts until so long after its last word; what is off is over already."""
         for quantity, value in values.items():
             key = f"{watch.device.id}|{component}|{quantity}"
             if value > 0 and QUANTITIES[quantity].is_event:
-                until = said_at + watch.ends_ns
-                self.state.lasting[key] = Lasting(until, key in self.state.lasting)
-                self._push(until, "end", key)
+                ripe = now + watch.ends_ns
+                again = key in self.state.lasting
+                self.state.lasting[key] = Lasting(said_at + watch.ends_ns, again, ripe)
+                self._push(ripe, "end", key)
             else:
                 self.state.lasting.pop(key, None)
 
@@ -985,7 +986,9 @@ class Engine:
         if lasting is None:
             return
         until = lasting.until
-        ripe = max(until, self.state.patient_until)  # while we are deaf its next word may be under way
+        ripe = max(
+            until, lasting.ripe, self.state.patient_until
+        )  # while we are deaf its next word may be under way
         if due < ripe:
             self._push(ripe, "end", key)
             return
@@ -1003,9 +1006,15 @@ class Engine:
         be waited for. A long `ends_after` is for what says its end, should that be lost.
         """
         lasting = self.state.lasting.get(f"{track.device}|{track.component}|{rule.quantity}")
-        pending = any(one.phase is Phase.PENDING for one in track.standings)
-        repeats = lasting is not None and lasting.repeated
-        return repeats and pending and self._watches[track.device].ends_ns <= REPEATS_NS
+        held = [
+            one.since + int(limit.hold_s * SECOND)
+            for limit, one in zip(rule.limits, track.standings, strict=True)
+            if one.phase is Phase.PENDING
+        ]
+        if lasting is None or not held:
+            return False
+        repeats = lasting.repeated and self._watches[track.device].ends_ns <= REPEATS_NS
+        return repeats or min(held) > lasting.until  # over before its hold is, though its end is not ripe
 
     def _resume_lasting(self) -> None:
         """After a start or a change of World; what no longer ends by itself is left to say so."""
@@ -1013,7 +1022,7 @@ class Engine:
         for key in [key for key in lasting if not self._ends(key.partition("|")[0])]:
             del lasting[key]
         for key, one in lasting.items():
-            self._push(max(one.until, self.state.patient_until), "end", key)
+            self._push(max(one.until, one.ripe, self.state.patient_until), "end", key)
 
     def _ends(self, device: str) -> bool:
         return device in self._watches and self._watches[device].ends_ns > 0

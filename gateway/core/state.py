@@ -71,6 +71,9 @@ class Lasting(msgspec.Struct):
     repeated: bool = (
         False  # it was said more than once: whoever repeats himself is believed up to his last word
     )
+    ripe: int = (
+        0  # not judged before: its next word has been as long under way as this one, or its clock lags
+    )
 
 
 class State(msgspec.Struct):

@@ -23,7 +23,7 @@ from gateway.core.model import (
 from gateway.core.silence import span_ns
 from gateway.core.state import State
 from tests.unit.test_quality import GATEWAY, GATEWAY_SILENT, RELAY, raised, restored
-from tests.unit.worlds import CABINET, SILENT, Play, of, world
+from tests.unit.worlds import CABINET, SILENT, SMOKE, Play, limits, of, world
 
 HOUR = 3600
 DAILY = replace(CABINET, expect_every_s=24 * HOUR, lateness_s=600)
@@ -141,3 +141,30 @@ def test_absent_and_missed_wait_for_the_later():
         600 * SECOND,
         3600 * SECOND,
     ]
+
+
+# ---------------------------------------------------------------- what ends by itself, by a clock that lags
+
+
+@pytest.mark.parametrize("behind_s", [0, 6, 15, 100])
+def test_a_camera_whose_clock_lags_is_heard(behind_s):
+    """Every word had ended before the next one came: seven minutes in the lift told nobody."""
+    repeats = replace(CABINET, ends_after_s=5.0)
+    rule = replace(SMOKE, limits=limits((Level.RED, 0.5, 20, None)))
+    play = Play(Engine(world(rules=(rule,), models={"cabinet": repeats}), State(identity="0000002a")))
+    for _ in range(60):
+        play.say(smoke=1, ts=play.wall() // SECOND - behind_s)
+        play.wait(1)
+    assert play.levels() == ["red"]
+    play.wait(200)
+    assert play.levels() == ["red", "clear"]
+
+
+@pytest.mark.parametrize(("hold_s", "told"), [(0, ["red", "clear"]), (20, [])])
+def test_a_pulse_that_comes_late_counts_for_as_long_as_it_lasted(hold_s, told):
+    repeats = replace(CABINET, ends_after_s=10.0)
+    rule = replace(SMOKE, limits=limits((Level.RED, 0.5, hold_s, None)))
+    play = Play(Engine(world(rules=(rule,), models={"cabinet": repeats}), State(identity="0000002a")))
+    play.say(smoke=1, ts=play.wall() // SECOND - 15)
+    play.wait(200)
+    assert play.levels() == told
