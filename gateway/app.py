@@ -179,9 +179,6 @@ class App:
         telemetry.log("stopped")
         telemetry.flush(everything=True)
 
-    def ask_to_stop(self) -> None:
-        self._stop.set()
-
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self._stop.set()
 

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from gateway.problems import Phrase, Problems, one_of, say
 from gateway.typed import Key, SomeText, keys_of, nearest
-from gateway.yamlfile import Broken, List, Map, Node, Refused, Row, Scalar, resolve
+from gateway.yamlfile import Broken, List, Map, Node, Refused, Row, Scalar, read_bytes, resolve
 
 BYTES_MOST = 4 * 1024 * 1024  # 20,000 devices; beyond it cut the table into several
 COLUMNS_MOST = 200  # a device has some ten; more is another sheet
@@ -51,14 +51,8 @@ class _Stop(Exception):
 def read(path: Path, problems: Problems, name: str = "") -> tuple[Table | None, bytes]:
     """The cells (None when it is no table) and the bytes they came from. Never raises."""
     name = name or str(path)
-    try:
-        with path.open("rb") as file:
-            data = file.read(BYTES_MOST + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        problems.add(name, 0, "", say("unreadable", reason=reason), say("readable"))
-        return None, b""
-    return parse(data, problems, name), data
+    data = read_bytes(path, BYTES_MOST, problems, name)
+    return (None, b"") if data is None else (parse(data, problems, name), data)
 
 
 def parse(data: bytes, problems: Problems, name: str) -> Table | None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-LOCALES = ("zh", "en")
 MISTAKES_MOST = 200  # of one file; nobody reads more, and 256 kB can hold 360,000
 LISTED_MOST = 40  # names in a row
 SHOWN_MOST = 60  # characters of a found value that a message repeats

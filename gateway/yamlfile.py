@@ -68,14 +68,19 @@ class _Stop(Exception):
 def read(path: Path, problems: Problems, name: str = "") -> tuple[Node | None, bytes]:
     """The root node (None when the file as a whole is unusable) and the bytes it came from."""
     name = name or str(path)
+    data = read_bytes(path, BYTES_MOST, problems, name)
+    return (None, b"") if data is None else (parse(data, problems, name), data)
+
+
+def read_bytes(path: Path, most: int, problems: Problems, name: str) -> bytes | None:
+    """A file's first `most` bytes, and one more if there are more; None when it cannot be read."""
     try:
         with path.open("rb") as file:
-            data = file.read(BYTES_MOST + 1)
+            return file.read(most + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         problems.add(name, 0, "", say("unreadable", reason=reason), say("readable"))
-        return None, b""
-    return parse(data, problems, name), data
+        return None
 
 
 def parse(data: bytes, problems: Problems, name: str) -> Node | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway.core.calendars import inside, parse_window
 from gateway.core.calibration import zeros
-from gateway.core.model import Device, Level, Limit, Rule, Verdict, World
+from gateway.core.model import Derivation, Device, Level, Limit, Rule, Verdict, World
 from gateway.core.places import windows_of
 
 NEVER_CALM = (math.inf, -math.inf)
@@ -82,8 +82,8 @@ def crossed(limit: Limit, value: float, active: bool) -> bool:
     return False
 
 
-def applies(rule: Rule, device: Device, scene: str) -> bool:
-    """Whether a rule is about this device."""
+def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:
+    """Whether a rule, or what a pack derives, is about this device."""
     return (
         rule.scene == scene
         and rule.model in ("", device.model)

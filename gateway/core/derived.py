@@ -12,16 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib import import_module
 from struct import Struct
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
 from gateway.core import texts
 from gateway.core.calendars import local
 from gateway.core.calibration import zero_at, zeros
+from gateway.core.conditions import applies
 from gateway.core.model import SECOND, Derivation, Device, Period, World
 from gateway.core.state import Fit, Latest, Series, State
 from gateway.core.units import QUANTITIES, decimals, factor
+
+if TYPE_CHECKING:
+    from gateway.core.signals import Differential
 
 NEEDS = {  # way -> the keys of a declaration that it cannot do without
     "trend": ("over",),
@@ -93,6 +98,8 @@ class Deriving:
             for device in (world.devices.values() if world.derivations else ())
             if (works := list(self._works(device)))
         }
+        if self._of:
+            import_module("gateway.core.signals")  # numpy: now, and not beside an alert
         self._forget()
 
     def of(self, device: Device, component: str) -> Derived | None:
@@ -132,15 +139,6 @@ class Deriving:
 def _asked(key: str, asked: set[str], devices: Mapping[str, Device]) -> bool:
     what, _, device = key.rpartition("|")
     return what in asked and device in devices
-
-
-def applies(one: Derivation, device: Device, scene: str) -> bool:
-    """Whether a declaration is about this device."""
-    return (
-        one.scene == scene
-        and one.model in ("", device.model)
-        and all(device.labels.get(name) == value for name, value in one.labels.items())
-    )
 
 
 def scale_of(one: Derivation) -> float:
@@ -337,17 +335,32 @@ class Comparing:
             self._latest.pop(f"{self._one.of}|{self._device.id}", None)
             return {}
         self._latest[f"{self._one.of}|{self._device.id}"] = Latest(measured_ns, own)
-        pairs = []
-        for near, apart_m in self._device.neighbours.items():
-            other = self._latest.get(f"{self._one.of}|{near}")
-            if other is not None and abs(measured_ns - other.measured_ns) <= self._within_ns:
-                divisor = apart_m if self._one.how == "distortion" else 1.0
-                pairs.append(((own - other.value) * self._scale / divisor, near, apart_m))
-        if not pairs:
+        from gateway.core.signals import differentials
+
+        name, neighbours = self._device.id, self._device.neighbours
+        pairs = [(name, near, apart_m) for near, apart_m in neighbours.items()]
+        worst = max(
+            differentials({name: own} | self._fresh(measured_ns), pairs), key=self._size, default=None
+        )
+        if worst is None:
             return {}
-        worst, near, apart_m = max(pairs, key=lambda pair: abs(pair[0]))
-        self._said = near, apart_m
-        return {self._one.quantity: worst}
+        self._said = worst.against, worst.apart_m
+        return {self._one.quantity: self._of_pair(worst) * self._scale}
+
+    def _fresh(self, measured_ns: int) -> dict[str, float]:
+        """The neighbours' last words, of those that are not long silent."""
+        last = {near: self._latest.get(f"{self._one.of}|{near}") for near in self._device.neighbours}
+        return {
+            near: one.value
+            for near, one in last.items()
+            if one is not None and abs(measured_ns - one.measured_ns) <= self._within_ns
+        }
+
+    def _of_pair(self, pair: Differential) -> float:
+        return pair.distortion_mm_m if self._one.how == "distortion" else pair.difference_mm
+
+    def _size(self, pair: Differential) -> float:
+        return abs(self._of_pair(pair))
 
     def evidence(self, quantity: str) -> str | None:
         return texts.difference(*self._said) if quantity == self._one.quantity and self._said else None

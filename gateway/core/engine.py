@@ -610,13 +610,8 @@ class Engine:
                 doubted.append(name)
                 quality = found if quality is not Quality.STUCK else quality
             if found is Quality.SPIKE or trace.stuck != was:
-                event = (
-                    "value_spiked"
-                    if found is Quality.SPIKE
-                    else "sensor_stuck"
-                    if not was
-                    else "sensor_moved"
-                )
+                turned = "sensor_moved" if was else "sensor_stuck"
+                event = "value_spiked" if found is Quality.SPIKE else turned
                 step.note(event, device=watch.device.id, component=component, quantity=name)
             if field.stuck_after:
                 stuck.append(trace.stuck)
@@ -658,18 +653,18 @@ class Engine:
         watch = self._watches[device]
         held = watch.heard.held
         while held and held[0].at + watch.reorder_ns <= due:
-            self._take_turn(step, watch, held.pop(0))
+            self._take_turn(step, watch, held.pop(0), watch.reorder_ns)
         self._await_turn(watch)
 
-    def _take_turn(self, step: Step, watch: Watch, held: Held) -> None:
+    def _take_turn(self, step: Step, watch: Watch, held: Held, waited_ns: int = 0) -> None:
         watch.heard.newest_ns[held.component] = held.measured_ns
-        self._believe(step, watch, held)
+        self._believe(step, watch, held, waited_ns)
 
-    def _believe(self, step: Step, watch: Watch, held: Held) -> None:
+    def _believe(self, step: Step, watch: Watch, held: Held, waited_ns: int = 0) -> None:
         """What is in order, or has no order: it is news, and rules judge it as of its instant."""
         subject, age_ns = watch.subject(held.component, self._make_subject), step.at - held.at
         component, values, doubted = held.component, held.values, held.doubted
-        self._judge(step, watch, subject, component, values, age_ns, doubted, watch.reorder_ns)
+        self._judge(step, watch, subject, component, values, age_ns, doubted, waited_ns)
         if watch.ends_ns:
             self._lasts(watch, component, values, held.at, step.at)
 
@@ -1046,16 +1041,10 @@ class Engine:
         """What was due at an instant and no more: a stale timer must not change the order."""
         if kind == "climb":
             self.cases.climb(step, key, due)
-        elif kind == "silence":
-            self._silence_due(step, due, key)
-        elif kind == "track":
-            self._track_due(step, due, key)
-        elif kind == "end":
-            self._end_due(step, due, key)
-        elif kind == "held":
-            self._turn_due(step, due, key)
-        else:
+        elif kind == "rejudge":
             self._rejudge(step, key)
+        else:
+            TIMED[kind](self, step, due, key)
 
     def _track_due(self, step: Step, due: int, key: str) -> None:
         track = self.state.tracks.get(key)
@@ -1097,6 +1086,14 @@ class Engine:
         for timer in step.timers:
             self._push(*timer)
         step.timers.clear()
+
+
+TIMED = {  # kind of timer -> who handles it
+    "silence": Engine._silence_due,
+    "track": Engine._track_due,
+    "end": Engine._end_due,
+    "held": Engine._turn_due,
+}
 
 
 def numbers(model: Model) -> bool:

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
 
 from gateway import __version__, demo
 from gateway.adapters.store import Record, Store
 from gateway.channels import Answer
-from gateway.cli import main
 from gateway.config import load
 from gateway.control import SOCKET, Control
 from gateway.core.model import SECOND, Alert, AlertState, Case, Entry, Level, QuarantineRow, Stage, Tick, Told
@@ -24,25 +22,6 @@ from gateway.doctor import Finding
 from tests.unit.config_files import spoiled, write
 
 OPENED_NS = 1_793_620_800 * SECOND  # 2026-11-02 20:00 in Shanghai
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write(tmp_path)
-    (tmp_path / "hook-secret").write_text("s" * 32)
-    return tmp_path
-
-
-@pytest.fixture
-def run(folder: Path):
-    """`lilong WORDS…` in that folder, in English unless asked otherwise."""
-
-    def runs(*words: str, lang: str = "C.UTF-8", stdin: bytes | None = None, config: bool = True) -> Result:
-        settings = {"LANG": lang, "LC_ALL": None, "LC_MESSAGES": None, "CREDENTIALS_DIRECTORY": None}
-        settings["LILONG_CONFIG"] = str(folder / "lilong.yaml") if config else None
-        return CliRunner().invoke(main, words, input=stdin, env=settings)
-
-    return runs
 
 
 def spoil(folder: Path, file: str, old: str, new: str) -> None:

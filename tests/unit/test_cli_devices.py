@@ -8,10 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from gateway.adapters.store import Store
-from gateway.cli import main
 from gateway.config import load
 from gateway.control import SOCKET, Control
 from gateway.core.model import SECOND, QuarantineRow
@@ -28,20 +26,9 @@ def room(number: int, says: str = "箱房", model: str = "camera") -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write(tmp_path)
-    (tmp_path / "hook-secret").write_text("s" * 32)
-    return tmp_path
-
-
-@pytest.fixture
-def run(folder: Path):
-    def runs(*words: str, lang: str = "C.UTF-8") -> Result:
-        settings = {"LANG": lang, "LC_ALL": None, "LC_MESSAGES": None, "CREDENTIALS_DIRECTORY": None}
-        settings["LILONG_CONFIG"] = str(folder / "lilong.yaml")
-        return CliRunner().invoke(main, ["devices", *words], env=settings)
-
-    return runs
+def run(run):
+    """`lilong devices WORDS…`."""
+    return lambda *words, **how: run("devices", *words, **how)
 
 
 @pytest.fixture

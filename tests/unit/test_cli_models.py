@@ -6,28 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from gateway.cli import main
 from gateway.config import load
 from tests.unit.config_files import FILES, spoiled, write
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write(tmp_path)
-    (tmp_path / "hook-secret").write_text("s" * 32)
-    return tmp_path
-
-
-@pytest.fixture
-def run(folder: Path):
-    def runs(*words: str, lang: str = "C.UTF-8") -> Result:
-        settings = {"LANG": lang, "LC_ALL": None, "LC_MESSAGES": None, "CREDENTIALS_DIRECTORY": None}
-        settings["LILONG_CONFIG"] = str(folder / "lilong.yaml")
-        return CliRunner().invoke(main, words, env=settings)
-
-    return runs
 
 
 @pytest.mark.parametrize("lang", ["zh_CN.UTF-8", "C.UTF-8"])

@@ -468,6 +468,16 @@ def test_what_overtakes_more_than_the_model_waits_for_is_stored_and_listed():
     assert "would_have_fired" in play.noted()
 
 
+def test_what_comes_too_late_to_wait_is_late_by_all_of_its_age():
+    """It has waited nowhere, so the next word may still take it back, as with any other model."""
+    play = playing(SMOKE, model=replace(GAUGE, reorder_s=60))
+    play.wait(1000)
+    play.say(smoke=1, ts=seconds(play, -65))
+    play.say(smoke=0, ts=seconds(play, -62))
+    play.wait(300)
+    assert play.levels() == []
+
+
 # ---------------------------------------------------------------- silence
 
 

@@ -161,13 +161,13 @@ class ObjectDecoder:
     """The json codec inside the envelope: paths of the model begin in `object`."""
 
     def __init__(self, model: Model) -> None:
-        self._open = Envelope(model).object
+        self._unwrap = Envelope(model).object
         self._inner = JsonDecoder(replace(model, fields=tuple(f for f in model.fields if not f.radio)))
 
     def __call__(
         self, device: Device, message: Message, received_ns: int, faults: list[Fault] | None = None
     ) -> list[Reading]:
-        root, head, heard = self._open(device, message, received_ns)
+        root, head, heard = self._unwrap(device, message, received_ns)
         readings = self._inner.readings(device, root, head, [] if faults is None else faults)
         if heard and not readings[0].component:
             readings[0].values.update(heard)

@@ -30,7 +30,7 @@ class Frame:
     """What every message of one model begins and ends with."""
 
     def __init__(self, model: Model) -> None:
-        self._open = opener(model)
+        self._unwrap = opener(model)
         self.starts, self.head = bytes.fromhex(model.codec.starts), model.codec.head
         self.blocks = {name: Block(model, name, index) for index, name in enumerate(model.codec.blocks)}
         self._required = [field.quantity for field in model.fields if field.required]
@@ -38,7 +38,7 @@ class Frame:
 
     def opened(self, device: Device, message: Message, received_ns: int) -> tuple[bytes, Head, Values]:
         """Its bytes, long enough for the head and begun as this model's begin. Raises PayloadError."""
-        frame, head, heard = self._open(device, message, received_ns)
+        frame, head, heard = self._unwrap(device, message, received_ns)
         if len(frame) > FRAME_MAX:
             raise PayloadError(Refusal.OVERSIZE, reason=f"a frame of {len(frame)} bytes, at most {FRAME_MAX}")
         if not frame.startswith(self.starts):
