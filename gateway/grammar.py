@@ -58,6 +58,8 @@ from gateway.typed import (
 
 NOWHERE = Origin()
 WITHIN_S = 7200.0  # two neighbours that both speak hourly always find each other
+READINGS_MOST = 60  # they are remembered one by one
+_NUMBER = r"-?\d+(?:\.\d+)?"
 STEPS_MOST = 100_000  # of one scenario: a year at 5 minutes
 
 # ---------------------------------------------------------------- single values
@@ -158,6 +160,24 @@ def parse_odd(value: Any) -> int:
     return value
 
 
+def parse_readings(value: Any) -> tuple[int, int]:
+    """`3`, or `3 of 5`: so many bad ones of the last so many."""
+    if type(value) is int:
+        value = str(value)
+    match = re.fullmatch(r"(\d{1,2})(?: of (\d{1,2}))?", value, re.ASCII) if isinstance(value, str) else None
+    if not match or not 2 <= int(match[1]) <= int(match[2] or match[1]) <= READINGS_MOST:
+        raise ValueError
+    return int(match[1]), int(match[2] or match[1])
+
+
+def parse_range(value: Any) -> tuple[float, float]:
+    """`5..12`: from the first to the second, which is greater."""
+    match = re.fullmatch(rf"({_NUMBER})\.\.({_NUMBER})", value, re.ASCII) if isinstance(value, str) else None
+    if not match or float(match[1]) >= float(match[2]):
+        raise ValueError
+    return float(match[1]), float(match[2])
+
+
 Hex = Annotated[str, Kind(say("hex"), parse_hex)]
 Tag = Annotated[str, Kind(say("block_id"), parse_tag)]
 Bits = Annotated[str, Kind(say("bits"), parse_bits)]
@@ -170,6 +190,8 @@ Expectation = Annotated[tuple[str, float], Kind(say("expectation"), parse_expect
 Topic = Annotated[str, Kind(say("topic"), parse_topic)]
 Windows = Mapping[Identifier, tuple[Window, ...]]
 Labels = Mapping[Identifier, SomeText]
+Readings = Annotated[tuple[int, int], Kind(say("readings", most=READINGS_MOST), parse_readings)]
+Range = Annotated[tuple[float, float], Kind(say("range"), parse_range)]
 Odd = Annotated[int, Kind(say("odd_between", low=5, high=25), parse_odd)]
 
 PLACE_KINDS = Literal[
@@ -298,11 +320,22 @@ class LevelKeys:
 
     above: float | None = None
     below: float | None = None
+    inside: Range | None = None
+    outside: Range | None = None
+    equals: float | None = None
     absent: PositiveDuration | None = None
     missed: float | None = None
     hold: Duration = 0.0
+    within: PositiveDuration | None = None
+    readings: Readings | None = None
     clear_below: float | None = None
     clear_above: float | None = None
+    clear_inside: Range | None = None
+    clear_outside: Range | None = None
+    clear_hold: Duration | None = None
+
+
+spell(LevelKeys, equals=("is", float | None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,6 +352,8 @@ class RuleKeys:
     relative_to: Literal["", "baseline", "zero"] = ""
     outside: Identifier = ""
     clear_hold: Duration = 300.0
+    min_on: Duration = 0.0
+    latch: bool = False
     respond_within: PositiveDuration | None = None
     on_bad_quality: Literal["", "hold", "raise", "judge"] = ""
     origin: Origin = NOWHERE
@@ -338,6 +373,8 @@ class RuleKeys:
             relative_to=self.relative_to,
             outside=self.outside,
             clear_hold_s=self.clear_hold,
+            min_on_s=self.min_on,
+            latch=self.latch,
             respond_within_s=self.respond_within or 0.0,
             on_bad_quality=self.on_bad_quality,
             origin=self.origin,
@@ -349,10 +386,18 @@ def _limit(level: Level, keys: LevelKeys) -> Limit:
         level=level,
         above=keys.above,
         below=keys.below,
+        inside=keys.inside,
+        outside=keys.outside,
+        equals=keys.equals,
         absent_s=keys.absent,
         missed=keys.missed,
         hold_s=keys.hold,
+        within_s=keys.within or 0.0,
+        readings=keys.readings[0] if keys.readings else 0,
+        of_readings=keys.readings[1] if keys.readings else 0,
         clear=keys.clear_below if keys.clear_above is None else keys.clear_above,
+        clear_range=keys.clear_inside or keys.clear_outside,
+        clear_hold_s=keys.clear_hold,
     )
 
 
