@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -25,8 +25,10 @@ from gateway.core.model import (
     Example,
     Field,
     Level,
+    LevelTuning,
     Limit,
     Model,
+    Number,
     Origin,
     Period,
     Person,
@@ -36,6 +38,7 @@ from gateway.core.model import (
     Rule,
     Scenario,
     Step,
+    Tuning,
     Unit,
     Wave,
 )
@@ -52,7 +55,9 @@ from gateway.typed import (
     SomeText,
     Window,
     between,
+    keys_of,
     parse_duration,
+    part_of,
     spell,
 )
 
@@ -303,6 +308,7 @@ class LevelKeys:
     hold: Duration = 0.0
     clear_below: float | None = None
     clear_above: float | None = None
+    origin: Origin = field(default=NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,6 +359,7 @@ def _limit(level: Level, keys: LevelKeys) -> Limit:
         missed=keys.missed,
         hold_s=keys.hold,
         clear=keys.clear_below if keys.clear_above is None else keys.clear_above,
+        origin=keys.origin,
     )
 
 
@@ -391,6 +398,64 @@ class CalibrationKeys:
 
 
 spell(CalibrationKeys, since=("from", Minute))
+
+OFF = "off"
+SomeLevelKeys = part_of(LevelKeys)
+LIMIT_FIELDS = {  # how the number of a level is called in Limit, where not as in the file
+    "absent": "absent_s",
+    "hold": "hold_s",
+    "clear_below": "clear",
+    "clear_above": "clear",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneKeys:
+    """One entry under `tune:`: a rule's numbers for some devices. What it does not give stays as it was."""
+
+    rule: Identifier
+    because: SomeText
+    labels: Labels = field(default_factory=dict)
+    at: Identifier = ""
+    device: Identifier = ""
+    levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
+    clear_hold: Duration | None = None
+    respond_within: PositiveDuration | None = None
+    origin: Origin = NOWHERE
+
+    def given(self, level: Level) -> dict[str, Number]:
+        """The keys that the entry gives of a level."""
+        keys = self.levels[level]
+        names = () if keys == OFF else (key.field for key in keys_of(SomeLevelKeys))
+        return {name: number for name in names if (number := getattr(keys, name)) is not None}
+
+    def tuning(self, line_at: Callable[[str], int]) -> Tuning:
+        """`line_at` tells the line of a key of the entry."""
+        numbers = {name: getattr(self, name) for name in RULE_NUMBERS if getattr(self, name) is not None}
+        return Tuning(
+            rule=self.rule,
+            because=self.because,
+            labels=self.labels,
+            at=self.at,
+            device=self.device,
+            levels={level: self._level(level, line_at) for level in sorted(self.levels)},
+            numbers={RULE_NUMBERS[name]: number for name, number in numbers.items()},
+            lines={RULE_NUMBERS[name]: line_at(name) for name in numbers},
+            origin=self.origin,
+        )
+
+    def _level(self, level: Level, line_at: Callable[[str], int]) -> LevelTuning:
+        given, step = self.given(level), f"levels.{level.word}"
+        lines = {LIMIT_FIELDS.get(name, name): line_at(f"{step}.{name}") for name in given}
+        return LevelTuning(
+            numbers={LIMIT_FIELDS.get(name, name): number for name, number in given.items()},
+            off=self.levels[level] == OFF,
+            lines=lines or {OFF: line_at(step)},
+        )
+
+
+RULE_NUMBERS = {"clear_hold": "clear_hold_s", "respond_within": "respond_within_s"}  # key -> field of Rule
+spell(TuneKeys, levels=("levels", Mapping[Level, Literal["off"] | SomeLevelKeys]))  # type: ignore[valid-type]
 
 
 def instant_ns(minute: str, timezone: str) -> int:
@@ -457,6 +522,7 @@ class SiteKeys:
     ladders: Annotated[Mapping[Level, tuple[Step, ...]], LENIENT] = field(default_factory=dict)
     devices: Annotated[tuple[Device, ...], LENIENT] = ()
     calibrations: Annotated[tuple[CalibrationKeys, ...], LENIENT] = ()
+    tune: Annotated[tuple[TuneKeys, ...], LENIENT] = ()
     origin: Origin = NOWHERE
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import crosscheck, csvfile, yamlfile
+from gateway import checks_tune, crosscheck, csvfile, yamlfile
 from gateway.core.model import Calibration, Model, World
 from gateway.grammar import TABLES, PackKeys, SiteKeys
 from gateway.problems import Problems, listing, say
@@ -54,9 +54,11 @@ def load_world(
     parts = crosscheck.Parts(models, packs, sites)
     if not loading.lost:  # else every name in the lost file would be called unknown
         crosscheck.check(parts, surroundings, builder)
+        checks_tune.check(parts, builder)
     if len(builder.problems):
         return None
-    return _world(parts, surroundings.timezone, loading.digest(surroundings.timezone))
+    digest = loading.digest(surroundings.timezone)
+    return replace(_world(parts, surroundings.timezone, digest), tunings=checks_tune.tunings(parts, builder))
 
 
 def read_sites(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gateway.core.calendars import inside, parse_window
 from gateway.core.calibration import zeros
+from gateway.core.effective import effective
 from gateway.core.model import Derivation, Device, Level, Limit, Rule, Verdict, World
 from gateway.core.places import windows_of
 
@@ -92,9 +93,10 @@ def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:
 
 
 def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge | None:
-    """The rule made ready for a subject; None when it has nothing to say of it."""
+    """The rule made ready for a subject, with the numbers tuned for it; None when it says nothing of it."""
     if not applies(rule, device, world.models[device.model].scene):
         return None
+    rule = effective(world, rule, device)
     baseline = None
     held: tuple[tuple[int, float], ...] = ()
     if rule.relative_to == "zero":

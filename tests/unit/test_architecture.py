@@ -27,6 +27,7 @@ RINGS = {
     "gateway.packs": 2,
     "gateway.crosscheck": 2,
     "gateway.csvfile": 2,
+    "gateway.checks_tune": 2,
     "gateway.grammar": 2,
     "gateway.problems": 2,
     "gateway.typed": 2,
@@ -48,6 +49,7 @@ RINGS = {
     "gateway.schema": 3,
     "gateway.cli_devices": 5,
     "gateway.cli_models": 5,
+    "gateway.cli_rules": 5,
     "gateway.cli": 5,
     "gateway.__main__": 5,
 }
