@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Any
 
 from gateway import crosscheck
+from gateway.core.conditions import speaks_of
 from gateway.core.effective import Entries, Rank, merged
 from gateway.core.model import Device, Level, LevelTuning, Place, Tuning, World
 from gateway.grammar import OFF, RULE_NUMBERS, LevelKeys, RuleKeys, TuneKeys
@@ -83,8 +84,7 @@ class _Touching:
     """Every rule that is tuned, with every set of entries that some device of it has."""
 
     def __init__(self, parts: Parts, builder: Builder) -> None:
-        self._builder, self._models = builder, {model.id: model for model in parts.models}
-        self._places = _placed(parts)
+        self._builder, self._world = builder, _surroundings(parts)
         self._rules = {rule.id: rule for rule in parts.rules}
         self._devices = {device.id: device for device in parts.devices}
         self._kinds = _alike(parts.devices)
@@ -109,11 +109,11 @@ class _Touching:
         by_tuning = {id(tuning := _bare(entry)): (tuning, entry) for entry in entries}
         index = Entries([tuning for tuning, _ in by_tuning.values()])
         named = [self._devices[name] for name in {entry.device: None for entry in entries} if name]
-        seen: set[tuple[int, ...]] = set()
+        built, seen = rule.rule(), set[tuple[int, ...]]()
         for device in [*self._kinds, *named]:
-            if not crosscheck.judges(rule, device, self._models[device.model]):
+            if not speaks_of(built, device, self._world):
                 continue
-            found = index.of(self._places, device)
+            found = index.of(self._world, device)
             key = tuple(id(tuning) for _, tuning in found)
             if found and key not in seen:
                 seen.add(key)
@@ -128,10 +128,14 @@ def _alike(devices: Sequence[Device]) -> list[Device]:
     return list(first.values())
 
 
-def _placed(parts: Parts) -> World:
-    """So much of the World as tells where a device is."""
-    places = {place.id: place for place in parts.places}
-    return World(models={}, rules=(), places=places, units={}, persons={}, posts=(), ladders={}, devices={})
+def _surroundings(parts: Parts) -> World:
+    """So much of the World as tells where a device is, and what can be judged of it."""
+    return World(
+        models={model.id: model for model in parts.models},
+        places={place.id: place for place in parts.places},
+        derivations=tuple(keys.derivation() for keys in parts.derived),
+        rules=(), units={}, persons={}, posts=(), ladders={}, devices={},
+    )  # fmt: skip
 
 
 def _bare(entry: TuneKeys) -> Tuning:

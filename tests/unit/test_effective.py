@@ -237,3 +237,43 @@ def test_every_key_of_a_level_can_be_tuned() -> None:
     assert not any(key.required for key in keys_of(SomeLevelKeys))
     assert {LIMIT_FIELDS.get(key, key) for key in keys} <= Limit.__dataclass_fields__.keys()
     assert set(RULE_NUMBERS.values()) <= Rule.__dataclass_fields__.keys()
+
+
+# ---------------------------------------------------------------- what can be tuned
+
+
+def test_a_rule_about_a_derived_quantity_is_tuned_like_any(tmp_path) -> None:
+    """No model measures it, yet the device feels it."""
+    derive = """\
+derive:
+  - {quantity: tilt_x_trend_mm_m_day, how: trend, on: {scene: waste}, of: tilt_x_deg, over: 28d}
+rules:
+  - id: trend
+    says: 倾斜趋势
+    on: {scene: waste}
+    when: tilt_x_trend_mm_m_day
+    relative_to: zero
+    levels: {yellow: {above: 0.01}}
+    basis: {text: 项目缺省值, confidence: D}
+    action: 到场查看
+"""
+    tune = "tune:\n  - {rule: trend, levels: {yellow: {above: 0.02}}, because: x}\n"
+    found = loaded(tmp_path, {**FILES, "rules/derive.yaml": derive, "sites/tune.yaml": tune})
+    assert found.problems == []
+
+
+def test_two_entries_of_one_rank_may_set_different_numbers(tmp_path) -> None:
+    """And two labels may meet in no device."""
+    tune = """\
+tune:
+  - {rule: slot-hot, at: estate, levels: {yellow: {above: 52}}, because: x}
+  - {rule: slot-hot, at: estate, levels: {yellow: {hold: 2m}}, clear_hold: 1m, because: y}
+  - {rule: slot-hot, at: street, levels: {yellow: {above: 53}}, because: z}
+  - {rule: silent, device: cab-1, levels: {orange: {absent: 9m}}, because: z}
+"""
+    found = loaded(tmp_path, {**FILES, "sites/tune.yaml": tune})
+    assert found.problems == []
+    assert found.world is not None
+    rule = rule_of(found.world, "slot-hot", "cab-1")
+    assert rule is not None
+    assert (rule.limits[0].above, rule.limits[0].hold_s, rule.clear_hold_s) == (52, 120, 60)
