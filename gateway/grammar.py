@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -25,8 +25,10 @@ from gateway.core.model import (
     Example,
     Field,
     Level,
+    LevelTuning,
     Limit,
     Model,
+    Number,
     Origin,
     Period,
     Person,
@@ -36,6 +38,7 @@ from gateway.core.model import (
     Rule,
     Scenario,
     Step,
+    Tuning,
     Unit,
     Wave,
 )
@@ -45,6 +48,7 @@ from gateway.typed import (
     LENIENT,
     Duration,
     Identifier,
+    Key,
     Kind,
     Minute,
     PositiveDuration,
@@ -52,7 +56,9 @@ from gateway.typed import (
     SomeText,
     Window,
     between,
+    keys_of,
     parse_duration,
+    part_of,
     spell,
 )
 
@@ -333,6 +339,7 @@ class LevelKeys:
     clear_inside: Range | None = None
     clear_outside: Range | None = None
     clear_hold: Duration | None = None
+    origin: Origin = field(default=NOWHERE, compare=False)
 
 
 spell(LevelKeys, equals=("is", float | None))
@@ -393,11 +400,11 @@ def _limit(level: Level, keys: LevelKeys) -> Limit:
         missed=keys.missed,
         hold_s=keys.hold,
         within_s=keys.within or 0.0,
-        readings=keys.readings[0] if keys.readings else 0,
-        of_readings=keys.readings[1] if keys.readings else 0,
+        readings=keys.readings,
         clear=keys.clear_below if keys.clear_above is None else keys.clear_above,
         clear_range=keys.clear_inside or keys.clear_outside,
         clear_hold_s=keys.clear_hold,
+        origin=keys.origin,
     )
 
 
@@ -436,6 +443,69 @@ class CalibrationKeys:
 
 
 spell(CalibrationKeys, since=("from", Minute))
+
+OFF = "off"
+SomeLevelKeys = part_of(LevelKeys)
+LIMIT_FIELDS = {  # how the number of a level is called in Limit, where not as in the file
+    "is": "equals",
+    "absent": "absent_s",
+    "hold": "hold_s",
+    "within": "within_s",
+    "clear_below": "clear",
+    "clear_above": "clear",
+    "clear_inside": "clear_range",
+    "clear_outside": "clear_range",
+    "clear_hold": "clear_hold_s",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneKeys:
+    """One entry under `tune:`: a rule's numbers for some devices. What it does not give stays as it was."""
+
+    rule: Identifier
+    because: SomeText
+    labels: Labels = field(default_factory=dict)
+    at: Identifier = ""
+    device: Identifier = ""
+    levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
+    clear_hold: Duration | None = None
+    respond_within: PositiveDuration | None = None
+    origin: Origin = NOWHERE
+
+    def given(self, level: Level) -> dict[Key, Number]:
+        """The keys that the entry gives of a level."""
+        keys = self.levels[level]
+        known = () if keys == OFF else keys_of(SomeLevelKeys)
+        return {key: number for key in known if (number := getattr(keys, key.field)) is not None}
+
+    def tuning(self, line_at: Callable[[str], int]) -> Tuning:
+        """`line_at` tells the line of a key of the entry."""
+        numbers = {name: getattr(self, name) for name in RULE_NUMBERS if getattr(self, name) is not None}
+        return Tuning(
+            rule=self.rule,
+            because=self.because,
+            labels=self.labels,
+            at=self.at,
+            device=self.device,
+            levels={level: self._level(level, line_at) for level in sorted(self.levels)},
+            numbers={RULE_NUMBERS[name]: number for name, number in numbers.items()},
+            lines={RULE_NUMBERS[name]: line_at(name) for name in numbers},
+            origin=self.origin,
+        )
+
+    def _level(self, level: Level, line_at: Callable[[str], int]) -> LevelTuning:
+        given, step = self.given(level), f"levels.{level.word}"
+        lines = {LIMIT_FIELDS.get(key.key, key.key): line_at(f"{step}.{key.key}") for key in given}
+        return LevelTuning(
+            numbers={LIMIT_FIELDS.get(key.key, key.key): number for key, number in given.items()},
+            off=self.levels[level] == OFF,
+            lines=lines or {OFF: line_at(step)},
+        )
+
+
+RULE_NUMBERS = {"clear_hold": "clear_hold_s", "respond_within": "respond_within_s"}  # key -> field of Rule
+spell(TuneKeys, levels=("levels", Mapping[Level, Literal["off"] | SomeLevelKeys]))  # type: ignore[valid-type]
 
 
 def instant_ns(minute: str, timezone: str) -> int:
@@ -502,6 +572,7 @@ class SiteKeys:
     ladders: Annotated[Mapping[Level, tuple[Step, ...]], LENIENT] = field(default_factory=dict)
     devices: Annotated[tuple[Device, ...], LENIENT] = ()
     calibrations: Annotated[tuple[CalibrationKeys, ...], LENIENT] = ()
+    tune: Annotated[tuple[TuneKeys, ...], LENIENT] = ()
     origin: Origin = NOWHERE
 
 

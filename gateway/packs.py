@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
@@ -56,7 +56,8 @@ def load_world(
         checks.check(parts, surroundings, builder)
     if len(builder.problems):
         return None
-    return _world(parts, surroundings.timezone, loading.digest(surroundings.timezone))
+    digest = loading.digest(surroundings.timezone)
+    return replace(_world(parts, surroundings.timezone, digest), tunings=checks.tunings(parts, builder))
 
 
 def read_sites(

@@ -259,6 +259,16 @@ PHRASES: dict[str, tuple[str, str]] = {
     "too_late": ("时刻 {value}，数据到 {end} 为止", "{value}, while the series ends at {end}"),
     "lengths": ("长短不一的数据序列", "series of different lengths"),
     "out_of_order": ("先后颠倒的时刻", "instants that go backwards"),
+    "tunes_nothing": ("什么也没改的条目", "an entry that changes nothing"),
+    "tunes_nobody": (
+        "规则 {rule} 在此范围内没有任何设备",
+        "no device here that rule {rule} judges",
+    ),
+    "tuned_twice": (
+        "{key}：设备 {device} 同等优先的另一处（{where}）已改过",
+        "{key}, which {where} sets too, with the same say over device {device}",
+    ),
+    "red_off": ("被关闭的红色级别", "a red level that is switched off"),
     "red_without": ("红色级别而没有 {key}", "a red level without {key}"),
     # -- what belongs there
     "one_key": ("每个键只写一次", "each key once"),
@@ -413,6 +423,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "within_series": ("数据序列之内的时刻", "an instant within the series"),
     "same_length": ("每个序列步数相同", "as many steps in each series"),
     "ascending": ("从早到晚", "earliest first"),
+    "a_change": ("levels、clear_hold 或 respond_within", "levels, clear_hold or respond_within"),
+    "a_judged_device": ("该规则判断的设备", "devices that the rule judges"),
+    "one_say": ("每个数值只由一处决定", "one entry that decides it"),
+    "red_stays": ("其数值；红色不可关闭", "other limits for it; red is never switched off"),
     "good_example": ("至少一个能解码的示例", "at least one example that decodes"),
     # -- what things are called
     "what_place": ("地点", "place"),

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from gateway.core.calendars import inside, parse_window
 from gateway.core.calibration import zeros
+from gateway.core.doubts import STUCK
+from gateway.core.effective import effective
 from gateway.core.model import Derivation, Device, Level, Limit, Rule, Verdict, World
 from gateway.core.places import windows_of
 
@@ -94,10 +96,22 @@ def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:
     )
 
 
+def speaks_of(rule: Rule, device: Device, world: World) -> bool:
+    """Whether a rule can ever say anything of a device: it is silence, or measured, or derived for it."""
+    model = world.models[device.model]
+    if not applies(rule, device, model.scene):
+        return False
+    fields = [field for field in model.fields if field.of == rule.each]
+    derived = [one.quantity for one in world.derivations if applies(one, device, model.scene)]
+    known = {"", *(field.quantity for field in fields), *([] if rule.each else derived)}
+    return rule.quantity in known or (rule.quantity == STUCK and any(field.stuck_after for field in fields))
+
+
 def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge | None:
-    """The rule made ready for a subject; None when it has nothing to say of it."""
+    """The rule made ready for a subject, with the numbers tuned for it; None when it says nothing of it."""
     if not applies(rule, device, world.models[device.model].scene):
         return None
+    rule = effective(world, rule, device)
     baseline = None
     held: tuple[tuple[int, float], ...] = ()
     if rule.relative_to == "zero":

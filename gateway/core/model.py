@@ -277,11 +277,11 @@ class Limit:
     missed: float | None = None  # absent for so many of the device's own intervals
     hold_s: float = 0.0
     within_s: float = 0.0  # 0: hold_s on end; else so much in all of the last within_s
-    readings: int = 0  # instead of hold_s: so many bad ones
-    of_readings: int = 0  # of the last so many
+    readings: tuple[int, int] | None = None  # instead of hold_s: so many bad ones of the last so many
     clear: float | None = None  # clear_below / clear_above; None: the limit itself
     clear_range: tuple[float, float] | None = None  # clear_inside / clear_outside; None: the limit itself
     clear_hold_s: float | None = None  # None: the rule's
+    origin: Origin = field(default=Origin(), compare=False)  # where the level was written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -433,6 +433,36 @@ class Calibration:
     note: str = ""
 
 
+Number = int | float | bool | str | tuple[float, ...]  # whatever a rule's number may be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelTuning:
+    """What an entry changes of one level: fields of Limit. A level that was not there is added."""
+
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    off: bool = False
+    lines: Mapping[str, int] = field(default_factory=dict)  # field of Limit -> line of its key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Numbers of a rule as they are at this site, or for some of its devices: one entry under `tune:`.
+
+    At most one of labels, at, device says for which devices; none: for all that the rule judges.
+    """
+
+    rule: str
+    because: str  # who decided it, and why
+    labels: Mapping[str, str] = field(default_factory=dict)
+    at: str = ""  # a place, and all that is within
+    device: str = ""
+    levels: Mapping[Level, LevelTuning] = field(default_factory=dict)
+    numbers: Mapping[str, Number] = field(default_factory=dict)  # fields of Rule: clear_hold_s
+    lines: Mapping[str, int] = field(default_factory=dict)  # field of Rule -> line of its key
+    origin: Origin = Origin()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Everything the core knows that is not state: swapped whole, atomically, on reload."""
@@ -448,6 +478,7 @@ class World:
     scenarios: tuple[Scenario, ...] = ()
     calibrations: Mapping[str, tuple[Calibration, ...]] = field(default_factory=dict)  # device -> ascending
     derivations: tuple[Derivation, ...] = ()
+    tunings: tuple[Tuning, ...] = ()
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
