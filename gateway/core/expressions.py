@@ -14,33 +14,26 @@ from operator import eq, ge, gt, le, lt, ne
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from gateway.core import terms
 from gateway.core.measures import DAYS, RATE_POINTS_MOST, SAMPLES_MOST, Measure
-from gateway.core.terms import (
-    MEMBERS_MOST,
-    OTHERS_MOST,
-    Sample,
-    Scope,
-    Term,
-    Test,
-    Value,
-    both,
-    bounds_of,
-    compared,
-    every,
-    exactly,
-    given,
-    guarded,
-    held,
-    in_any_case,
-    logic,
-    median_of,
-    over_members,
-    point,
-    value_of,
-    vote,
-)
+from gateway.core.terms import MEMBERS_MOST, OTHERS_MOST, Sample, Scope, Term, Test, Value
 from gateway.core.units import QUANTITIES, Dimension, dimension, product, unit_of
-from gateway.core.words import PARSE, Mistake, Words, nearest
+from gateway.core.words import (
+    CONDITION,
+    FUNCTION,
+    NUMBER,
+    OF_MEMBERS,
+    OF_ONE_READING,
+    OPERAND,
+    PARSE,
+    QUANTITY,
+    SUCH_AS,
+    Mistake,
+    Said,
+    Words,
+    most,
+    nearest,
+)
 
 DEPTH_MOST = 16  # brackets, functions, signs and nots within each other
 NODES_MOST = 64  # numbers, names, signs and functions
@@ -116,23 +109,22 @@ class _Parser(Words):
     def expression(self) -> Expression:
         node = self._or()
         if self.token.kind != "end":
-            raise self.wrong("an operator or the end")
+            raise self.wrong(Said("运算符或结尾", "an operator or the end"))
         if self._grouped and self._alone:
-            expected = "only members of the group, such as worst(q), as it has no readings of its own"
-            raise Mistake(self._alone, "a reading", expected)
+            raise Mistake(self._alone, Said("一个读数", "a reading"), OF_MEMBERS)
         if self._cost > COST_MOST:
-            raise Mistake(1, f"work of {self._cost} steps", f"at most {COST_MOST}")
+            raise Mistake(1, Said(f"{self._cost} 步计算", f"work of {self._cost} steps"), most(COST_MOST))
         kind, unit = ("truth", "") if node.truth else ("number", unit_of(node.unit or ()))
         return Expression(
             self._text, kind, unit, node.quantity, tuple(self._quantities), tuple(self._windows.values()),
-            frozenset(self._scope), self._cost, guarded(node.term, self._leaves),
+            frozenset(self._scope), self._cost, terms.guarded(node.term, self._leaves),
         )  # fmt: skip
 
     @contextmanager
     def _deeper(self) -> Iterator[None]:
         self._depth += 1
         if self._depth > DEPTH_MOST:
-            raise self.wrong(f"at most {DEPTH_MOST} within each other")
+            raise self.wrong(most(DEPTH_MOST, "层嵌套", "within each other"))
         yield
         self._depth -= 1
 
@@ -142,7 +134,7 @@ class _Parser(Words):
         self._nodes += 1
         self._cost += 1
         if self._nodes > NODES_MOST:
-            raise self.wrong(f"at most {NODES_MOST} numbers, names and signs")
+            raise self.wrong(most(NODES_MOST, "个数、名字和运算符", "numbers, names and signs"))
         return _Node(term, truth, unit, column, **more)
 
     # -- truth
@@ -160,7 +152,7 @@ class _Parser(Words):
         return left
 
     def _joined(self, left: _Node, right: _Node, enough: bool) -> _Node:
-        term = logic(_truth(left).term, _truth(right).term, enough)
+        term = terms.logic(_truth(left).term, _truth(right).term, enough)
         return self._node(term, None, left.column, truth=True)
 
     def _not(self) -> _Node:
@@ -180,7 +172,7 @@ class _Parser(Words):
         right = self._sum()
         self._same_unit(left, right, sign, at)
         if self.token.text in _COMPARE:
-            raise self.wrong("and between two comparisons")
+            raise self.wrong(Said("两个比较之间用 and", "and between two comparisons"))
         return self._node(_compared(_COMPARE[sign], left, right), None, left.column, truth=True)
 
     # -- numbers
@@ -191,7 +183,7 @@ class _Parser(Words):
             at = self.tokens[self.place - 1].column
             right = self._product()
             unit = self._same_unit(left, right, sign, at)
-            left = self._node(both(sign, left.term, right.term), unit, left.column)
+            left = self._node(terms.both(sign, left.term, right.term), unit, left.column)
         return left
 
     def _product(self) -> _Node:
@@ -201,7 +193,7 @@ class _Parser(Words):
             unit = None
             if left.unit is not None or right.unit is not None:
                 unit = product(left.unit or (), right.unit or (), 1 if sign == "*" else -1)
-            left = self._node(both(sign, left.term, right.term), unit, left.column)
+            left = self._node(terms.both(sign, left.term, right.term), unit, left.column)
         return left
 
     def _signed(self) -> _Node:
@@ -219,7 +211,7 @@ class _Parser(Words):
         mine, other = _number(left).unit, _number(right).unit
         if mine is not None and other is not None and mine != other:
             found = f"{unit_of(mine)} {sign} {unit_of(other)}"
-            raise Mistake(column, found, "one unit on both sides")
+            raise Mistake(column, found, Said("两边同一单位", "one unit on both sides"))
         return other if mine is None else mine
 
     def _atom(self) -> _Node:
@@ -235,20 +227,18 @@ class _Parser(Words):
             return self._node(lambda scope: value, None, token.column)
         if self.take("true"):
             return self._node(lambda scope: True, None, token.column, truth=True)
-        name = self.of_kind("name", "a number, a quantity or a function").text
+        name = self.of_kind("name", OPERAND).text
         if self.take("("):
             if name not in PARSE:
-                raise Mistake(token.column, name, nearest(name, "a function", PARSE))
+                raise Mistake(token.column, name, nearest(name, FUNCTION, PARSE))
             with self._deeper():
                 node: _Node = getattr(self, f"_{PARSE[name]}")(name, token.column)
             self.expect(")")
             return node
         if name in PARSE:
-            raise self.wrong(f"( after {name}")
+            raise self.wrong(Said(f"{name} 之后的 (", f"( after {name}"))
         if name not in QUANTITIES:
-            raise Mistake(
-                token.column, name, nearest(name, "a quantity", [*QUANTITIES, "and", "or", "not", "true"])
-            )
+            raise Mistake(token.column, name, nearest(name, QUANTITY, QUANTITIES))
         return self._read(lambda scope: scope.value(name), name, token.column)
 
     def _read(self, term: Term, name: str, column: int) -> _Node:
@@ -273,7 +263,7 @@ class _Parser(Words):
         self.expect(",")
         right = self._sum()
         unit = self._same_unit(left, right, "and", column)
-        return self._node(both(name, left.term, right.term), unit, column)
+        return self._node(terms.both(name, left.term, right.term), unit, column)
 
     def _quantity(self) -> tuple[str, Dimension]:
         name = self.quantity()
@@ -289,25 +279,29 @@ class _Parser(Words):
 
         def term(scope: Scope) -> float | None:
             known = scope.siblings(quantity) if siblings else scope.peers(quantity)
-            return median_of(known)
+            return terms.median_of(known)
 
         self._leaf(term, column)
         return self._node(term, unit, column)
 
     def _refuse_in_window(self, name: str, column: int) -> None:
         if self._inside == "window":
-            raise Mistake(column, name, "what one reading says, since it is remembered over time")
+            raise Mistake(column, name, OF_ONE_READING)
 
     def _over_time(self, name: str, column: int) -> _Node:
         self._refuse_in_window(name, column)
         sample: Sample
         if name in _CONDITIONS:
             node, of, quantities = self._remembered()
-            sample = given(node.quantity) if name == "count" and node.quantity else held(_truth(node).term)
+            sample = (
+                terms.given(node.quantity)
+                if name == "count" and node.quantity
+                else terms.held(_truth(node).term)
+            )
             unit = dimension("%" if name == "share" else "1")
         else:
             of, unit = self._quantity()
-            quantities, sample = (of,), value_of(of)
+            quantities, sample = (of,), terms.value_of(of)
         unit = product(unit, dimension(_PER[name]), -1) if name in DAYS else unit
         span, argument = 0 if name == "last" else self.span(name), 0.0
         if name == "percentile":
@@ -328,7 +322,7 @@ class _Parser(Words):
         read, self._quantities = tuple(self._quantities), quantities | self._quantities
         words = " ".join(token.text for token in self.tokens[begin : self.place])
         if not read:
-            raise Mistake(node.column, words, "a condition that reads a quantity")
+            raise Mistake(node.column, words, Said("读取某个量的条件", "a condition that reads a quantity"))
         return node, words, read
 
     def _within(self, inside: str) -> _Node:
@@ -336,7 +330,7 @@ class _Parser(Words):
         before, leaves = self._inside, self._leaves
         self._inside, self._leaves = inside, []
         node = self._or()
-        node = node._replace(term=guarded(node.term, self._leaves))
+        node = node._replace(term=terms.guarded(node.term, self._leaves))
         self._inside, self._leaves = before, leaves
         return node
 
@@ -346,7 +340,7 @@ class _Parser(Words):
     def _each_member(self, name: str, column: int) -> Iterator[None]:
         """What is worked out in here is worked out of every member."""
         if self._inside:
-            raise Mistake(column, name, "what one member says")
+            raise Mistake(column, name, Said("单个成员的说法", "what one member says"))
         self._grouped = self._grouped or column
         self._scope.add("members")
         before, self._cost = self._cost, 0
@@ -357,12 +351,12 @@ class _Parser(Words):
         with self._each_member(name, column):
             node = self._within("members")
         if name in _OVER_MEMBERS:
-            return self._node(over_members(_OVER_MEMBERS[name], _number(node).term), node.unit, column)
+            return self._node(terms.over_members(_OVER_MEMBERS[name], _number(node).term), node.unit, column)
         term = _truth(node).term
         if name == "members":
-            bounds = bounds_of(term)
-            return self._node(exactly(bounds), (), column, bounds=bounds)
-        return self._node(every(term, name == "any"), None, column, truth=True)
+            bounds = terms.bounds_of(term)
+            return self._node(terms.exactly(bounds), (), column, bounds=bounds)
+        return self._node(terms.every(term, name == "any"), None, column, truth=True)
 
     def _quorum(self, name: str, column: int) -> _Node:
         needed = self.whole(1, MEMBERS_MOST)
@@ -372,27 +366,29 @@ class _Parser(Words):
         with self._each_member(name, column):
             node, of, quantities = self._remembered()
             now = _truth(node).term
-            recent = self._window(Measure("count", of, self.span(name), 0.0, quantities, held(now)))
+            recent = self._window(Measure("count", of, self.span(name), 0.0, quantities, terms.held(now)))
         degraded = needed
         if self.take(","):
             self.expect("degraded")
             degraded = self.whole(1, needed)
-        return self._node(vote(recent, now, needed, total, degraded), None, column, truth=True)
+        return self._node(terms.vote(recent, now, needed, total, degraded), None, column, truth=True)
 
 
 def _compared(test: Test, left: _Node, right: _Node) -> Term:
     if left.bounds or right.bounds:
-        return in_any_case(test, left.bounds or point(left.term), right.bounds or point(right.term))
-    return compared(test, left.term, right.term)
+        return terms.in_any_case(
+            test, left.bounds or terms.point(left.term), right.bounds or terms.point(right.term)
+        )
+    return terms.compared(test, left.term, right.term)
 
 
 def _truth(node: _Node) -> _Node:
     if not node.truth:
-        raise Mistake(node.column, node.quantity or "a number", "a condition such as smoke > 0.5")
+        raise Mistake(node.column, node.quantity or NUMBER, SUCH_AS)
     return node
 
 
 def _number(node: _Node) -> _Node:
     if node.truth:
-        raise Mistake(node.column, "a condition", "a number")
+        raise Mistake(node.column, CONDITION, NUMBER)
     return node

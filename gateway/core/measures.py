@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -173,6 +173,52 @@ class Window(msgspec.Struct):
         return View(at, values, first, now_ns - self.span_ns, now_ns)
 
 
+# ---------------------------------------------------------------- the windows of many subjects
+
+Windows = dict[str, Window]  # key_of(…) -> what is remembered; a part of the checkpoint
+
+
+def key_of(measure: Measure, subject: str) -> str:
+    """Rules that ask the same of a subject share one window."""
+    return f"{measure.key}|{subject}"
+
+
+def feed(
+    windows: Windows,
+    subject: str,
+    measures: Iterable[Measure],
+    values: Mapping[str, float],
+    measured_ns: int,
+) -> None:
+    """Remembers what one reading says; to be called once a reading is believed, late or not, before judging.
+
+    Twice does no harm. Raises ArithmeticError as Measure.sample and Window.add do.
+    """
+    for measure in measures:
+        sample = measure.sample(values)
+        if sample is not None:
+            key = key_of(measure, subject)
+            if key not in windows:
+                windows[key] = measure.window()
+            windows[key].add(measured_ns, sample)
+
+
+def recall(windows: Windows, subject: str, measure: Measure, now_ns: int) -> float | None:
+    """What a Scope's `window` answers."""
+    one = windows.get(key_of(measure, subject)) or measure.window()
+    return one.value(now_ns)
+
+
+def wakes_ns(windows: Windows, subject: str, measures: Iterable[Measure], now_ns: int) -> int | None:
+    """The earliest instant at which time alone may change what any of these windows says."""
+    kept = (windows.get(key_of(measure, subject)) for measure in measures)
+    told = (one.next_change_ns(now_ns) for one in kept if one is not None)
+    return min((at for at in told if at is not None), default=None)
+
+
+# ---------------------------------------------------------------- what a window says
+
+
 class View(NamedTuple):
     """A window at an instant: samples from `first` on lie in it, those before only tell what held."""
 
@@ -188,7 +234,7 @@ class View(NamedTuple):
         if self.first == self.at.size:
             return False
         reach = int(self.at[-1] - self.at[self.first])
-        return 0 < reach >= (self.now_ns - self.start_ns) * COVERED_PART
+        return reach >= (self.now_ns - self.start_ns) * COVERED_PART
 
 
 def _of(function: str, view: View, argument: float) -> float | None:

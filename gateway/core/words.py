@@ -14,12 +14,43 @@ SPAN_S_MOST = 366 * 86_400
 _MEANT = {"=": "==", "&&": "and", "&": "and", "||": "or", "|": "or", "!": "not", "false": "not true"}
 
 
+class Said(NamedTuple):
+    """A few words of a mistake, in both languages."""
+
+    zh: str
+    en: str
+
+
 class Mistake(ValueError):
     """The text is no expression: what stands at a column (from 1), and what belongs there."""
 
-    def __init__(self, column: int, found: str, expected: str) -> None:
-        super().__init__(f"column {column}: found {found}, expected {expected}")
-        self.column, self.found, self.expected = column, found, expected
+    def __init__(self, column: int, found: Said | str, expected: Said | str) -> None:
+        self.column, self.found, self.expected = column, _said(found), _said(expected)
+        super().__init__(f"column {column}: found {self.found.en}, expected {self.expected.en}")
+
+
+def _said(words: Said | str) -> Said:
+    """What stands in the text is the same in every language."""
+    return words if isinstance(words, Said) else Said(words, words)
+
+
+END = Said("结尾", "the end")
+NUMBER = Said("一个数", "a number")
+CONDITION = Said("一个条件", "a condition")
+SUCH_AS = Said("条件,例如 smoke > 0.5", "a condition such as smoke > 0.5")
+QUANTITY = Said("量的名字", "a quantity")
+FUNCTION = Said("函数", "a function")
+OPERAND = Said("数、量或函数", "a number, a quantity or a function")
+WORD = Said("数、名字、运算符或括号", "a number, name, sign or bracket")
+SPAN = Said("时长,例如 24h,最长 366d", "a span such as 24h, up to 366d")
+OF_MEMBERS = Said(
+    "组内成员的说法,例如 worst(q):组本身没有读数",
+    "what members say, such as worst(q): a group has no readings",
+)
+OF_ONE_READING = Said(
+    "单次读数的说法,因为要逐次记住", "what one reading says, since it is remembered over time"
+)
+PERCENT = Said("百分数,0 到 100", "a percentage, 0 to 100")
 
 
 class Function(NamedTuple):
@@ -86,12 +117,12 @@ def span_ns(text: str) -> int:
 
 def _tokens(text: str) -> list[Token]:
     if len(text) > LONGEST:
-        raise Mistake(LONGEST + 1, f"{len(text)} characters", f"at most {LONGEST}")
+        raise Mistake(LONGEST + 1, Said(f"{len(text)} 个字符", f"{len(text)} characters"), most(LONGEST))
     found = [Token(one.lastgroup or "", one[0], one.start() + 1) for one in _TOKEN.finditer(text)]
     for token in found:
         if token.kind == "strange" or token.text in _MEANT:
-            raise Mistake(token.column, token.text, _MEANT.get(token.text, "a number, name, sign or bracket"))
-    return [*found, Token("end", "the end", len(text) + 1)]
+            raise Mistake(token.column, token.text, _MEANT.get(token.text, WORD))
+    return [*found, Token("end", END.en, len(text) + 1)]
 
 
 class Words:
@@ -113,46 +144,54 @@ class Words:
 
     def expect(self, *words: str) -> None:
         if not self.take(*words):
-            raise self.wrong(" or ".join(words))
+            raise self.wrong(" / ".join(words))
 
-    def of_kind(self, kind: str, expected: str) -> Token:
+    def of_kind(self, kind: str, expected: Said) -> Token:
         if self.token.kind != kind:
             raise self.wrong(expected)
         self.place += 1
         return self.tokens[self.place - 1]
 
-    def wrong(self, expected: str) -> Mistake:
-        return Mistake(self.token.column, self.token.text, expected)
+    def wrong(self, expected: Said | str) -> Mistake:
+        found = END if self.token.kind == "end" else self.token.text
+        return Mistake(self.token.column, found, expected)
 
     def quantity(self) -> str:
-        token = self.of_kind("name", "a quantity")
+        token = self.of_kind("name", QUANTITY)
         if token.text not in QUANTITIES:
-            raise Mistake(token.column, token.text, nearest(token.text, "a quantity", QUANTITIES))
+            raise Mistake(token.column, token.text, nearest(token.text, QUANTITY, QUANTITIES))
         return token.text
 
     def span(self, name: str) -> int:
         self.expect(",")
-        meant = {"min": "; of two numbers: least", "max": "; of two numbers: greatest"}.get(name, "")
-        token = self.of_kind("span", f"a span such as 24h{meant}")
+        two = {"min": "least", "max": "greatest"}.get(name)
+        hint = Said(f";两个数之间用 {two}", f"; of two numbers: {two}") if two else Said("", "")
+        token = self.of_kind("span", Said(SPAN.zh + hint.zh, SPAN.en + hint.en))
         try:
             return span_ns(token.text)
         except ValueError:
-            raise Mistake(token.column, token.text, "a span such as 24h, up to 366d") from None
+            raise Mistake(token.column, token.text, SPAN) from None
 
     def percent(self) -> float:
         self.expect(",")
-        token = self.of_kind("number", "a percentage, 0 to 100")
+        token = self.of_kind("number", PERCENT)
         if float(token.text) > 100:
-            raise Mistake(token.column, token.text, "a percentage, 0 to 100")
+            raise Mistake(token.column, token.text, PERCENT)
         return float(token.text)
 
     def whole(self, low: int, high: int) -> int:
-        token = self.of_kind("number", f"a whole number, {low} to {high}")
+        expected = Said(f"整数,{low} 到 {high}", f"a whole number, {low} to {high}")
+        token = self.of_kind("number", expected)
         if not token.text.isdigit() or not low <= int(token.text) <= high:
-            raise Mistake(token.column, token.text, f"a whole number, {low} to {high}")
+            raise Mistake(token.column, token.text, expected)
         return int(token.text)
 
 
-def nearest(word: str, what: str, known: Iterable[str]) -> str:
+def most(count: int, zh: str = "", en: str = "") -> Said:
+    return Said(f"最多 {count} {zh}".strip(), f"at most {count} {en}".strip())
+
+
+def nearest(word: str, what: Said, known: Iterable[str]) -> Said:
+    """What belongs there, and the known word that was probably meant."""
     close = difflib.get_close_matches(word.lower(), known, n=1)
-    return f"{what}, such as {close[0]}" if close else what
+    return Said(f"{what.zh},例如 {close[0]}", f"{what.en}, such as {close[0]}") if close else what

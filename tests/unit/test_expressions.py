@@ -112,7 +112,7 @@ def test_arithmetic_is_that_of_python(text, warm, hot):
     try:
         found = parse(text)
     except Mistake as error:
-        assert error.expected.startswith("at most")
+        assert error.expected.en.startswith("at most")
         return
     subject = Subject({"smoke": warm, "confidence": hot})
     try:
@@ -253,7 +253,7 @@ def test_units_combine(text, unit):
 def test_what_has_two_units_is_refused_with_both(text, column, found):
     with pytest.raises(Mistake) as error:
         parse(text)
-    assert (error.value.column, error.value.found) == (column, found)
+    assert (error.value.column, error.value.found.en) == (column, found)
 
 
 UNITS = sorted({one.unit for one in QUANTITIES.values()})
@@ -308,9 +308,9 @@ REMEMBERED = "what one reading says, since it is remembered over time"
         ("abs(smoke > 1)", 11, ">", ")"),
         ("mean", 5, "the end", "( after mean"),
         ("mean(smoke)", 11, ")", ","),
-        ("mean(smoke, 3)", 13, "3", "a span such as 24h"),
+        ("mean(smoke, 3)", 13, "3", "a span such as 24h, up to 366d"),
         ("min(1, 2)", 5, "1", "a quantity"),
-        ("min(smoke, online)", 12, "online", "a span such as 24h; of two numbers: least"),
+        ("min(smoke, online)", 12, "online", "a span such as 24h, up to 366d; of two numbers: least"),
         ("mean(smoke, 0s)", 13, "0s", "a span such as 24h, up to 366d"),
         ("mean(smoke, 367d)", 13, "367d", "a span such as 24h, up to 366d"),
         ("mean(smoke, 3x)", 13, "3x", "a span such as 24h, up to 366d"),
@@ -338,7 +338,10 @@ REMEMBERED = "what one reading says, since it is remembered over time"
 def test_a_mistake_is_told_with_its_column(text, column, found, expected):
     with pytest.raises(Mistake) as error:
         parse(text)
-    assert (error.value.column, error.value.found, error.value.expected) == (column, found, expected)
+    assert (error.value.column, error.value.found.en, error.value.expected.en) == (column, found, expected)
+    assert (
+        re.search("[一-鿿]", error.value.expected.zh) or error.value.expected.zh in "==and)not true,degraded"
+    )
     assert str(error.value) == f"column {column}: found {found}, expected {expected}"
 
 
@@ -376,7 +379,7 @@ def test_any_text_is_an_expression_or_a_mistake(text):
     try:
         found = parse(text)
     except Mistake as error:
-        assert 1 <= error.column <= len(text) + 1 and error.found and error.expected
+        assert 1 <= error.column <= len(text) + 1 and all(error.found) and all(error.expected)
     else:
         assert isinstance(found, Expression) and found.cost <= COST_MOST
 

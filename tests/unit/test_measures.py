@@ -16,6 +16,11 @@ from gateway.core.measures import (
     Measure,
     Overrun,
     Window,
+    Windows,
+    feed,
+    key_of,
+    recall,
+    wakes_ns,
 )
 
 S = 1_000_000_000
@@ -71,6 +76,12 @@ def test_a_rate_is_the_slope_of_a_straight_line_however_many_points(function, pe
     assert window(function, HOUR, *line).value(at(60)) == pytest.approx(0.25 * per_minute, rel=1e-9)
 
 
+def test_groups_of_readings_stand_at_their_mean_instant():
+    """Of two readings the median is the mean, so that an uneven line stays a line."""
+    line = [(t, 3 * t) for t in (i / 3 + (i * i % 7) / 30 for i in range(150))]
+    assert window("rate_per_minute", HOUR, *line).value(at(50)) == pytest.approx(3, rel=1e-9)
+
+
 def test_a_rate_does_not_believe_an_outlier():
     line = [(i, 2.0 * i) for i in range(30)]
     line[7], line[19] = (7, 500.0), (19, -400.0)
@@ -123,6 +134,7 @@ def test_times_counts_rises_and_knows_what_held_before_the_window():
     assert one.value(at(80)) == 2.0  # the rise at 20 is just in it
     assert one.value(at(80) + 1) == 1.0
     assert one.value(at(110) + 1) == 0.0
+    assert window("times", HOUR, (0, 1)).value(at(0)) == 0.0
     first = window("times", HOUR, (0, 0), (61, 1))
     assert first.value(at(61)) == 1.0  # the 0 has left the window, yet it is what the 1 rose from
 
@@ -207,6 +219,11 @@ def test_a_repeated_sample_counts_once_and_two_of_one_instant_twice():
     assert len(one) == 3 and one.value(at(40)) == 2.0
 
 
+def test_the_sign_of_a_zero_leaves_no_trace():
+    orders = [window("last", 0, (0, a), (0, b)) for a, b in ((0.0, -0.0), (-0.0, 0.0))]
+    assert len({msgspec.msgpack.encode(one) for one in orders}) == 1
+
+
 def test_what_is_older_than_the_span_is_forgotten_and_comes_back_no_more():
     one = window("mean", HOUR, *((i, 1.0) for i in range(0, 200)))
     assert len(one) == 61
@@ -234,6 +251,8 @@ def test_too_many_samples_are_refused_by_name_and_the_window_stays_as_it_was():
     with pytest.raises(Overrun, match="4096 samples in 3600s"):
         one.add(T0 + SAMPLES_MOST, 1.0)
     assert msgspec.msgpack.encode(one) == before and issubclass(Overrun, ArithmeticError)
+    one.add(T0 - 2 * HOUR, 1.0)  # long past, not one too many
+    assert msgspec.msgpack.encode(one) == before
     one.add(T0 + HOUR + 10, 1.0)  # ten have left
     assert len(one) == SAMPLES_MOST - 9
 
@@ -268,3 +287,26 @@ def test_a_key_names_function_subject_span_and_argument():
     assert measure("last", 0).key == "last(crack_mm)"
     assert measure("percentile", 90 * S, 99.5).window() == Window("percentile", 90 * S, 99.5)
     assert measure("mean", 24 * HOUR) == measure("mean", 24 * HOUR)
+
+
+def test_windows_of_many_subjects_are_fed_asked_and_woken_by_their_keys():
+    def sample(values):
+        return values.get("crack_mm")
+
+    mean = Measure("mean", "crack_mm", HOUR, 0, ("crack_mm",), sample)
+    last = Measure("last", "crack_mm", 0, 0, ("crack_mm",), sample)
+    count = Measure("count", "crack_mm", HOUR, 0, ("crack_mm",), lambda values: "crack_mm" in values or None)
+    kept: Windows = {}
+    assert [recall(kept, "wall-1", one, T0) for one in (mean, last, count)] == [None, None, 0.0]
+    assert wakes_ns(kept, "wall-1", (mean, last, count), T0) is None and kept == {}
+    feed(kept, "wall-1", (mean, last, count), {"smoke": 1.0}, at(0))
+    assert kept == {}
+    for minutes, value in ((0, 1.0), (40, 2.0), (40, 2.0)):
+        feed(kept, "wall-1", (mean, last, count), {"crack_mm": value}, at(minutes))
+    feed(kept, "wall-2", (last,), {"crack_mm": 9.0}, at(40))
+    assert kept.keys() == {key_of(one, "wall-1") for one in (mean, last, count)} | {key_of(last, "wall-2")}
+    assert [recall(kept, "wall-1", one, at(40)) for one in (mean, last, count)] == [1.5, 2.0, 2.0]
+    assert recall(kept, "wall-2", last, at(40)) == 9.0
+    assert wakes_ns(kept, "wall-1", (mean, last, count), at(40)) == at(60) + 1
+    assert wakes_ns(kept, "wall-1", (last,), at(40)) is None
+    assert wakes_ns(kept, "wall-1", (mean, count), at(70)) == at(100) + 1  # the count; no mean is left
