@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gateway.core import units
 from gateway.core.expressions import COST_MOST, DEPTH_MOST, NODES_MOST, RATE_COST, Expression, parse
 from gateway.core.measures import FUNCTIONS as OVER_TIME
-from gateway.core.measures import SAMPLES_MOST, Measure, Overrun
+from gateway.core.measures import SAMPLES_MOST, Measure, Overrun, Windows, feed, recall, wakes_ns
 from gateway.core.terms import MEMBERS_MOST, OTHERS_MOST
 from gateway.core.units import QUANTITIES
 from gateway.core.words import FUNCTIONS, LONGEST, PARSE, Mistake, span_ns
@@ -461,6 +461,36 @@ def test_every_function_over_time_is_asked_of_its_window(name):
     assert found.evaluate(Subject(windows={one.key: 41.0})) == 42.0
     assert found.evaluate(Subject()) is None
     assert one.window().function == name
+
+
+@dataclass
+class Kept(Subject):
+    """A subject whose windows are real ones, as the engine keeps them."""
+
+    kept: Windows = field(default_factory=dict)
+    now_ns: int = 0
+
+    def window(self, measure: Measure) -> float | None:
+        return recall(self.kept, "wall-1", measure, self.now_ns)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (2, 0, 4, 1, 3)], ids=str)
+def test_a_rule_with_memory_from_readings_to_its_answer(order):
+    """What the engine does: feed each reading, ask at its instant, ask again when time alone matters."""
+    found = parse("count(ppv_mm_s > 3, 1h) >= 3 and max(ppv_mm_s, 1h) < 10")
+    readings = [(10 * i * 60 * S, {"ppv_mm_s": value}) for i, value in enumerate((4.0, 1.0, 5.0, 6.0, 2.0))]
+    one = Kept()
+    for place in order:
+        measured_ns, values = readings[place]
+        feed(one.kept, "wall-1", found.windows, values, measured_ns)
+    one.now_ns = readings[-1][0]
+    assert found.evaluate(one) is True
+    wake = wakes_ns(one.kept, "wall-1", found.windows, one.now_ns)
+    assert wake == 3600 * S + 1  # the first reading leaves both windows
+    one.now_ns = wake - 1
+    assert found.evaluate(one) is True
+    one.now_ns = wake
+    assert found.evaluate(one) is False
 
 
 # ---------------------------------------------------------------- others

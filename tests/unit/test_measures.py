@@ -178,6 +178,9 @@ def test_a_count_wakes_nobody_for_readings_that_did_not_hold():
     one = window("count", HOUR, (0, 0), (10, 0), (20, 1), (30, 0))
     assert one.next_change_ns(at(30)) == at(80) + 1
     assert window("count", HOUR, (0, 0)).next_change_ns(at(0)) is None
+    door = window("times", HOUR, (0, 0), (10, 1), (20, 1))
+    assert door.next_change_ns(at(20)) == at(70) + 1  # when the rise leaves
+    assert door.next_change_ns(at(70) + 1) is None
 
 
 def test_a_share_is_looked_at_again_while_it_moves_and_left_alone_when_it_does_not():
