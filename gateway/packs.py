@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import checks_tune, crosscheck, csvfile, yamlfile
-from gateway.core.model import Calibration, Model, World
+from gateway import checks, csvfile, yamlfile
+from gateway.core.model import Calibration, Model, Tuning, World
 from gateway.grammar import TABLES, PackKeys, SiteKeys
 from gateway.problems import Problems, listing, say
 from gateway.typed import Builder, SomeText
@@ -37,7 +38,7 @@ SHIPPED = Directories()
 def load_world(
     directories: Directories,
     folder: Path,
-    surroundings: crosscheck.Surroundings,
+    surroundings: checks.Surroundings,
     builder: Builder,
     owner: object,
     sheets: Sheets,
@@ -51,14 +52,13 @@ def load_world(
     models = loading.records("devices", Model)
     packs = loading.records("rules", PackKeys)
     sites = loading.records("sites", SiteKeys)
-    parts = crosscheck.Parts(models, packs, sites)
+    parts = checks.Parts(models, packs, sites)
     if not loading.lost:  # else every name in the lost file would be called unknown
-        crosscheck.check(parts, surroundings, builder)
-        checks_tune.check(parts, builder)
+        checks.check(parts, surroundings, builder)
     if len(builder.problems):
         return None
     digest = loading.digest(surroundings.timezone)
-    return replace(_world(parts, surroundings.timezone, digest), tunings=checks_tune.tunings(parts, builder))
+    return replace(_world(parts, surroundings.timezone, digest), tunings=_tunings(parts, builder))
 
 
 def read_sites(
@@ -69,7 +69,7 @@ def read_sites(
     return loading.records("sites", SiteKeys), loading.files("sites")
 
 
-def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
+def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
     return World(
         models={model.id: model for model in parts.models},
         rules=tuple(keys.rule() for keys in parts.rules),
@@ -87,7 +87,11 @@ def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
     )
 
 
-def _calibrations(parts: crosscheck.Parts, timezone: str) -> dict[str, tuple[Calibration, ...]]:
+def _tunings(parts: checks.Parts, builder: Builder) -> tuple[Tuning, ...]:
+    return tuple(keys.tuning(partial(builder.line_of, keys)) for keys in parts.tune)
+
+
+def _calibrations(parts: checks.Parts, timezone: str) -> dict[str, tuple[Calibration, ...]]:
     """By device, in the order in which they come into force."""
     found: dict[str, list[Calibration]] = {}
     for keys in parts.calibrations:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from gateway import crosscheck
+from gateway.checks.parts import Parts, check_known, line_of
+from gateway.checks.rules import check_levels
 from gateway.core.conditions import speaks_of
 from gateway.core.effective import Entries, Rank, merged
 from gateway.core.model import Device, Level, LevelTuning, Place, Tuning, World
@@ -20,32 +21,17 @@ from gateway.problems import Phrase, listing, say
 from gateway.typed import Builder
 
 SCOPES = ("labels", "at", "device")
-Parts = crosscheck.Parts
 
 
-def entries_of(parts: Parts) -> list[TuneKeys]:
-    return [entry for site in parts.sites for entry in site.tune]
-
-
-def tunings(parts: Parts, builder: Builder) -> tuple[Tuning, ...]:
-    """What the core needs of the entries, with the line of each number."""
-    return tuple(_tuning(entry, builder) for entry in entries_of(parts))
-
-
-def _tuning(entry: TuneKeys, builder: Builder) -> Tuning:
-    return entry.tuning(lambda step: builder.line_of(entry, step))
-
-
-def check(parts: Parts, builder: Builder) -> None:
+def check_tune(parts: Parts, builder: Builder) -> None:
     """Report every such mistake to the builder.
 
     What comes of the entries is judged when all else is sound: a broken rule or a cycle of places is told
     where it stands, and not once more with every entry about it.
     """
-    entries = entries_of(parts)
-    for entry in entries:
+    for entry in parts.tune:
         _check_entry(entry, builder)
-    if entries and not len(builder.problems):
+    if parts.tune and not len(builder.problems):
         _Touching(parts, builder).check()
 
 
@@ -58,7 +44,7 @@ def _check_entry(entry: TuneKeys, builder: Builder) -> None:
     for key, (what, cls) in kinds.items():
         name = getattr(entry, key)
         if name:
-            crosscheck._known(builder, entry, key, what, name, builder.ids(cls))
+            check_known(builder, entry, key, what, name, builder.ids(cls))
     scopes = [name for name in SCOPES if getattr(entry, name)]
     if len(scopes) > 1:
         found = say("both", first=scopes[0], second=scopes[1])
@@ -89,7 +75,7 @@ class _Touching:
         self._devices = {device.id: device for device in parts.devices}
         self._kinds = _alike(parts.devices)
         self._entries: dict[str, list[TuneKeys]] = {}
-        for entry in entries_of(parts):
+        for entry in parts.tune:
             self._entries.setdefault(entry.rule, []).append(entry)
 
     def check(self) -> None:
@@ -148,7 +134,7 @@ def _told_twice(one: _Ranked, builder: Builder) -> bool:
     for (rank, other), (same, entry) in combinations(one.entries, 2):
         for step in _steps(entry) if rank == same else ():
             if any(_within(step, its) or _within(its, step) for its in _steps(other)):
-                where = crosscheck._where(other)
+                where = line_of(other)
                 found = say("tuned_twice", key=step, where=where, device=one.device.id)
                 builder.mistake(entry, step, found, say("one_say"))
     return len(builder.problems) > before
@@ -175,7 +161,7 @@ def _check_result(rule: RuleKeys, entries: Sequence[TuneKeys], builder: Builder)
         name: value for e in entries for name in RULE_NUMBERS if (value := getattr(e, name)) is not None
     }
     result: RuleKeys = replace(rule, levels=levels, **numbers)
-    crosscheck._check_levels(result, _Pointing(builder, entries))
+    check_levels(result, _Pointing(builder, entries))
 
 
 def _changes(entry: TuneKeys) -> Mapping[Level, LevelTuning]:
