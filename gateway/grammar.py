@@ -63,6 +63,8 @@ from gateway.typed import (
 
 NOWHERE = Origin()
 WITHIN_S = 7200.0  # two neighbours that both speak hourly always find each other
+READINGS_MOST = 60  # they are remembered one by one
+_NUMBER = r"-?\d+(?:\.\d+)?"
 STEPS_MOST = 100_000  # of one scenario: a year at 5 minutes
 
 # ---------------------------------------------------------------- single values
@@ -163,6 +165,24 @@ def parse_odd(value: Any) -> int:
     return value
 
 
+def parse_readings(value: Any) -> tuple[int, int]:
+    """`3`, or `3 of 5`: so many bad ones of the last so many."""
+    if type(value) is int:
+        value = str(value)
+    match = re.fullmatch(r"(\d{1,2})(?: of (\d{1,2}))?", value, re.ASCII) if isinstance(value, str) else None
+    if not match or not 2 <= int(match[1]) <= int(match[2] or match[1]) <= READINGS_MOST:
+        raise ValueError
+    return int(match[1]), int(match[2] or match[1])
+
+
+def parse_range(value: Any) -> tuple[float, float]:
+    """`5..12`: from the first to the second, which is greater."""
+    match = re.fullmatch(rf"({_NUMBER})\.\.({_NUMBER})", value, re.ASCII) if isinstance(value, str) else None
+    if not match or float(match[1]) >= float(match[2]):
+        raise ValueError
+    return float(match[1]), float(match[2])
+
+
 Hex = Annotated[str, Kind(say("hex"), parse_hex)]
 Tag = Annotated[str, Kind(say("block_id"), parse_tag)]
 Bits = Annotated[str, Kind(say("bits"), parse_bits)]
@@ -175,6 +195,8 @@ Expectation = Annotated[tuple[str, float], Kind(say("expectation"), parse_expect
 Topic = Annotated[str, Kind(say("topic"), parse_topic)]
 Windows = Mapping[Identifier, tuple[Window, ...]]
 Labels = Mapping[Identifier, SomeText]
+Readings = Annotated[tuple[int, int], Kind(say("readings", most=READINGS_MOST), parse_readings)]
+Range = Annotated[tuple[float, float], Kind(say("range"), parse_range)]
 Odd = Annotated[int, Kind(say("odd_between", low=5, high=25), parse_odd)]
 
 PLACE_KINDS = Literal[
@@ -303,12 +325,23 @@ class LevelKeys:
 
     above: float | None = None
     below: float | None = None
+    inside: Range | None = None
+    outside: Range | None = None
+    equals: float | None = None
     absent: PositiveDuration | None = None
     missed: float | None = None
     hold: Duration = 0.0
+    within: PositiveDuration | None = None
+    readings: Readings | None = None
     clear_below: float | None = None
     clear_above: float | None = None
+    clear_inside: Range | None = None
+    clear_outside: Range | None = None
+    clear_hold: Duration | None = None
     origin: Origin = field(default=NOWHERE, compare=False)
+
+
+spell(LevelKeys, equals=("is", float | None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +358,8 @@ class RuleKeys:
     relative_to: Literal["", "baseline", "zero"] = ""
     outside: Identifier = ""
     clear_hold: Duration = 300.0
+    min_on: Duration = 0.0
+    latch: bool = False
     respond_within: PositiveDuration | None = None
     on_bad_quality: Literal["", "hold", "raise", "judge"] = ""
     origin: Origin = NOWHERE
@@ -344,6 +379,8 @@ class RuleKeys:
             relative_to=self.relative_to,
             outside=self.outside,
             clear_hold_s=self.clear_hold,
+            min_on_s=self.min_on,
+            latch=self.latch,
             respond_within_s=self.respond_within or 0.0,
             on_bad_quality=self.on_bad_quality,
             origin=self.origin,
@@ -355,10 +392,18 @@ def _limit(level: Level, keys: LevelKeys) -> Limit:
         level=level,
         above=keys.above,
         below=keys.below,
+        inside=keys.inside,
+        outside=keys.outside,
+        equals=keys.equals,
         absent_s=keys.absent,
         missed=keys.missed,
         hold_s=keys.hold,
+        within_s=keys.within or 0.0,
+        readings=keys.readings[0] if keys.readings else 0,
+        of_readings=keys.readings[1] if keys.readings else 0,
         clear=keys.clear_below if keys.clear_above is None else keys.clear_above,
+        clear_range=keys.clear_inside or keys.clear_outside,
+        clear_hold_s=keys.clear_hold,
         origin=keys.origin,
     )
 
@@ -401,11 +446,22 @@ spell(CalibrationKeys, since=("from", Minute))
 
 OFF = "off"
 SomeLevelKeys = part_of(LevelKeys)
-LIMIT_FIELDS = {  # how the number of a level is called in Limit, where not as in the file
-    "absent": "absent_s",
-    "hold": "hold_s",
-    "clear_below": "clear",
-    "clear_above": "clear",
+LIMIT_FIELDS = {  # how the numbers of a level are called in Limit, where not as in LevelKeys
+    "absent": ("absent_s",),
+    "hold": ("hold_s",),
+    "within": ("within_s",),
+    "readings": ("readings", "of_readings"),
+    "clear_below": ("clear",),
+    "clear_above": ("clear",),
+    "clear_inside": ("clear_range",),
+    "clear_outside": ("clear_range",),
+    "clear_hold": ("clear_hold_s",),
+}
+RULE_NUMBERS = {  # key of an entry under `tune:` -> field of Rule
+    "clear_hold": "clear_hold_s",
+    "min_on": "min_on_s",
+    "latch": "latch",
+    "respond_within": "respond_within_s",
 }
 
 
@@ -420,14 +476,17 @@ class TuneKeys:
     device: Identifier = ""
     levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
     clear_hold: Duration | None = None
+    min_on: Duration | None = None
+    latch: bool | None = None
     respond_within: PositiveDuration | None = None
     origin: Origin = NOWHERE
 
-    def given(self, level: Level) -> dict[str, Number]:
-        """The keys that the entry gives of a level."""
-        keys = self.levels[level]
-        names = () if keys == OFF else (key.field for key in keys_of(SomeLevelKeys))
-        return {name: number for name in names if (number := getattr(keys, name)) is not None}
+    def given(self, level: Level) -> dict[str, tuple[str, Number]]:
+        """The keys that the entry gives of a level: as they are written -> (field of LevelKeys, number)."""
+        some = self.levels[level]
+        keys = () if some == OFF else keys_of(SomeLevelKeys)
+        numbers = {key.key: (key.field, getattr(some, key.field)) for key in keys}
+        return {key: pair for key, pair in numbers.items() if pair[1] is not None}
 
     def tuning(self, line_at: Callable[[str], int]) -> Tuning:
         """`line_at` tells the line of a key of the entry."""
@@ -445,16 +504,19 @@ class TuneKeys:
         )
 
     def _level(self, level: Level, line_at: Callable[[str], int]) -> LevelTuning:
-        given, step = self.given(level), f"levels.{level.word}"
-        lines = {LIMIT_FIELDS.get(name, name): line_at(f"{step}.{name}") for name in given}
+        numbers: dict[str, Number] = {}
+        lines: dict[str, int] = {}
+        for key, (own, number) in self.given(level).items():
+            names = LIMIT_FIELDS.get(own, (own,))
+            values = number if len(names) > 1 and isinstance(number, tuple) else (number,)
+            numbers |= dict(zip(names, values, strict=True))
+            lines |= dict.fromkeys(names, line_at(f"levels.{level.word}.{key}"))
+        off = self.levels[level] == OFF
         return LevelTuning(
-            numbers={LIMIT_FIELDS.get(name, name): number for name, number in given.items()},
-            off=self.levels[level] == OFF,
-            lines=lines or {OFF: line_at(step)},
+            numbers=numbers, off=off, lines={OFF: line_at(f"levels.{level.word}")} if off else lines
         )
 
 
-RULE_NUMBERS = {"clear_hold": "clear_hold_s", "respond_within": "respond_within_s"}  # key -> field of Rule
 spell(TuneKeys, levels=("levels", Mapping[Level, Literal["off"] | SomeLevelKeys]))  # type: ignore[valid-type]
 
 

@@ -166,7 +166,7 @@ def _check_result(rule: RuleKeys, entries: Sequence[TuneKeys], builder: Builder)
 
 def _changes(entry: TuneKeys) -> Mapping[Level, LevelTuning]:
     return {
-        level: LevelTuning(numbers=entry.given(level), off=entry.levels[level] == OFF)
+        level: LevelTuning(numbers=dict(entry.given(level).values()), off=entry.levels[level] == OFF)
         for level in entry.levels
     }
 

@@ -48,8 +48,6 @@ class Judge:
 
     def beyond(self, value: float, measured_ns: int = NOW) -> bool:
         """Whether any level's limit is crossed, whatever the hour."""
-        if not self.zeros:
-            return not self.low <= value <= self.high
         return any(crossed(limit, self.measure(value, measured_ns), False) for limit in self.rule.limits)
 
     def verdict(
@@ -81,7 +79,12 @@ def crossed(limit: Limit, value: float, active: bool) -> bool:
         return value > (limit.above if not active or limit.clear is None else limit.clear)
     if limit.below is not None:
         return value < (limit.below if not active or limit.clear is None else limit.clear)
-    return False
+    if limit.equals is not None:
+        return value == limit.equals
+    bounds = limit.clear_range if active and limit.clear_range else limit.inside or limit.outside
+    if bounds is None:
+        return False
+    return (bounds[0] <= value <= bounds[1]) == (limit.inside is not None)
 
 
 def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:
@@ -130,6 +133,17 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
 
 def band(rule: Rule, baseline: float | None) -> tuple[float, float]:
     """(low, high): a value in it is good for every level."""
-    high = min((limit.above for limit in rule.limits if limit.above is not None), default=math.inf)
-    low = max((limit.below for limit in rule.limits if limit.below is not None), default=-math.inf)
+    calm = [calm_of(limit) for limit in rule.limits]
+    low, high = max(low for low, _ in calm), min(high for _, high in calm)
     return (low, high) if baseline is None else (baseline - high, baseline + high)
+
+
+def calm_of(limit: Limit) -> tuple[float, float]:
+    """One interval in which the limit is surely not crossed: below it, where there is another above."""
+    if limit.outside is not None:
+        return limit.outside
+    worst = limit.inside[0] if limit.inside else limit.equals
+    if worst is not None:
+        return -math.inf, math.nextafter(worst, -math.inf)
+    low, high = limit.below, limit.above
+    return -math.inf if low is None else low, math.inf if high is None else high

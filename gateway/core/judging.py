@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.core import chatter
 from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, turn
 from gateway.core.calendars import local, minute_of_day
 from gateway.core.caseload import Caseload, Step
@@ -87,20 +88,29 @@ class Judging:
             if doubted:
                 verdict = judge.despite(limit, verdict)
             believed |= verdict is not Verdict.UNKNOWN
-            turn(one, verdict, at, not_before)
+            turn(one, limit, verdict, at, not_before)
             if was is one.phase and verdict is Verdict.BAD:
                 one.not_before = AT_ONCE  # said twice: no need to wait whether it is taken back
-            expire(one, int(limit.hold_s * SECOND), clear_ns(rule), at)
+            expire(one, limit, rule, at, track.quiet_ns)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
             moved |= was is not one.phase or waits != one.not_before
         if believed:
-            track.value = value
-            track.count += judge.beyond(value, measured_ns)
+            self._note_side(step, track, value, judge.beyond(value, measured_ns))
         if moved or rule.outside or track.alert not in self.state.alerts:  # else it stands as it stood
             self.moved(step, rule, judge.key, track, bad_again)
 
+    def _note_side(self, step: Step, track: Track, value: float, beyond: bool) -> None:
+        track.value = value
+        track.count += beyond
+        track.sides = chatter.note_side(track.sides, beyond)
+        if track.alert and not track.chattering and chatter.crosses(track.sides):
+            track.chattering = True
+            self.cases.chatters(step, track)
+
     def moved(self, step: Step, rule: Rule, key: str, track: Track, bad_again: bool = False) -> None:
         """After standings have moved: alerts and cases follow, timers are set, a calm track goes."""
+        if not track.alert and track.level() is not None:
+            track.chattering |= chatter.note_raised(self.state.raised, key, step.at)
         self.cases.level_moved(step, track, rule)
         alert = self.state.alerts.get(track.alert)
         if bad_again and alert is not None:
@@ -150,7 +160,7 @@ class Judging:
         if self._unconfirmed(track, rule):
             return
         for limit, one in zip(rule.limits, track.standings, strict=True):
-            expire(one, int(limit.hold_s * SECOND), clear_ns(rule), due)
+            expire(one, limit, rule, due, track.quiet_ns)
         self.moved(step, rule, key, track)
 
     def _unconfirmed(self, track: Track, rule: Rule) -> bool:
@@ -179,7 +189,7 @@ class Judging:
 
     def push_track(self, key: str, track: Track, rule: Rule) -> None:
         for limit, one in zip(rule.limits, track.standings, strict=True):
-            due = due_at(one, int(limit.hold_s * SECOND), clear_ns(rule))
+            due = due_at(one, limit, rule, track.quiet_ns)
             if due is not None:
                 self.timers.push(max(due, self.state.patient_until), "track", key)
         if rule.outside:
@@ -233,7 +243,3 @@ def settle_ns(age_ns: int) -> int:
 def _next_look(at: int) -> int:
     """Whole multiples, so that an engine made anew looks in the very instants in which this one would."""
     return (at // REJUDGE_NS + 1) * REJUDGE_NS
-
-
-def clear_ns(rule: Rule) -> int:
-    return int(rule.clear_hold_s * SECOND)

@@ -265,15 +265,23 @@ class Derivation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One level of a rule: one of above, below, absent_s, missed is set, or the last two (the later one)."""
+    """One level of a rule: one of the limits is set, or absent_s and missed (the later one)."""
 
     level: Level
     above: float | None = None
     below: float | None = None
+    inside: tuple[float, float] | None = None  # bad from the first to the second, both included
+    outside: tuple[float, float] | None = None
+    equals: float | None = None  # `is`
     absent_s: float | None = None
     missed: float | None = None  # absent for so many of the device's own intervals
     hold_s: float = 0.0
+    within_s: float = 0.0  # 0: hold_s on end; else so much in all of the last within_s
+    readings: int = 0  # instead of hold_s: so many bad ones
+    of_readings: int = 0  # of the last so many
     clear: float | None = None  # clear_below / clear_above; None: the limit itself
+    clear_range: tuple[float, float] | None = None  # clear_inside / clear_outside; None: the limit itself
+    clear_hold_s: float | None = None  # None: the rule's
     origin: Origin = field(default=Origin(), compare=False)  # where the level was written
 
 
@@ -303,6 +311,8 @@ class Rule:
     relative_to: str = ""  # "baseline": judges |value - the device's baseline|; "zero": |value|
     outside: str = ""  # name of the place's window; inside it the verdict is good
     clear_hold_s: float = 300.0
+    min_on_s: float = 0.0  # an alert stands at least so long
+    latch: bool = False  # a level that fired stands until a person resets it
     respond_within_s: float = 0.0
     on_bad_quality: str = ""  # hold | raise | judge; "": red levels raise, the others hold
     origin: Origin = Origin()
@@ -573,6 +583,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1  # bad readings so far
     evidence: str = ""  # of a derived quantity: from what, and by which version of which baseline
     heard_ns: int = 0  # of silence: the device's last word, or when we first knew of it
+    chattering: bool = False  # it will not stand still: told once, slow to end
 
 
 class Stage(StrEnum):

@@ -53,12 +53,13 @@ def _basis(rule: Rule) -> str:
 def _level(rule: Rule, limit: Limit) -> str:
     bad = "且".join(_said(CONDITIONS, rule, limit))
     begins = "，".join([bad, *_said(ARMING, rule, limit)])
-    ends = "，".join([*_said(CLEARING, rule, limit), *_clear_hold(rule)])
+    ends = "，".join([*_said(CLEARING, rule, limit), *_clear_hold(rule, limit)])
     return f"{begins}：{LEVELS[limit.level]}；恢复：{ends}。"
 
 
-def _clear_hold(rule: Rule) -> list[str]:
-    return [f"持续 {span(rule.clear_hold_s)}"] if rule.clear_hold_s else []
+def _clear_hold(rule: Rule, limit: Limit) -> list[str]:
+    seconds = rule.clear_hold_s if limit.clear_hold_s is None else limit.clear_hold_s
+    return [f"持续 {span(seconds)}"] if seconds else []
 
 
 Saying = Callable[[Rule, Limit, Any], str]  # of the number that the field of that name holds
@@ -98,25 +99,52 @@ def _good_again(rule: Rule, limit: Limit, number: float) -> str:
     return f"{'低于' if limit.above is not None else '高于'} {value}"
 
 
-def _absent(rule: Rule, limit: Limit, number: float) -> str:
-    return f"{span(number)}没有任何消息"
+def _range(rule: Rule, bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:g} 至 {shown(rule.quantity, bounds[1])} 之间"
 
 
-def _missed(rule: Rule, limit: Limit, number: float) -> str:
-    return f"按设备自己的间隔漏报 {number:g} 次"
+def _out_of_it_again(rule: Rule, limit: Limit, number: tuple[float, float]) -> str:
+    return f"不在 {_range(rule, limit.clear_range or number)}"
+
+
+def _in_it_again(rule: Rule, limit: Limit, number: tuple[float, float]) -> str:
+    return f"回到 {_range(rule, limit.clear_range or number)}"
+
+
+def _held(rule: Rule, limit: Limit, number: float) -> str:
+    return f"持续 {span(number)}" if number and not limit.within_s else ""
+
+
+def _gathered(rule: Rule, limit: Limit, number: float) -> str:
+    return f"{span(number)}内累计 {span(limit.hold_s)}" if number else ""
+
+
+def _counted(rule: Rule, limit: Limit, number: int) -> str:
+    if limit.of_readings > number:
+        return f"最近 {limit.of_readings} 次读数中有 {number} 次"
+    return f"连续 {number} 次读数" if number else ""
 
 
 def _heard_again(rule: Rule, limit: Limit, number: float) -> str:
     return "重新上报"
 
 
-CONDITIONS: Mapping[str, Saying] = {"above": _above, "below": _below, "absent_s": _absent, "missed": _missed}
-ARMING: Mapping[str, Saying] = {
-    "hold_s": lambda rule, limit, number: f"持续 {span(number)}" if number else "",
+CONDITIONS: Mapping[str, Saying] = {  # field of Limit -> when it is bad
+    "above": _above,
+    "below": _below,
+    "inside": lambda rule, limit, bounds: f"{_quantity(rule)}在 {_range(rule, bounds)}",
+    "outside": lambda rule, limit, bounds: f"{_quantity(rule)}不在 {_range(rule, bounds)}",
+    "equals": lambda rule, limit, number: f"{_quantity(rule)}为 {shown(rule.quantity, number)}",
+    "absent_s": lambda rule, limit, number: f"{span(number)}没有任何消息",
+    "missed": lambda rule, limit, number: f"按设备自己的间隔漏报 {number:g} 次",
 }
-CLEARING: Mapping[str, Saying] = {
+ARMING: Mapping[str, Saying] = {"hold_s": _held, "within_s": _gathered, "readings": _counted}
+CLEARING: Mapping[str, Saying] = {  # field of Limit -> when it is good again
     "above": _good_again,
     "below": _good_again,
+    "inside": _out_of_it_again,
+    "outside": _in_it_again,
+    "equals": lambda rule, limit, number: f"不再为 {shown(rule.quantity, number)}",
     "absent_s": _heard_again,
     "missed": lambda rule, limit, number: "" if limit.absent_s is not None else "重新上报",
 }
@@ -135,6 +163,8 @@ def _is_event(rule: Rule) -> bool:
 
 EXTRAS: Mapping[str, Callable[[Rule, Any], str]] = {  # field of Rule -> what it says
     "outside": lambda rule, name: f"“{name}”时段之内不判断" if name else "",
+    "min_on_s": lambda rule, seconds: f"一旦触发至少保持 {span(seconds)}" if seconds else "",
+    "latch": lambda rule, latch: "恢复后不自动解除，须由人填写理由复位" if latch else "",
     "on_bad_quality": lambda rule, way: BAD_QUALITY[way or _usual_way(rule)] if rule.quantity else "",
 }
 
@@ -154,4 +184,4 @@ def _extras(rule: Rule) -> Iterator[str]:
 # Fields that are said by name above, or are no part of what a rule promises.
 SAID = frozenset({"id", "says", "scene", "quantity", "limits", "basis", "action", "each", "model", "labels"})
 SAID |= {"relative_to", "clear_hold_s", "respond_within_s", "origin"}
-SAID_OF_LIMITS = frozenset({"level", "clear", "origin"})
+SAID_OF_LIMITS = frozenset({"level", "clear", "clear_range", "clear_hold_s", "of_readings", "origin"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core.alerts import Phase, expire, turn
 from gateway.core.caseload import Step
-from gateway.core.judging import Judging, clear_ns, settle_ns
+from gateway.core.judging import Judging, settle_ns
 from gateway.core.model import SECOND, Limit, Link, Rule, Verdict
 from gateway.core.silence import GROUP_LEAST, Group, note_interval, span_ns
 from gateway.core.state import State
@@ -98,8 +98,8 @@ class Silences:
         for limit, one, bad in zip(rule.limits, track.standings, late, strict=True):
             if bad:
                 bad_again |= one.phase is Phase.CLEARING
-                turn(one, Verdict.BAD, step.at)
-                expire(one, int(limit.hold_s * SECOND), clear_ns(rule), step.at)
+                turn(one, limit, Verdict.BAD, step.at)
+                expire(one, limit, rule, step.at)
         self._judging.moved(step, rule, key, track, bad_again)
 
     def _too_long(self, watch: Watch, limit: Limit, silent_ns: int) -> bool:
@@ -112,9 +112,9 @@ class Silences:
             key = f"{rule.id}|{watch.device.id}|"
             track = self.state.tracks.get(key)
             if track is not None:
-                for one in track.standings:
-                    turn(one, Verdict.GOOD, step.at)
-                    expire(one, 0, clear_ns(rule), step.at)
+                for limit, one in zip(rule.limits, track.standings, strict=True):
+                    turn(one, limit, Verdict.GOOD, step.at)
+                    expire(one, limit, rule, step.at)
                 self._judging.moved(step, rule, key, track)
         self.await_word(watch)
 

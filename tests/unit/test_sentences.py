@@ -99,6 +99,41 @@ def test_silence_is_heard_again() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        (
+            {"inside": (5.0, 12.0)},
+            "仓温度在 5 至 12 ℃ 之间：橙色预警；恢复：不在 5 至 12 ℃ 之间，持续 5 分钟。",
+        ),
+        (
+            {"outside": (5.0, 12.0), "clear_range": (6.0, 11.0), "clear_hold_s": 60.0},
+            "仓温度不在 5 至 12 ℃ 之间：橙色预警；恢复：回到 6 至 11 ℃ 之间，持续 1 分钟。",
+        ),
+        ({"equals": 4.0, "clear_hold_s": 0.0}, "仓温度为 4 ℃：橙色预警；恢复：不再为 4 ℃。"),
+        (
+            {"above": 50.0, "hold_s": 600.0, "within_s": 3600.0},
+            "仓温度高于 50 ℃，1 小时内累计 10 分钟：橙色预警；恢复：低于 50 ℃，持续 5 分钟。",
+        ),
+        (
+            {"above": 50.0, "readings": 3, "of_readings": 5},
+            "仓温度高于 50 ℃，最近 5 次读数中有 3 次：橙色预警；恢复：低于 50 ℃，持续 5 分钟。",
+        ),
+        (
+            {"above": 50.0, "readings": 3, "of_readings": 3},
+            "仓温度高于 50 ℃，连续 3 次读数：橙色预警；恢复：低于 50 ℃，持续 5 分钟。",
+        ),
+    ],
+)
+def test_every_way_to_be_bad(numbers, said: str) -> None:
+    assert lines(HOT, limits=(Limit(level=Level.ORANGE, **numbers),))[1] == said
+
+
+def test_what_outlives_the_trouble() -> None:
+    found = lines(HOT, min_on_s=600.0, latch=True)
+    assert "一旦触发至少保持 10 分钟。" in found and "恢复后不自动解除，须由人填写理由复位。" in found
+
+
 def test_the_clause_stands_beside_the_text() -> None:
     basis = Basis(text="JGJ 125", confidence="V", clause="第 5.2 条")
     assert lines(HOT, basis=basis)[-1] == "依据：JGJ 125，第 5.2 条（已核对原文）。"
