@@ -15,6 +15,7 @@ from gateway.core.alerts import Phase
 from gateway.core.backoff import wait_s
 from gateway.core.calendars import local_date
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
+from gateway.core.effective import rule_of
 from gateway.core.ids import make_id
 from gateway.core.model import (
     SECOND,
@@ -61,7 +62,10 @@ class Caseload:
 
     def __init__(self, world: World, state: State) -> None:
         self.world, self.state = world, state
-        self.rules = {rule.id: rule for rule in world.rules}
+
+    def rule_of(self, about: Track | Alert) -> Rule | None:
+        """Its rule, with the numbers tuned for its device; None when it is configured no longer."""
+        return rule_of(self.world, about.rule, about.device)
 
     # ------------------------------------------------------------ what the rules say
 
@@ -340,7 +344,7 @@ class Caseload:
     def _notify(
         self, step: Step, case: Case, alert: Alert, kind: Kind, person: str, channel: str, address: str
     ) -> None:
-        rule, device = self.rules.get(alert.rule), self.world.devices.get(alert.device)
+        rule, device = self.rule_of(alert), self.world.devices.get(alert.device)
         if rule is None or device is None or self._waits(case, kind, person, channel):
             return
         told = Notification(

@@ -156,8 +156,8 @@ class Judging:
         if due < self.state.patient_until:
             self.timers.push(self.state.patient_until, "track", key)
             return
-        rule = self.cases.rules[track.rule]
-        if self._unconfirmed(track, rule):
+        rule = self.cases.rule_of(track)
+        if rule is None or self._unconfirmed(track, rule):
             return
         for limit, one in zip(rule.limits, track.standings, strict=True):
             expire(one, limit, rule, due, track.quiet_ns)
@@ -200,17 +200,17 @@ class Judging:
         for name in [name for name in self.state.heard if name not in self._of]:
             del self.state.heard[name]
         for key, track in list(self.state.tracks.items()):
-            if not self._has_a_say(key, track):
+            rule = self.cases.rule_of(track)
+            if rule is None or not self._has_a_say(rule, key, track):
                 self._gone.append(self.state.tracks.pop(key))
                 continue
             here = {one.level: one for one in track.standings}
-            limits = self.cases.rules[track.rule].limits
-            track.standings = [here.get(limit.level, Standing(limit.level)) for limit in limits]
+            track.standings = [here.get(limit.level, Standing(limit.level)) for limit in rule.limits]
 
-    def _has_a_say(self, key: str, track: Track) -> bool:
+    def _has_a_say(self, rule: Rule, key: str, track: Track) -> bool:
         """Whether the rule of a track, as it is now, still judges that subject in the same way."""
-        rule, watch = self.cases.rules.get(track.rule), self._of.get(track.device)
-        if rule is None or watch is None or is_silence(rule) != (track.value is None):
+        watch = self._of.get(track.device)
+        if watch is None or is_silence(rule) != (track.value is None):
             return False
         if is_silence(rule):
             return rule in watch.silence
@@ -221,7 +221,9 @@ class Judging:
 
     def attach(self, key: str, track: Track) -> None:
         """Puts a loaded track back to work."""
-        watch, rule = self._of[track.device], self.cases.rules[track.rule]
+        watch, rule = self._of[track.device], self.cases.rule_of(track)
+        if rule is None:
+            return  # sort_out_tracks has ended those
         if is_silence(rule):
             watch.quiet = True
             watch.look_up()

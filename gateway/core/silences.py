@@ -37,7 +37,8 @@ class Silences:
             state.patient_until = link.at + LINE_NS
         state.link_up = link.up
         for key, track in state.tracks.items():
-            self._judging.push_track(key, track, self.cases.rules[track.rule])  # patience may end sooner now
+            if rule := self.cases.rule_of(track):
+                self._judging.push_track(key, track, rule)  # patience may end sooner now
 
     def await_word(self, watch: Watch) -> None:
         """Arms the first instant at which the device may have been silent too long."""

@@ -10,6 +10,7 @@ from gateway.core.conditions import Judge, applies, judge_for
 from gateway.core.decoding import Decoder
 from gateway.core.derived import Derived, Deriving
 from gateway.core.doubts import traced
+from gateway.core.effective import effective
 from gateway.core.model import SECOND, Device, Field, Model, Rule, World
 from gateway.core.quality import Heard
 from gateway.core.silence import is_silence, learned_ns, learns, spans_ns
@@ -112,7 +113,8 @@ class Watches:
         changed = calibration.swaps(self._world.calibrations.get(device.id, ()))
         watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
         rules = self._silences.get(model.scene, ())
-        watch.listen([rule for rule in rules if applies(rule, device, model.scene)])
+        about = (rule for rule in rules if applies(rule, device, model.scene))
+        watch.listen([effective(self._world, rule, device) for rule in about])
         return watch
 
     def _make_subject(self, device: Device, component: str) -> Subject:
