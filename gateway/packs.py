@@ -13,6 +13,7 @@ from typing import TypeVar
 from gateway import checks, csvfile, yamlfile
 from gateway.core.model import Calibration, Model, Tuning, World
 from gateway.grammar import TABLES, PackKeys, SiteKeys
+from gateway.memory import undisturbed
 from gateway.problems import Problems, listing, say
 from gateway.typed import Builder, SomeText
 
@@ -35,6 +36,7 @@ SHIPPED = Directories()
 # ---------------------------------------------------------------- loading
 
 
+@undisturbed()
 def load_world(
     directories: Directories,
     folder: Path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import msgspec
@@ -250,6 +251,19 @@ rules:
     assert {
         one.origin.line for one in provenance(found.world, rule, found.world.devices["cab-1"]) if one.because
     } == {2}
+
+
+def test_loading_leaves_the_search_for_garbage_as_it_was(tmp_path) -> None:
+    """Switched off while it loads, also when what it loads is broken."""
+    for tune in (TUNED, "tune: ["):
+        loaded(tmp_path, {**FILES, "sites/tune.yaml": tune})
+        assert gc.isenabled()
+    gc.disable()
+    try:
+        loaded(tmp_path, FILES)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 # ---------------------------------------------------------------- the tables of the grammar
