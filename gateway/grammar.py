@@ -48,6 +48,7 @@ from gateway.typed import (
     LENIENT,
     Duration,
     Identifier,
+    Key,
     Kind,
     Minute,
     PositiveDuration,
@@ -399,8 +400,7 @@ def _limit(level: Level, keys: LevelKeys) -> Limit:
         missed=keys.missed,
         hold_s=keys.hold,
         within_s=keys.within or 0.0,
-        readings=keys.readings[0] if keys.readings else 0,
-        of_readings=keys.readings[1] if keys.readings else 0,
+        readings=keys.readings,
         clear=keys.clear_below if keys.clear_above is None else keys.clear_above,
         clear_range=keys.clear_inside or keys.clear_outside,
         clear_hold_s=keys.clear_hold,
@@ -446,22 +446,16 @@ spell(CalibrationKeys, since=("from", Minute))
 
 OFF = "off"
 SomeLevelKeys = part_of(LevelKeys)
-LIMIT_FIELDS = {  # how the numbers of a level are called in Limit, where not as in LevelKeys
-    "absent": ("absent_s",),
-    "hold": ("hold_s",),
-    "within": ("within_s",),
-    "readings": ("readings", "of_readings"),
-    "clear_below": ("clear",),
-    "clear_above": ("clear",),
-    "clear_inside": ("clear_range",),
-    "clear_outside": ("clear_range",),
-    "clear_hold": ("clear_hold_s",),
-}
-RULE_NUMBERS = {  # key of an entry under `tune:` -> field of Rule
+LIMIT_FIELDS = {  # how the number of a level is called in Limit, where not as in the file
+    "is": "equals",
+    "absent": "absent_s",
+    "hold": "hold_s",
+    "within": "within_s",
+    "clear_below": "clear",
+    "clear_above": "clear",
+    "clear_inside": "clear_range",
+    "clear_outside": "clear_range",
     "clear_hold": "clear_hold_s",
-    "min_on": "min_on_s",
-    "latch": "latch",
-    "respond_within": "respond_within_s",
 }
 
 
@@ -476,17 +470,14 @@ class TuneKeys:
     device: Identifier = ""
     levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
     clear_hold: Duration | None = None
-    min_on: Duration | None = None
-    latch: bool | None = None
     respond_within: PositiveDuration | None = None
     origin: Origin = NOWHERE
 
-    def given(self, level: Level) -> dict[str, tuple[str, Number]]:
-        """The keys that the entry gives of a level: as they are written -> (field of LevelKeys, number)."""
-        some = self.levels[level]
-        keys = () if some == OFF else keys_of(SomeLevelKeys)
-        numbers = {key.key: (key.field, getattr(some, key.field)) for key in keys}
-        return {key: pair for key, pair in numbers.items() if pair[1] is not None}
+    def given(self, level: Level) -> dict[Key, Number]:
+        """The keys that the entry gives of a level."""
+        keys = self.levels[level]
+        known = () if keys == OFF else keys_of(SomeLevelKeys)
+        return {key: number for key in known if (number := getattr(keys, key.field)) is not None}
 
     def tuning(self, line_at: Callable[[str], int]) -> Tuning:
         """`line_at` tells the line of a key of the entry."""
@@ -504,19 +495,16 @@ class TuneKeys:
         )
 
     def _level(self, level: Level, line_at: Callable[[str], int]) -> LevelTuning:
-        numbers: dict[str, Number] = {}
-        lines: dict[str, int] = {}
-        for key, (own, number) in self.given(level).items():
-            names = LIMIT_FIELDS.get(own, (own,))
-            values = number if len(names) > 1 and isinstance(number, tuple) else (number,)
-            numbers |= dict(zip(names, values, strict=True))
-            lines |= dict.fromkeys(names, line_at(f"levels.{level.word}.{key}"))
-        off = self.levels[level] == OFF
+        given, step = self.given(level), f"levels.{level.word}"
+        lines = {LIMIT_FIELDS.get(key.key, key.key): line_at(f"{step}.{key.key}") for key in given}
         return LevelTuning(
-            numbers=numbers, off=off, lines={OFF: line_at(f"levels.{level.word}")} if off else lines
+            numbers={LIMIT_FIELDS.get(key.key, key.key): number for key, number in given.items()},
+            off=self.levels[level] == OFF,
+            lines=lines or {OFF: line_at(step)},
         )
 
 
+RULE_NUMBERS = {"clear_hold": "clear_hold_s", "respond_within": "respond_within_s"}  # key -> field of Rule
 spell(TuneKeys, levels=("levels", Mapping[Level, Literal["off"] | SomeLevelKeys]))  # type: ignore[valid-type]
 
 

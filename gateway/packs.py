@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
 from gateway import checks, csvfile, yamlfile
-from gateway.core.model import Calibration, Model, Tuning, World
+from gateway.core.model import Calibration, Model, World
 from gateway.grammar import TABLES, PackKeys, SiteKeys
 from gateway.memory import undisturbed
 from gateway.problems import Problems, listing, say
@@ -60,7 +59,7 @@ def load_world(
     if len(builder.problems):
         return None
     digest = loading.digest(surroundings.timezone)
-    return replace(_world(parts, surroundings.timezone, digest), tunings=_tunings(parts, builder))
+    return replace(_world(parts, surroundings.timezone, digest), tunings=checks.tunings(parts, builder))
 
 
 def read_sites(
@@ -87,10 +86,6 @@ def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
         timezone=timezone,
         digest=digest,
     )
-
-
-def _tunings(parts: checks.Parts, builder: Builder) -> tuple[Tuning, ...]:
-    return tuple(keys.tuning(partial(builder.line_of, keys)) for keys in parts.tune)
 
 
 def _calibrations(parts: checks.Parts, timezone: str) -> dict[str, tuple[Calibration, ...]]:

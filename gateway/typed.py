@@ -236,12 +236,13 @@ def _usual(name: str, hint: Any) -> tuple[str, Any]:
 
 def part_of(cls: type) -> Any:
     """A dataclass with the same keys, all of them optional and None when they are left out."""
-    keys = {key.field: (key.key, key.hint | None) for key in keys_of(cls)}
-    fields: list[Any] = [(name, hint, None) for name, (_, hint) in keys.items()]
+    hints = {key.field: key.hint for key in keys_of(cls)}
+    fields: list[Any] = [(name, hint | None, None) for name, hint in hints.items()]
     fields.append(("origin", Origin, dataclasses.field(default=Origin(), compare=False)))
-    part = dataclasses.make_dataclass(f"Some{cls.__name__}", fields, frozen=True, slots=True, kw_only=True)
-    spell(part, **keys)
-    return part
+    name = f"Some{cls.__name__}"
+    made = dataclasses.make_dataclass(name, fields, frozen=True, slots=True, kw_only=True)
+    spell(made, **{key.field: (key.key, key.hint | None) for key in keys_of(cls)})
+    return made
 
 
 # ---------------------------------------------------------------- building

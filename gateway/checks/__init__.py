@@ -11,13 +11,13 @@ from gateway.checks.people import check_answered, check_ladders, check_ladders_c
 from gateway.checks.places import check_places
 from gateway.checks.rules import check_levels, check_subject
 from gateway.checks.scenarios import check_scenarios
-from gateway.checks.tune import check_tune
+from gateway.checks.tune import check_tune, tunings
 from gateway.checks.unique import check_uniqueness
 from gateway.core.model import Model, Person, Place, Post, Step
 from gateway.grammar import SiteKeys
 from gateway.typed import Builder
 
-__all__ = ["Parts", "Surroundings", "check"]
+__all__ = ["Parts", "Surroundings", "check", "tunings"]
 
 
 def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:

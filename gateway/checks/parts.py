@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from gateway.core.model import Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
-from gateway.grammar import CalibrationKeys, DeriveKeys, PackKeys, RuleKeys, SiteKeys, TuneKeys
+from gateway.grammar import CalibrationKeys, DeriveKeys, PackKeys, RuleKeys, SiteKeys
 from gateway.problems import one_of, say
 from gateway.typed import Builder
 
@@ -68,10 +68,6 @@ class Parts:
     @property
     def calibrations(self) -> list[CalibrationKeys]:
         return [entry for site in self.sites for entry in site.calibrations]
-
-    @property
-    def tune(self) -> list[TuneKeys]:
-        return [entry for site in self.sites for entry in site.tune]
 
     @property
     def ladders(self) -> list[tuple[Level, tuple[Step, ...], SiteKeys]]:

@@ -23,15 +23,29 @@ from gateway.typed import Builder
 SCOPES = ("labels", "at", "device")
 
 
+def entries_of(parts: Parts) -> list[TuneKeys]:
+    return [entry for site in parts.sites for entry in site.tune]
+
+
+def tunings(parts: Parts, builder: Builder) -> tuple[Tuning, ...]:
+    """What the core needs of the entries, with the line of each number."""
+    return tuple(_tuning(entry, builder) for entry in entries_of(parts))
+
+
+def _tuning(entry: TuneKeys, builder: Builder) -> Tuning:
+    return entry.tuning(lambda step: builder.line_of(entry, step))
+
+
 def check_tune(parts: Parts, builder: Builder) -> None:
     """Report every such mistake to the builder.
 
     What comes of the entries is judged when all else is sound: a broken rule or a cycle of places is told
     where it stands, and not once more with every entry about it.
     """
-    for entry in parts.tune:
+    entries = entries_of(parts)
+    for entry in entries:
         _check_entry(entry, builder)
-    if parts.tune and not len(builder.problems):
+    if entries and not len(builder.problems):
         _Touching(parts, builder).check()
 
 
@@ -75,7 +89,7 @@ class _Touching:
         self._devices = {device.id: device for device in parts.devices}
         self._kinds = _alike(parts.devices)
         self._entries: dict[str, list[TuneKeys]] = {}
-        for entry in parts.tune:
+        for entry in entries_of(parts):
             self._entries.setdefault(entry.rule, []).append(entry)
 
     def check(self) -> None:
@@ -157,7 +171,7 @@ def _steps(entry: TuneKeys) -> list[str]:
     """The paths of the numbers that an entry gives; a level that is off is all of its numbers."""
     found = [name for name in RULE_NUMBERS if getattr(entry, name) is not None]
     for level in entry.levels:
-        found += [f"levels.{level.word}.{name}" for name in entry.given(level)]
+        found += [f"levels.{level.word}.{key.key}" for key in entry.given(level)]
         found += [f"levels.{level.word}"] if entry.levels[level] == OFF else []
     return found
 
@@ -173,10 +187,11 @@ def _check_result(rule: RuleKeys, entries: Sequence[TuneKeys], builder: Builder)
 
 
 def _changes(entry: TuneKeys) -> Mapping[Level, LevelTuning]:
-    return {
-        level: LevelTuning(numbers=dict(entry.given(level).values()), off=entry.levels[level] == OFF)
-        for level in entry.levels
-    }
+    changes = {}
+    for level in entry.levels:
+        numbers = {key.field: number for key, number in entry.given(level).items()}
+        changes[level] = LevelTuning(numbers=numbers, off=entry.levels[level] == OFF)
+    return changes
 
 
 class _Pointing(Builder):

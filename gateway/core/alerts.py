@@ -65,7 +65,7 @@ def _gather(one: Standing, limit: Limit, verdict: Verdict, at: int, not_before: 
     """What does not ask for bad on end: a good reading in between takes nothing back."""
     bad = verdict is Verdict.BAD
     if limit.readings:
-        one.bits = (one.bits << 1 | bad) & (1 << limit.of_readings) - 1
+        one.bits = (one.bits << 1 | bad) & (1 << limit.readings[1]) - 1
         pending = one.bits != 0
     else:
         one.bad = _noted(one.bad, bad, at, at - int(limit.within_s * SECOND))
@@ -105,7 +105,7 @@ def due_at(one: Standing, limit: Limit, rule: Rule, quiet_ns: int = 0) -> int | 
 def _sustained_at(one: Standing, limit: Limit) -> int | None:
     """When what is pending fires, or, of spells none of which is open, is forgotten."""
     if limit.readings:
-        return one.since if one.bits.bit_count() >= limit.readings else None
+        return one.since if one.bits.bit_count() >= limit.readings[0] else None
     if not limit.within_s:
         return one.since + int(limit.hold_s * SECOND)
     if not one.bad:

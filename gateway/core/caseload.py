@@ -62,10 +62,7 @@ class Caseload:
 
     def __init__(self, world: World, state: State) -> None:
         self.world, self.state = world, state
-
-    def rule_of(self, about: Track | Alert) -> Rule | None:
-        """Its rule, with the numbers tuned for its device; None when it is configured no longer."""
-        return rule_of(self.world, about.rule, about.device)
+        self.rules = {rule.id: rule for rule in world.rules}
 
     # ------------------------------------------------------------ what the rules say
 
@@ -344,7 +341,7 @@ class Caseload:
     def _notify(
         self, step: Step, case: Case, alert: Alert, kind: Kind, person: str, channel: str, address: str
     ) -> None:
-        rule, device = self.rule_of(alert), self.world.devices.get(alert.device)
+        rule, device = rule_of(self.world, alert.rule, alert.device), self.world.devices.get(alert.device)
         if rule is None or device is None or self._waits(case, kind, person, channel):
             return
         told = Notification(

@@ -7,7 +7,7 @@ Rule, so that thousands of them cost no more than one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from gateway.core.model import Device, Level, LevelTuning, Limit, Origin, Rule, Tuning, World
@@ -144,7 +144,8 @@ class Said:
     because: str = ""
 
 
-NUMBERS = ("clear_hold_s", "min_on_s", "latch", "respond_within_s")  # of Rule, that an entry may change
+NUMBERS = ("clear_hold_s", "respond_within_s")  # of Rule, that an entry may change
+UNSAID = frozenset({"hold_s", "within_s"})  # of a level, when 0
 NO_NUMBERS = frozenset({"level", "origin"})  # fields of Limit
 
 
@@ -165,11 +166,11 @@ def provenance(world: World, rule: Rule, device: Device) -> list[Said]:
 
 def _of_the_pack(rule: Rule) -> Iterator[Said]:
     for limit in rule.limits:
-        origin = limit.origin if limit.origin.line else rule.origin
-        for one in fields(limit):
-            value = getattr(limit, one.name)
-            if one.name not in NO_NUMBERS and value != one.default:
-                yield Said(limit.level, one.name, value, origin)
+        for name in limit.__dataclass_fields__:
+            value = getattr(limit, name)
+            if name not in NO_NUMBERS and value is not None and (value or name not in UNSAID):
+                origin = limit.origin if limit.origin.line else rule.origin
+                yield Said(limit.level, name, value, origin)
     for name in NUMBERS:
         if getattr(rule, name):
             yield Said(None, name, getattr(rule, name), rule.origin)

@@ -28,7 +28,7 @@ class Judging:
 
     def __init__(self, world: World, state: State, watches: Watches, cases: Caseload, timers: Timers) -> None:
         self.world, self.state, self.cases, self.timers = world, state, cases, timers
-        self._of, self._judges = watches.of, watches.judges
+        self._of, self._judges, self._rule_of = watches.of, watches.judges, watches.rule_of
         self._gone: list[Track] = []
         self.sort_out_tracks()
         for key, track in state.tracks.items():
@@ -156,8 +156,8 @@ class Judging:
         if due < self.state.patient_until:
             self.timers.push(self.state.patient_until, "track", key)
             return
-        rule = self.cases.rule_of(track)
-        if rule is None or self._unconfirmed(track, rule):
+        rule = self._rule_of(track)
+        if self._unconfirmed(track, rule):
             return
         for limit, one in zip(rule.limits, track.standings, strict=True):
             expire(one, limit, rule, due, track.quiet_ns)
@@ -200,20 +200,20 @@ class Judging:
         for name in [name for name in self.state.heard if name not in self._of]:
             del self.state.heard[name]
         for key, track in list(self.state.tracks.items()):
-            rule = self.cases.rule_of(track)
-            if rule is None or not self._has_a_say(rule, key, track):
+            if not self._has_a_say(key, track):
                 self._gone.append(self.state.tracks.pop(key))
                 continue
             here = {one.level: one for one in track.standings}
-            track.standings = [here.get(limit.level, Standing(limit.level)) for limit in rule.limits]
+            limits = self._rule_of(track).limits
+            track.standings = [here.get(limit.level, Standing(limit.level)) for limit in limits]
 
-    def _has_a_say(self, rule: Rule, key: str, track: Track) -> bool:
+    def _has_a_say(self, key: str, track: Track) -> bool:
         """Whether the rule of a track, as it is now, still judges that subject in the same way."""
-        watch = self._of.get(track.device)
-        if watch is None or is_silence(rule) != (track.value is None):
+        rule, watch = self.cases.rules.get(track.rule), self._of.get(track.device)
+        if rule is None or watch is None or is_silence(rule) != (track.value is None):
             return False
         if is_silence(rule):
-            return rule in watch.silence
+            return any(one.id == rule.id for one in watch.silence)
         if not has_component(watch.model, track.component):
             return False
         watch.subject(track.component)
@@ -221,9 +221,7 @@ class Judging:
 
     def attach(self, key: str, track: Track) -> None:
         """Puts a loaded track back to work."""
-        watch, rule = self._of[track.device], self.cases.rule_of(track)
-        if rule is None:
-            return  # sort_out_tracks has ended those
+        watch, rule = self._of[track.device], self._rule_of(track)
         if is_silence(rule):
             watch.quiet = True
             watch.look_up()

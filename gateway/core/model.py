@@ -277,8 +277,7 @@ class Limit:
     missed: float | None = None  # absent for so many of the device's own intervals
     hold_s: float = 0.0
     within_s: float = 0.0  # 0: hold_s on end; else so much in all of the last within_s
-    readings: int = 0  # instead of hold_s: so many bad ones
-    of_readings: int = 0  # of the last so many
+    readings: tuple[int, int] | None = None  # instead of hold_s: so many bad ones of the last so many
     clear: float | None = None  # clear_below / clear_above; None: the limit itself
     clear_range: tuple[float, float] | None = None  # clear_inside / clear_outside; None: the limit itself
     clear_hold_s: float | None = None  # None: the rule's

@@ -58,8 +58,8 @@ def _level(rule: Rule, limit: Limit) -> str:
 
 
 def _clear_hold(rule: Rule, limit: Limit) -> list[str]:
-    seconds = rule.clear_hold_s if limit.clear_hold_s is None else limit.clear_hold_s
-    return [f"持续 {span(seconds)}"] if seconds else []
+    held_s = rule.clear_hold_s if limit.clear_hold_s is None else limit.clear_hold_s
+    return [f"持续 {span(held_s)}"] if held_s else []
 
 
 Saying = Callable[[Rule, Limit, Any], str]  # of the number that the field of that name holds
@@ -99,51 +99,64 @@ def _good_again(rule: Rule, limit: Limit, number: float) -> str:
     return f"{'低于' if limit.above is not None else '高于'} {value}"
 
 
-def _range(rule: Rule, bounds: tuple[float, float]) -> str:
-    return f"{bounds[0]:g} 至 {shown(rule.quantity, bounds[1])} 之间"
+def _absent(rule: Rule, limit: Limit, number: float) -> str:
+    return f"{span(number)}没有任何消息"
 
 
-def _out_of_it_again(rule: Rule, limit: Limit, number: tuple[float, float]) -> str:
-    return f"不在 {_range(rule, limit.clear_range or number)}"
-
-
-def _in_it_again(rule: Rule, limit: Limit, number: tuple[float, float]) -> str:
-    return f"回到 {_range(rule, limit.clear_range or number)}"
-
-
-def _held(rule: Rule, limit: Limit, number: float) -> str:
-    return f"持续 {span(number)}" if number and not limit.within_s else ""
-
-
-def _gathered(rule: Rule, limit: Limit, number: float) -> str:
-    return f"{span(number)}内累计 {span(limit.hold_s)}" if number else ""
-
-
-def _counted(rule: Rule, limit: Limit, number: int) -> str:
-    if limit.of_readings > number:
-        return f"最近 {limit.of_readings} 次读数中有 {number} 次"
-    return f"连续 {number} 次读数" if number else ""
+def _missed(rule: Rule, limit: Limit, number: float) -> str:
+    return f"按设备自己的间隔漏报 {number:g} 次"
 
 
 def _heard_again(rule: Rule, limit: Limit, number: float) -> str:
     return "重新上报"
 
 
-CONDITIONS: Mapping[str, Saying] = {  # field of Limit -> when it is bad
+def _span_of(rule: Rule, bounds: tuple[float, float]) -> str:
+    return f"{shown(rule.quantity, bounds[0])}到 {shown(rule.quantity, bounds[1])}"
+
+
+def _outside(rule: Rule, limit: Limit, bounds: tuple[float, float]) -> str:
+    return f"{_quantity(rule)}不在 {_span_of(rule, bounds)}之间"
+
+
+def _inside(rule: Rule, limit: Limit, bounds: tuple[float, float]) -> str:
+    return f"{_quantity(rule)}在 {_span_of(rule, bounds)}之间"
+
+
+def _within_again(rule: Rule, limit: Limit, bounds: tuple[float, float]) -> str:
+    return f"回到 {_span_of(rule, limit.clear_range or bounds)}之间"
+
+
+def _outside_again(rule: Rule, limit: Limit, bounds: tuple[float, float]) -> str:
+    return f"离开 {_span_of(rule, limit.clear_range or bounds)}之间"
+
+
+def _hold(rule: Rule, limit: Limit, number: float) -> str:
+    if limit.within_s:
+        return f"{span(limit.within_s)}内累计 {span(number)}"
+    return f"持续 {span(number)}" if number else ""
+
+
+def _readings(rule: Rule, limit: Limit, number: tuple[int, int]) -> str:
+    least, last = number
+    return f"连续 {least} 次" if least == last else f"最近 {last} 次中有 {least} 次"
+
+
+CONDITIONS: Mapping[str, Saying] = {
     "above": _above,
     "below": _below,
-    "inside": lambda rule, limit, bounds: f"{_quantity(rule)}在 {_range(rule, bounds)}",
-    "outside": lambda rule, limit, bounds: f"{_quantity(rule)}不在 {_range(rule, bounds)}",
+    "inside": _inside,
+    "outside": _outside,
     "equals": lambda rule, limit, number: f"{_quantity(rule)}为 {shown(rule.quantity, number)}",
-    "absent_s": lambda rule, limit, number: f"{span(number)}没有任何消息",
-    "missed": lambda rule, limit, number: f"按设备自己的间隔漏报 {number:g} 次",
+    "absent_s": _absent,
+    "missed": _missed,
 }
-ARMING: Mapping[str, Saying] = {"hold_s": _held, "within_s": _gathered, "readings": _counted}
-CLEARING: Mapping[str, Saying] = {  # field of Limit -> when it is good again
+ARMING: Mapping[str, Saying] = {"hold_s": _hold, "readings": _readings}
+CLEARING: Mapping[str, Saying] = {
     "above": _good_again,
     "below": _good_again,
-    "inside": _out_of_it_again,
-    "outside": _in_it_again,
+    "inside": _outside_again,
+    "outside": _within_again,
     "equals": lambda rule, limit, number: f"不再为 {shown(rule.quantity, number)}",
     "absent_s": _heard_again,
     "missed": lambda rule, limit, number: "" if limit.absent_s is not None else "重新上报",
@@ -162,9 +175,9 @@ def _is_event(rule: Rule) -> bool:
 
 
 EXTRAS: Mapping[str, Callable[[Rule, Any], str]] = {  # field of Rule -> what it says
+    "min_on_s": lambda rule, least_s: f"触发后至少保持 {span(least_s)}" if least_s else "",
+    "latch": lambda rule, latch: "恢复后仍保持，须由人说明原因后复位" if latch else "",
     "outside": lambda rule, name: f"“{name}”时段之内不判断" if name else "",
-    "min_on_s": lambda rule, seconds: f"一旦触发至少保持 {span(seconds)}" if seconds else "",
-    "latch": lambda rule, latch: "恢复后不自动解除，须由人填写理由复位" if latch else "",
     "on_bad_quality": lambda rule, way: BAD_QUALITY[way or _usual_way(rule)] if rule.quantity else "",
 }
 
@@ -184,4 +197,4 @@ def _extras(rule: Rule) -> Iterator[str]:
 # Fields that are said by name above, or are no part of what a rule promises.
 SAID = frozenset({"id", "says", "scene", "quantity", "limits", "basis", "action", "each", "model", "labels"})
 SAID |= {"relative_to", "clear_hold_s", "respond_within_s", "origin"}
-SAID_OF_LIMITS = frozenset({"level", "clear", "clear_range", "clear_hold_s", "of_readings", "origin"})
+SAID_OF_LIMITS = frozenset({"level", "within_s", "clear", "clear_range", "clear_hold_s", "origin"})

@@ -19,7 +19,7 @@ class Silences:
 
     def __init__(self, state: State, watches: Watches, judging: Judging, timers: Timers) -> None:
         self.state, self.timers, self._of, self._judging = state, timers, watches.of, judging
-        self.cases = judging.cases
+        self._rule_of = watches.rule_of
         self._group()
         for watch in self._of.values():
             self.await_word(watch)
@@ -37,8 +37,7 @@ class Silences:
             state.patient_until = link.at + LINE_NS
         state.link_up = link.up
         for key, track in state.tracks.items():
-            if rule := self.cases.rule_of(track):
-                self._judging.push_track(key, track, rule)  # patience may end sooner now
+            self._judging.push_track(key, track, self._rule_of(track))  # patience may end sooner now
 
     def await_word(self, watch: Watch) -> None:
         """Arms the first instant at which the device may have been silent too long."""

@@ -10,11 +10,11 @@ from gateway.core.conditions import Judge, applies, judge_for
 from gateway.core.decoding import Decoder
 from gateway.core.derived import Derived, Deriving
 from gateway.core.doubts import traced
-from gateway.core.effective import effective
+from gateway.core.effective import effective, rule_of
 from gateway.core.model import SECOND, Device, Field, Model, Rule, World
 from gateway.core.quality import Heard
 from gateway.core.silence import is_silence, learned_ns, learns, spans_ns
-from gateway.core.state import State
+from gateway.core.state import State, Track
 from gateway.core.units import QUANTITIES
 
 Bands = tuple[tuple[str, float, float], ...]  # (quantity, low, high)
@@ -106,6 +106,13 @@ class Watches:
             self._silences.setdefault(rule.scene, []).append(rule)
         self.of = {device.id: self._watch(device) for device in world.devices.values()}
 
+    def rule_of(self, track: Track) -> Rule:
+        """The rule of a track as it is for its device. Raises KeyError when there is no such rule."""
+        rule = rule_of(self._world, track.rule, track.device)
+        if rule is None:
+            raise KeyError(track.rule)
+        return rule
+
     def _watch(self, device: Device) -> Watch:
         model = self._world.models[device.model]
         heard = self._state.heard.setdefault(device.id, Heard(self._state.at))
@@ -113,8 +120,9 @@ class Watches:
         changed = calibration.swaps(self._world.calibrations.get(device.id, ()))
         watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
         rules = self._silences.get(model.scene, ())
-        about = (rule for rule in rules if applies(rule, device, model.scene))
-        watch.listen([effective(self._world, rule, device) for rule in about])
+        watch.listen(
+            [effective(self._world, rule, device) for rule in rules if applies(rule, device, model.scene)]
+        )
         return watch
 
     def _make_subject(self, device: Device, component: str) -> Subject:

@@ -53,7 +53,7 @@ def minutes(text: str) -> list[tuple[int, bool]]:
     ],
 )  # fmt: skip
 def test_three_readings_on_end(said, wanted):
-    found = fired_at(minutes(said), limit(readings=3, of_readings=3))
+    found = fired_at(minutes(said), limit(readings=(3, 3)))
     assert found == (None if wanted is None else wanted * MINUTE)
 
 
@@ -63,13 +63,13 @@ def test_three_readings_on_end(said, wanted):
 )
 def test_three_of_five_readings(said, wanted):
     """A good one in between takes nothing back; one that lies six readings back no longer counts."""
-    found = fired_at(minutes(said), limit(readings=3, of_readings=5))
+    found = fired_at(minutes(said), limit(readings=(3, 5)))
     assert found == (None if wanted is None else wanted * MINUTE)
 
 
 def test_readings_wait_for_readings_and_not_for_the_clock():
     """Two bad ones of three, and then silence: nothing fires by itself."""
-    assert fired_at(minutes("##"), limit(readings=3, of_readings=3)) is None
+    assert fired_at(minutes("##"), limit(readings=(3, 3))) is None
 
 
 @given(st.lists(st.tuples(st.integers(1, 90), st.booleans()), min_size=1, max_size=40), st.data())

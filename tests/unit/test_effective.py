@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from gateway.core.conditions import judge_for
-from gateway.core.effective import NUMBERS, book_of, effective, provenance, rule_of
+from gateway.core.effective import book_of, effective, provenance, rule_of
 from gateway.core.model import Device, Level, LevelTuning, Limit, Place, Rule, Tuning, World
 from gateway.grammar import LIMIT_FIELDS, RULE_NUMBERS, LevelKeys, SomeLevelKeys
 from gateway.typed import keys_of
@@ -228,31 +228,6 @@ def test_a_world_with_tuning_survives_the_store(tmp_path) -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=World) == found
 
 
-def test_the_newer_keys_of_a_level_are_tuned_too(tmp_path) -> None:
-    """`is` is called otherwise in the code, `readings` is two numbers, a range is a pair."""
-    state = """\
-rules:
-  - id: state
-    says: 仓状态
-    on: {scene: cabinet, each: slot}
-    when: slot_temperature_c
-    levels: {yellow: {is: 4, readings: 3 of 5}}
-    basis: {text: 项目缺省值, confidence: D}
-    action: 到场查看
-"""
-    entry = "{rule: state, levels: {yellow: {is: 6, readings: 2 of 9}}, latch: true, min_on: 1m, because: x}"
-    tune = f"tune:\n  - {entry}\n"
-    found = loaded(tmp_path, {**FILES, "rules/state.yaml": state, "sites/tune.yaml": tune})
-    assert found.problems == [] and found.world is not None
-    rule = rule_of(found.world, "state", "cab-1")
-    assert rule is not None
-    (limit,) = rule.limits
-    assert (limit.equals, limit.readings, limit.of_readings, rule.latch, rule.min_on_s) == (6, 2, 9, True, 60)
-    assert {
-        one.origin.line for one in provenance(found.world, rule, found.world.devices["cab-1"]) if one.because
-    } == {2}
-
-
 def test_loading_leaves_the_search_for_garbage_as_it_was(tmp_path) -> None:
     """Switched off while it loads, also when what it loads is broken."""
     for tune in (TUNED, "tune: ["):
@@ -274,9 +249,7 @@ def test_every_key_of_a_level_can_be_tuned() -> None:
     keys = [key.key for key in keys_of(LevelKeys)]
     assert [key.key for key in keys_of(SomeLevelKeys)] == keys
     assert not any(key.required for key in keys_of(SomeLevelKeys))
-    named = {name for key in keys_of(LevelKeys) for name in LIMIT_FIELDS.get(key.field, (key.field,))}
-    assert named == Limit.__dataclass_fields__.keys() - {"level", "origin"}
-    assert set(NUMBERS) == set(RULE_NUMBERS.values())
+    assert {LIMIT_FIELDS.get(key, key) for key in keys} <= Limit.__dataclass_fields__.keys()
     assert set(RULE_NUMBERS.values()) <= Rule.__dataclass_fields__.keys()
 
 
@@ -318,3 +291,13 @@ tune:
     rule = rule_of(found.world, "slot-hot", "cab-1")
     assert rule is not None
     assert (rule.limits[0].above, rule.limits[0].hold_s, rule.clear_hold_s) == (52, 120, 60)
+
+
+def test_a_range_a_code_and_readings_are_tuned_like_any(tmp_path) -> None:
+    """Keys that are written otherwise than they are called: `is`, `inside`, `3 of 5`."""
+    pack = FILES["rules/all.yaml"].replace("above: 55, hold: 60s", "above: 55")
+    tune = "tune:\n  - {rule: slot-hot, levels: {yellow: {readings: 3 of 5, clear_hold: 2m}}, because: x}\n"
+    found = loaded(tmp_path, {**FILES, "rules/all.yaml": pack, "sites/tune.yaml": tune})
+    assert found.problems == [] and found.world is not None
+    limit = effective(found.world, found.world.rules[0], found.world.devices["cab-1"]).limits[0]
+    assert (limit.above, limit.readings, limit.clear_hold_s) == (55.0, (3, 5), 120.0)

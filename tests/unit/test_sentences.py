@@ -91,47 +91,31 @@ def test_what_a_doubted_value_does(levels, given: str, said: str) -> None:
     assert said in found
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"inside": (5.0, 12.0), "readings": (3, 5)}, "仓温度在 5 ℃到 12 ℃之间，最近 5 次中有 3 次"),
+        ({"outside": (5.0, 12.0), "readings": (3, 3)}, "仓温度不在 5 ℃到 12 ℃之间，连续 3 次"),
+        ({"equals": 5.0, "hold_s": 600.0, "within_s": 3600.0}, "仓温度为 5 ℃，1 小时内累计 10 分钟"),
+    ],
+)
+def test_ranges_and_what_gathers(keys, said: str) -> None:
+    assert lines(HOT, limits=(Limit(level=Level.YELLOW, **keys),))[1].startswith(said + "：黄色提示；恢复：")
+
+
+def test_how_long_it_stands() -> None:
+    found = lines(SMOKE, latch=True, min_on_s=600.0)
+    assert "触发后至少保持 10 分钟。" in found and "恢复后仍保持，须由人说明原因后复位。" in found
+    limit = Limit(level=Level.YELLOW, outside=(5.0, 12.0), clear_range=(6.0, 11.0), clear_hold_s=60.0)
+    assert lines(HOT, limits=(limit,))[1].endswith("恢复：回到 6 ℃到 11 ℃之间，持续 1 分钟。")
+
+
 def test_silence_is_heard_again() -> None:
     both = Limit(level=Level.YELLOW, absent_s=600.0, missed=3.0)
     assert lines(SILENT, limits=(both, Limit(level=Level.RED, missed=2.5)))[1:3] == [
         "10 分钟没有任何消息且按设备自己的间隔漏报 3 次：黄色提示；恢复：重新上报，持续 30 秒。",
         "按设备自己的间隔漏报 2.5 次：红色报警；恢复：重新上报，持续 30 秒。",
     ]
-
-
-@pytest.mark.parametrize(
-    ("numbers", "said"),
-    [
-        (
-            {"inside": (5.0, 12.0)},
-            "仓温度在 5 至 12 ℃ 之间：橙色预警；恢复：不在 5 至 12 ℃ 之间，持续 5 分钟。",
-        ),
-        (
-            {"outside": (5.0, 12.0), "clear_range": (6.0, 11.0), "clear_hold_s": 60.0},
-            "仓温度不在 5 至 12 ℃ 之间：橙色预警；恢复：回到 6 至 11 ℃ 之间，持续 1 分钟。",
-        ),
-        ({"equals": 4.0, "clear_hold_s": 0.0}, "仓温度为 4 ℃：橙色预警；恢复：不再为 4 ℃。"),
-        (
-            {"above": 50.0, "hold_s": 600.0, "within_s": 3600.0},
-            "仓温度高于 50 ℃，1 小时内累计 10 分钟：橙色预警；恢复：低于 50 ℃，持续 5 分钟。",
-        ),
-        (
-            {"above": 50.0, "readings": 3, "of_readings": 5},
-            "仓温度高于 50 ℃，最近 5 次读数中有 3 次：橙色预警；恢复：低于 50 ℃，持续 5 分钟。",
-        ),
-        (
-            {"above": 50.0, "readings": 3, "of_readings": 3},
-            "仓温度高于 50 ℃，连续 3 次读数：橙色预警；恢复：低于 50 ℃，持续 5 分钟。",
-        ),
-    ],
-)
-def test_every_way_to_be_bad(numbers, said: str) -> None:
-    assert lines(HOT, limits=(Limit(level=Level.ORANGE, **numbers),))[1] == said
-
-
-def test_what_outlives_the_trouble() -> None:
-    found = lines(HOT, min_on_s=600.0, latch=True)
-    assert "一旦触发至少保持 10 分钟。" in found and "恢复后不自动解除，须由人填写理由复位。" in found
 
 
 def test_the_clause_stands_beside_the_text() -> None:
