@@ -509,6 +509,8 @@ class TuneKeys:
     device: Identifier = ""
     levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
     clear_hold: Duration | None = None
+    min_on: Duration | None = None
+    latch: bool | None = None
     respond_within: PositiveDuration | None = None
     origin: Origin = NOWHERE
 
@@ -543,7 +545,12 @@ class TuneKeys:
         )
 
 
-RULE_NUMBERS = {"clear_hold": "clear_hold_s", "respond_within": "respond_within_s"}  # key -> field of Rule
+RULE_NUMBERS = {  # key -> field of Rule
+    "clear_hold": "clear_hold_s",
+    "min_on": "min_on_s",
+    "latch": "latch",
+    "respond_within": "respond_within_s",
+}
 spell(TuneKeys, levels=("levels", Mapping[Level, Literal["off"] | SomeLevelKeys]))  # type: ignore[valid-type]
 
 

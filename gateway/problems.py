@@ -47,11 +47,10 @@ class Phrase:
 class Verbatim(Phrase):
     """Words that another part has in both languages already."""
 
-    zh: str = ""
-    en: str = ""
+    words: tuple[str, str] = ("", "")  # zh-CN, English
 
     def in_(self, locale: str) -> str:
-        return shown(self.zh if locale == "zh" else self.en)
+        return shown(self.words[locale != "zh"])
 
 
 def say(phrase: str, /, **blanks: object) -> Phrase:

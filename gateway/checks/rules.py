@@ -275,6 +275,11 @@ def judges(rule: RuleKeys, device: Device, model: Model) -> bool:
     )
 
 
+def needs(rule: RuleKeys) -> bool:
+    """Whether it reads anything of a device's entry or place: check_needs would find nothing otherwise."""
+    return rule.relative_to == "baseline" or bool(rule.outside)
+
+
 def check_needs(rule: RuleKeys, device: Device, around: Sequence[Place], builder: Builder) -> None:
     """What the rule reads of the device's entry must be there, or it would judge nothing and say nothing."""
     if rule.relative_to == "baseline" and rule.when not in device.baseline:
