@@ -10,6 +10,7 @@ from itertools import islice, pairwise
 from pathlib import PurePath
 from typing import Any
 
+from gateway.checks_inhibition import check_inhibition
 from gateway.core import derived
 from gateway.core.codecs import COMMON, KEYS, waveform
 from gateway.core.codecs.bits import TYPES, picked, width
@@ -111,6 +112,7 @@ def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
         _check_levels(rule, builder)
         if models_sound:  # else "no model measures it" may only mean that the model is the broken one
             _check_subject(rule, parts, builder)
+    check_inhibition(parts.rules, builder)
     _check_scenarios(parts, builder)
     _check_uniqueness(parts, builder)
     _check_devices(parts, surroundings, builder)

@@ -18,6 +18,7 @@ from gateway.core.model import (
     SECOND,
     Basis,
     Calibration,
+    Cause,
     Codec,
     Components,
     Derivation,
@@ -239,6 +240,7 @@ spell(
     text=("text", SomeText),
     confidence=("confidence", Literal["V", "V2", "M", "D"]),
 )
+spell(Cause, rule=("rule", Identifier), at=("at", Literal["device", "place"]))
 spell(
     Place,
     says=("says", SomeText),
@@ -321,6 +323,10 @@ class RuleKeys:
     clear_hold: Duration = 300.0
     respond_within: PositiveDuration | None = None
     on_bad_quality: Literal["", "hold", "raise", "judge"] = ""
+    mode: Literal["live", "shadow", "off"] = "live"
+    steps: tuple[Literal["case", "notify", "event"], ...] = ("case", "notify", "event")
+    inhibited_by: tuple[Cause, ...] = ()
+    handle_within: PositiveDuration | None = None
     origin: Origin = NOWHERE
 
     def rule(self) -> Rule:
@@ -340,6 +346,10 @@ class RuleKeys:
             clear_hold_s=self.clear_hold,
             respond_within_s=self.respond_within or 0.0,
             on_bad_quality=self.on_bad_quality,
+            mode=self.mode,
+            steps=self.steps,
+            inhibited_by=self.inhibited_by,
+            handle_within_s=self.handle_within or 0.0,
             origin=self.origin,
         )
 

@@ -17,6 +17,7 @@ class Phase(IntEnum):
     PENDING = 1
     FIRING = 2
     CLEARING = 3
+    LATCHED = 4  # normal again, until a person resets it
 
 
 TURNS = {
@@ -26,7 +27,7 @@ TURNS = {
     (Phase.CLEARING, Verdict.BAD): Phase.FIRING,
 }
 AT_ONCE = -(1 << 62)  # before any steady instant, also those before a new store's first
-ACTIVE = (Phase.FIRING, Phase.CLEARING)  # the alert stands
+ACTIVE = (Phase.FIRING, Phase.CLEARING, Phase.LATCHED)  # the alert stands
 
 
 class Standing(msgspec.Struct):

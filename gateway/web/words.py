@@ -27,6 +27,7 @@ STAGES: Mapping[Stage, Said] = {
     Stage.VERIFIED: Said("已核验", "verified"),
     Stage.CLOSED: Said("已结案", "closed"),
     Stage.FALSE: Said("误报", "false alarm"),
+    Stage.MERGED: Said("已并入", "merged"),
 }
 SIGNS: Mapping[Level, str] = {Level.YELLOW: "▲", Level.ORANGE: "◆", Level.RED: "●"}  # not by colour alone
 LEVELS_EN: Mapping[Level, str] = {Level.YELLOW: "notice", Level.ORANGE: "warning", Level.RED: "alarm"}
@@ -49,8 +50,15 @@ ENTRIES: Mapping[str, Said] = {
     "verified": Said("传感器核验通过", "sensor agrees"),
     "closed": Said("结案", "closed"),
     "false": Said("{who} 判为误报", "false alarm"),
+    "latched": Said("传感器已恢复，须人工复位", "normal, to be reset"),
+    "reset": Said("{who} 复位", "reset"),
+    "expired": Said("{who} 接手后未按时处理完", "not handled in time"),
+    "symptom": Said("伴随情况（不另行通知）", "symptom"),
+    "symptom_ended": Said("伴随情况恢复正常", "symptom over"),
+    "merged": Said("并入起因的事件", "merged into its cause"),
+    "silenced": Said("规则不再通知：{note}", "its rule tells nobody now"),
 }
-NOTE_IS_SAID = frozenset({"post_empty", "rule_gone"})  # their words are in the sentence already
+NOTE_IS_SAID = frozenset({"post_empty", "rule_gone", "silenced"})  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {
     "progressing": Said(
@@ -87,6 +95,7 @@ STEPS_DONE: Mapping[Stage, int] = {
     Stage.VERIFIED: 5,
     Stage.CLOSED: 5,
     Stage.FALSE: 5,
+    Stage.MERGED: 5,
 }
 
 

@@ -25,6 +25,7 @@ RINGS = {
     "gateway.channels": 2,
     "gateway.config": 2,
     "gateway.packs": 2,
+    "gateway.checks_inhibition": 2,
     "gateway.crosscheck": 2,
     "gateway.csvfile": 2,
     "gateway.grammar": 2,

@@ -28,6 +28,7 @@ from gateway.core.codecs.bits import TYPES
 from gateway.core.decoding import Decoder
 from gateway.core.model import (
     Basis,
+    Cause,
     Codec,
     Components,
     Device,
@@ -335,6 +336,7 @@ MANUALS: dict[str, dict[str, Any]] = {
     "rules/README.md": {
         "The file": PackKeys,
         "An entry of `rules`": RuleKeys,
+        "An entry of `inhibited_by`": Cause,
         "`on`": SubjectKeys,
         "An entry of `derive`": DeriveKeys,
         "`on` of a derived quantity": SourceKeys,
