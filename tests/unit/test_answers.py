@@ -95,6 +95,7 @@ def test_handled_or_normal_in_time_is_left_in_peace(taken):
     taken.say(smoke=0)
     taken.wait(3600)
     assert Kind.OVERDUE not in [kind for _, kind in told(taken)]
+    assert taken.case().stage is Stage.ACKNOWLEDGED
 
 
 def test_a_bounce_gives_the_time_anew(taken):
@@ -164,10 +165,26 @@ def test_half_way_back_is_not_either():
     play.say({3: 57})
     play.wait(400)
     play.say({3: 70})
-    play.wait(400)
+    play.wait(100)
     assert told(play) == [("wang", Kind.RAISED)] and play.levels()[-1] == "orange"
     play.say({3: 80})
     assert told(play)[1:] == [("wang", Kind.RISEN)], "counted from when it left red"
+
+
+def test_a_return_after_done_bounces_and_is_not_told_twice():
+    play = playing(replace(HOT, clear_hold_s=1000))
+    play.say({3: 80})
+    deliver(play)
+    play.wait(61)
+    play.say({3: 57})
+    play.wait(900)
+    play.say({3: 30})
+    play.act(play.case().id, Verb.DONE)
+    play.wait(100 + AWHILE_S)
+    assert play.levels()[-1] == "yellow" and play.case().stage is Stage.HANDLED
+    before = len(told(play))
+    play.say({3: 80})
+    assert told(play)[before:] == [("wang", Kind.BOUNCED)]
 
 
 def test_whoever_is_gone_cannot_be_told_so_the_ladder_begins_again():
@@ -307,6 +324,16 @@ def test_a_latched_case_does_not_close_before_its_reset(latched):
     assert latched.case().stage is Stage.CLOSED
     (line,) = [one for one in of(latched.effects, Entry) if one.what == "reset"]
     assert (line.person, line.note) == ("wang", "现场确认无烟")
+
+
+def test_while_one_level_still_rings_nothing_is_normal():
+    play = playing(HOT)
+    play.say({3: 80})
+    play.wait(61)
+    (track,) = play.engine.state.tracks.values()
+    track.standings[-1].phase = Phase.LATCHED
+    play.engine.cases.level_moved(Step(play.at, play.wall()), track, HOT)
+    assert [one.state for one in play.engine.state.alerts.values()] == [AlertState.FIRING]
 
 
 @pytest.mark.parametrize("note", ["", "  "])

@@ -163,6 +163,16 @@ def test_a_cause_that_comes_later_takes_over_what_nobody_answered(late):
     assert not [n for n in due(late)[1:] if n[1] == "slot-hot"], "the merged case climbs no further"
 
 
+def test_who_was_told_of_the_symptom_hears_of_the_end_of_both(late):
+    late.wait(300)
+    assert (Kind.ESCALATED, "slot-hot") in due(late)
+    late.say({3: 30}, smoke=1)
+    late.wait(61)
+    late.say(smoke=0)
+    late.wait(61)
+    assert {n.person for n in late.notifications() if n.kind is Kind.CLEARED} == {"wang", "li"}
+
+
 def test_it_leaves_alone_what_somebody_is_at(late):
     late.act(case(late, "slot-hot").id, Verb.ACKNOWLEDGE)
     late.say(smoke=1)
@@ -305,6 +315,15 @@ def test_into_the_shadow_the_telling_ends_and_the_case_stays():
     play.act(open_case.id, Verb.DONE)
     play.wait(60)
     assert case(play, "smoke").stage is Stage.CLOSED and len(play.notifications()) == 2
+
+
+def test_in_the_shadow_nobody_hears_of_the_end_either():
+    play = playing(SMOKE, HOT)
+    play.say(smoke=1)
+    reload(play, replace(SMOKE, mode="shadow"), HOT)
+    play.say(smoke=0)
+    play.wait(60)
+    assert play.levels()[-1] == "clear" and len(play.notifications()) == 2
 
 
 def test_back_out_of_the_shadow_the_same_case_tells_again():
