@@ -82,6 +82,12 @@ REASONS: Mapping[str, str] = {
     "repeat": "同一件事重复上报",
     "other": "其他原因",
 }
+RESETS: Mapping[str, str] = {  # why an alarm is reset
+    "checked": "现场确认，已恢复正常",
+    "work": "施工或搬运引起，已结束",
+    "drill": "测试或演练",
+    "sensor": "传感器误动作，已报修",
+}
 ROLES: Mapping[str, str] = {"property": "物业", "committee": "居委", "street": "街道"}  # others by their id
 
 # Stage -> how many of the steps 发现 · 通知 · 接手 · 处理 · 核验 are behind us.
