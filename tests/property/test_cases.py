@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from gateway.core.cases import UNANSWERED
 from gateway.core.engine import Engine
-from gateway.core.model import Cause, Configured, Level, Outcome, Told, Verb
+from gateway.core.model import Cause, Configured, Entry, Level, Outcome, Told, Verb
 from gateway.core.state import State
-from tests.unit.worlds import HOT, SMOKE, Play, world
+from gateway.web import words
+from tests.unit.worlds import HOT, SMOKE, Play, of, world
 
 HIDDEN = replace(HOT, inhibited_by=(Cause(rule="smoke"),), clear_hold_s=60, handle_within_s=1200)
 WORLDS = (
@@ -95,6 +96,7 @@ def run(script, between=lambda play: None):
 def test_no_alert_is_lost(script):
     """And in the end, whatever is red and unanswered does tell, if one only waits."""
     play = run(script)
+    assert {one.what for one in of(play.effects, Entry)} <= words.ENTRIES.keys(), "a line without words"
     waiting = [
         case.id for case in play.engine.state.cases.values()
         if case.stage in UNANSWERED and case.level is Level.RED and not case.silent

@@ -508,6 +508,7 @@ def test_each_phrase_says_the_same_in_both_languages() -> None:
 def test_each_phrase_is_used_and_each_used_one_exists() -> None:
     folder = Path(problems.__file__).parent
     files = ("problems", "yamlfile", "csvfile", "typed", "grammar", "crosscheck", "packs", "config")
+    files += ("checks_inhibition",)
     text = "".join((folder / f"{name}.py").read_text("utf-8") for name in files)
     head, _, rest = text.partition("\nPHRASES: dict")
     code = head + rest.partition("\n}\n")[2]
