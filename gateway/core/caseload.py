@@ -69,9 +69,10 @@ class Caseload:
             evidence=track.evidence, mode=rule.mode, point="event" in rule.steps,
         )  # fmt: skip
         track.alert = alert.id
+        shadow = {} if rule.mode == "live" else {"mode": rule.mode}
         step.note(
             "alert_raised", alert=alert.id, rule=rule.id, device=alert.device, alert_level=level.word,
-            mode=rule.mode,
+            **shadow,
         )  # fmt: skip
         if rule.opens:
             self.placing.settle(step, alert, Kind.RAISED)
