@@ -34,7 +34,7 @@ from gateway.chores import Chores
 from gateway.config import Config, load
 from gateway.control import SOCKET, Control
 from gateway.core.calibration import due_within
-from gateway.core.model import Link, Message, Messages, Notification, Refused, World
+from gateway.core.model import Act, Link, Message, Messages, Noted, Notification, Refused, Verb, World
 from gateway.forwarder import Forwarder, Sink
 from gateway.links import Links, load_keys
 from gateway.notifier import Notifier, StoreLedger
@@ -119,7 +119,8 @@ class App:
         self.web = WebServer(create_app(self._deps()), self.config.web.host, self.config.web.port)
         self.chores = Chores(self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind)
         self.control = Control(
-            self.config.state / SOCKET, {"reload": self._asked_reload, "replay": self._replay}
+            self.config.state / SOCKET,
+            {"reload": self._asked_reload, "replay": self._replay, "reset": self._reset},
         )
         self._stop = threading.Event()
         self._reload_wanted = threading.Event()
@@ -255,6 +256,17 @@ class App:
             self.store.settle_quarantine([row["id"]], "replayed")
             still += [f"{number}: {e.code}: {e.reason}" for e in effects if isinstance(e, Refused)]
         return still
+
+    def _reset(self, asked: Mapping[str, Any]) -> list[str]:
+        """A person at this box resets what is latched; returns why not, if so."""
+        case, person, reason = (str(asked[key]) for key in ("case", "person", "reason"))
+        if person not in self.world.persons:
+            return [f"no person {person}"]
+        effects = self.pipeline.submit(
+            lambda at, wall_ns: Act(at, wall_ns, case, person, Verb.RESET, reason, "cli")
+        ).result()
+        ignored = [one for one in effects if isinstance(one, Noted) and one.event == "act_ignored"]
+        return [str(one.fields["reason"]) for one in ignored]
 
     # ------------------------------------------------------------ between the parts
 

@@ -223,6 +223,18 @@ def show(case: str, path: Path) -> None:
 
 
 @main.command()
+@click.argument("case")
+@click.option("--person", required=True, help="who resets it: an id of the site")
+@click.option("--reason", required=True, help="why it may be reset")
+@config_option
+def reset(case: str, person: str, reason: str, path: Path) -> None:
+    """复位 · Let go what is latched in a case. CASE is its whole id, or an alert's."""
+    for why in ask_gateway(path, "reset", case=case, person=person, reason=reason):
+        sys.exit(f"lilong: not reset: {why}")
+    click.echo(say("已复位", "reset"))
+
+
+@main.command()
 @click.argument("device", default="")
 @click.option("--days", default=1.0, show_default=True, help="so far back")
 @config_option

@@ -20,6 +20,7 @@ from gateway.core.model import (
     SECOND,
     Basis,
     Calibration,
+    Cause,
     Codec,
     Components,
     Derivation,
@@ -279,6 +280,7 @@ spell(
     text=("text", SomeText),
     confidence=("confidence", Literal["V", "V2", "M", "D"]),
 )
+spell(Cause, rule=("rule", Identifier), at=("at", Literal["device", "place"]))
 spell(
     Place,
     says=("says", SomeText),
@@ -378,6 +380,10 @@ class RuleKeys:
     respond_within: PositiveDuration | None = None
     if_changed: Literal["", "keep", "re-evaluate", "close"] = ""
     on_bad_quality: Literal["", "hold", "raise", "judge"] = ""
+    mode: Literal["live", "shadow", "off"] = "live"
+    steps: tuple[Literal["case", "notify", "event"], ...] = ("case", "notify", "event")
+    inhibited_by: tuple[Cause, ...] = ()
+    handle_within: PositiveDuration | None = None
     origin: Origin = NOWHERE
 
     @property
@@ -423,6 +429,10 @@ class RuleKeys:
             respond_within_s=self.respond_within or 0.0,
             if_changed=self.if_changed,
             on_bad_quality=self.on_bad_quality,
+            mode=self.mode,
+            steps=self.steps,
+            inhibited_by=self.inhibited_by,
+            handle_within_s=self.handle_within or 0.0,
             origin=self.origin,
         )
 

@@ -71,16 +71,18 @@ def read_sites(
 
 
 def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
+    rules = tuple(keys.rule() for keys in parts.rules if keys.mode != "off")
+    judging = {rule.id for rule in rules}
     return World(
         models={model.id: model for model in parts.models},
-        rules=tuple(keys.rule() for keys in parts.rules),
+        rules=rules,
         places={place.id: place for place in parts.places},
         units={unit.id: unit for unit in parts.units},
         persons={person.id: person for person in parts.persons},
         posts=tuple(parts.posts),
         ladders={level: steps for site in parts.sites for level, steps in site.ladders.items()},
         devices={device.id: device for device in parts.devices},
-        scenarios=tuple(parts.scenarios),
+        scenarios=tuple(one for one in parts.scenarios if one.rule in judging),
         calibrations=_calibrations(parts, timezone),
         derivations=tuple(keys.derivation() for keys in parts.derived),
         timezone=timezone,

@@ -280,6 +280,13 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "red_off": ("被关闭的红色级别", "a red level that is switched off"),
     "red_without": ("红色级别而没有 {key}", "a red level without {key}"),
+    "hides_itself": ("抑制自己的规则 {rule}", "the rule {rule} itself"),
+    "hide_each_other": ("互相抑制的规则：{value}", "rules that hide each other: {value}"),
+    "no_such_level": ("规则 {rule} 没有的级别 {level}", "the level {level}, which rule {rule} has not"),
+    "never_hides": (
+        "规则 {rule}：最高只到{level}，挡不住本规则的最高级别",
+        "rule {rule}, which reaches only {level} and can never hide this rule's highest level",
+    ),
     # -- what belongs there
     "one_key": ("每个键只写一次", "each key once"),
     "text_key": ("文字作为键", "a plain text as key"),
@@ -447,6 +454,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "on_good_side": ("在界限的正常一侧", "a value on the good side of the limit"),
     "a_tree": ("一棵树：每处只有一个上级且不成环", "a tree"),
     "baseline_for": ("规则 {rule} 需要的基线", "the baseline that rule {rule} needs"),
+    "a_cause": ("另一条规则，不成环", "another rule, and no ring of them"),
+    "as_bad": ("级别不低于本规则的原因", "a cause that gets as bad as this rule"),
     "window_for": (
         "规则 {rule} 需要的时段（在该处或上级）",
         "the window that rule {rule} needs, there or above",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.checks.calibrations import check_calibrations
 from gateway.checks.derived import check_derived
 from gateway.checks.devices import check_devices
+from gateway.checks.inhibition import check_inhibition
 from gateway.checks.models import check_models
 from gateway.checks.parts import Names, Parts, Surroundings, passes
 from gateway.checks.people import check_answered, check_ladders, check_ladders_complete, check_people
@@ -30,6 +31,7 @@ def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
         check_expression(rule, builder)
         if models_sound:  # else "no model measures it" may only mean that the model is the broken one
             check_subject(rule, parts, builder)
+    check_inhibition(parts.rules, builder)
     check_scenarios(parts, builder)
     check_uniqueness(parts, builder)
     check_devices(parts, surroundings, builder)

@@ -196,10 +196,8 @@ def _is_readable(rule: RuleKeys, builder: Builder) -> bool:
     try:
         parsed(rule.when)
     except Mistake as mistake:
-        found = say(
-            "in_column", column=mistake.column, found=Verbatim("", zh=mistake.found.zh, en=mistake.found.en)
-        )
-        builder.mistake(rule, "when", found, Verbatim("", zh=mistake.expected.zh, en=mistake.expected.en))
+        found = say("in_column", column=mistake.column, found=Verbatim("", words=mistake.found))
+        builder.mistake(rule, "when", found, Verbatim("", words=mistake.expected))
         return False
     return True
 

@@ -69,6 +69,7 @@ class Engine:
             self.cases.outcome(step, event)
         elif isinstance(event, Act):
             self.cases.act(step, event)
+            self.judging.reset(step)
         self._arm(step)
         return step.effects
 

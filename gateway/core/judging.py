@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.core import chatter, edits
-from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, turn
+from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, reset, turn
 from gateway.core.calendars import local, minute_of_day
 from gateway.core.caseload import Caseload, Step
 from gateway.core.conditions import Judge, parsed, reads
@@ -260,6 +260,13 @@ class Judging:
         for limit, one in zip(rule.limits, track.standings, strict=True):
             expire(one, limit, rule, due, track.quiet_ns)
         self.moved(step, rule, key, track)
+
+    def reset(self, step: Step) -> None:
+        """What people have reset: those levels end that only waited for it."""
+        for key in step.resets:
+            track = self.state.tracks.get(key)
+            if track is not None and any([reset(one) for one in track.standings]):
+                self.moved(step, self._rule_of(track), key, track)
 
     def _unconfirmed(self, track: Track, rule: Rule) -> bool:
         """Whether a hold that has run out waits for one more word, or for the end.

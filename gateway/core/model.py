@@ -301,6 +301,15 @@ class Basis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Whose alert hides another rule's: its symptoms are kept and shown, and tell nobody."""
+
+    rule: str
+    at: str = "device"  # the same device, any part of it; or "place": the same place, or one inside it
+    level: Level | None = None  # the lowest level of the cause that counts; None: any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One entry of rules/*.yaml."""
 
@@ -325,7 +334,21 @@ class Rule:
     respond_within_s: float = 0.0
     if_changed: str = ""  # keep | re-evaluate | close: what stands, once the rule asks another question
     on_bad_quality: str = ""  # hold | raise | judge; "": red levels raise, the others hold
+    mode: str = "live"  # live | shadow: raised and stored, but no case and nobody told. off: not in a World
+    steps: tuple[str, ...] = ("case", "notify", "event")  # what follows from its alert
+    inhibited_by: tuple[Cause, ...] = ()
+    handle_within_s: float = 0.0  # an acknowledgement holds so long; 0: for ever
     origin: Origin = Origin()
+
+    @property
+    def opens(self) -> bool:
+        """Whether its alert opens a case."""
+        return self.mode == "live" and "case" in self.steps
+
+    @property
+    def tells(self) -> bool:
+        """Whether people are told of that case."""
+        return self.opens and "notify" in self.steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -523,6 +546,7 @@ class Verb(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     DONE = "done"
     FALSE = "false"
+    RESET = "reset"  # of what is latched; the note says why
 
 
 class Act(msgspec.Struct, frozen=True, tag="act", array_like=True):
@@ -571,6 +595,7 @@ Event = Messages | Tick | Link | Act | Outcome | Configured
 
 class AlertState(StrEnum):
     FIRING = "firing"
+    LATCHED = "latched"  # returned to normal, waiting for a person's reset
     CLEARED = "cleared"
 
 
@@ -596,6 +621,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     called: str = ""  # of an expression: what `value` is, and in which unit
     unit: str = ""
     chattering: bool = False  # it will not stand still: told once, slow to end
+    mode: str = "live"  # of its rule; a shadow one has no case and tells nobody
+    hidden_by: str = ""  # the alert whose symptom it is: it stands in that one's case, and tells nobody
+    point: bool = True  # its changes are points of the time series
+    fell_at: int | None = None  # steady instant from which it is below its case's level
 
 
 class Stage(StrEnum):
@@ -609,10 +638,11 @@ class Stage(StrEnum):
     VERIFIED = "verified"  # and the sensor agrees
     CLOSED = "closed"
     FALSE = "false"
+    MERGED = "merged"  # its alert is a symptom: the case of the cause goes on
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """The human side of an alert. Open until its stage is CLOSED or FALSE."""
+    """The human side of an alert. Open until its stage is CLOSED, FALSE or MERGED."""
 
     id: str
     alerts: tuple[str, ...]
@@ -629,6 +659,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     handled_by: str = ""
     rung: int = 0  # steps of the ladder already taken for this level
     climbing_at: int = 0  # steady instant the present ladder began
+    told: tuple[str, ...] = ()  # every person whom the ladder has named
+    silent: bool = False  # nobody is told: its rule only keeps a list, or went into the shadow
+    answered_at: int | None = None  # steady instant of the acknowledgement, or of the bounce after it
+    merged_into: str = ""  # the case of the cause
 
 
 class NotificationState(StrEnum):
@@ -646,6 +680,8 @@ class Kind(StrEnum):
     ESCALATED = "escalated"
     BOUNCED = "bounced"  # "done" came while the sensor still says bad
     CLEARED = "cleared"  # the sensor is normal again
+    LATCHED = "latched"  # it is, but somebody must reset the alarm
+    OVERDUE = "overdue"  # acknowledged, and not handled in time
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway.core.conditions import parsed
-from gateway.core.model import Level, Limit, Rule
+from gateway.core.model import Cause, Level, Limit, Rule
 from gateway.core.texts import COMPONENTS, LEVELS, span
 from gateway.core.units import QUANTITIES, shown, sign
 
@@ -191,7 +191,26 @@ def _shown(rule: Rule, number: float) -> str:
 # ---------------------------------------------------------------- exceptions
 
 
+def _steps(rule: Rule, steps: tuple[str, ...]) -> str:
+    left_out = [STEPS[step] for step in STEPS if step not in steps]
+    return f"只记录：{'、'.join(left_out)}" if left_out else ""
+
+
+def _causes(rule: Rule, causes: tuple[Cause, ...]) -> str:
+    said = [f"{'同一设备' if one.at == 'device' else '同一地点'}已有“{one.rule}”报警" for one in causes]
+    return f"{'，或'.join(said)}时不另行通知" if said else ""
+
+
+def _handle_within(rule: Rule, within_s: float) -> str:
+    return f"确认后 {span(within_s)}内未处理完：再次通知，并继续上报" if within_s else ""
+
+
+STEPS = {"case": "不立案", "notify": "不通知", "event": "不写入数据库"}
 EXTRAS: Mapping[str, Callable[[Rule, Any], str]] = {  # field of Rule -> what it says
+    "mode": lambda rule, mode: "试运行：只记录，不立案、不通知任何人" if mode == "shadow" else "",
+    "steps": _steps,
+    "inhibited_by": _causes,
+    "handle_within_s": _handle_within,
     "min_on_s": lambda rule, least_s: f"触发后至少保持 {span(least_s)}" if least_s else "",
     "latch": lambda rule, latch: "恢复后仍保持，须由人说明原因后复位" if latch else "",
     "outside": lambda rule, name: f"“{name}”时段之内不判断" if name else "",

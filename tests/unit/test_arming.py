@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core import state as states
-from gateway.core.alerts import ACTIVE, OPEN, Phase, Standing, due_at, expire, reset, turn
+from gateway.core.alerts import ACTIVE, OPEN, Phase, Standing, due_at, expire, turn
 from gateway.core.chatter import NONE, crosses, note_raised, note_side
 from gateway.core.conditions import band, crossed
 from gateway.core.engine import Engine
-from gateway.core.model import SECOND, Alert, Level, Limit, Rule, Verdict
+from gateway.core.model import SECOND, Act, Alert, Entry, Level, Limit, Rule, Verb, Verdict
 from gateway.core.state import State
-from tests.unit.worlds import HOT, SMOKE, Play, world
+from tests.unit.worlds import HOT, SMOKE, Play, of, world
 
 MINUTE = 60 * SECOND
 YELLOW = Level.YELLOW
@@ -177,15 +177,23 @@ def test_what_is_latched_waits_for_a_person_through_a_restart_and_may_turn_bad_a
     rule = replace(SMOKE, latch=True)
     play = Play(Engine(world(rules=(rule,)), State(identity="0000002a")))
     play.say(smoke=1)
+    case = play.case().id
     play.say(smoke=0)
     play.wait(7200)
-    assert play.levels() == ["red"]
+    assert [one.state for one in of(play.effects, Alert)] == ["firing", "latched"]
     play.engine = Engine(play.engine.world, states.load(states.save(play.engine.state)))
     (track,) = play.engine.state.tracks.values()
     assert track.standings[0].phase is Phase.LATCHED and Phase.LATCHED in ACTIVE
     play.say(smoke=1)
     assert track.standings[0].phase is Phase.FIRING
-    assert not reset(track.standings[0]), "what is still bad cannot be reset"
+    play.give(Act(play.at, play.wall(), case, "wang", Verb.RESET, "已更换探头"))
+    assert track.standings[0].phase is Phase.FIRING, "what is still bad cannot be reset"
+    play.say(smoke=0)
+    play.wait(60)
+    play.give(Act(play.at, play.wall(), case, "wang", Verb.RESET, "已更换探头"))
+    assert play.levels()[-1] == "clear" and play.engine.state.tracks == {}
+    told = [(one.person, one.note) for one in of(play.effects, Entry) if "reset" in one.what]
+    assert told[-1] == ("wang", "已更换探头")
 
 
 # ---------------------------------------------------------------- chatter
