@@ -6,11 +6,14 @@ import dataclasses
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from itertools import islice, pairwise
 from pathlib import PurePath
 from typing import Any
 
+from gateway import holidays
 from gateway.core import derived
+from gateway.core.calendars import asks_for_workdays, is_window, missing_years
 from gateway.core.codecs import COMMON, KEYS, waveform
 from gateway.core.codecs.bits import TYPES, picked, width
 from gateway.core.codecs.formula import Formula
@@ -19,6 +22,7 @@ from gateway.core.doubts import STUCK
 from gateway.core.model import (
     POSTED,
     Device,
+    During,
     Field,
     Level,
     Model,
@@ -31,7 +35,16 @@ from gateway.core.model import (
     Wave,
 )
 from gateway.core.units import CONVERSIONS, QUANTITIES, conversion
-from gateway.grammar import CalibrationKeys, DeriveKeys, LevelKeys, PackKeys, RuleKeys, SiteKeys
+from gateway.grammar import (
+    CalibrationKeys,
+    DayKeys,
+    DeriveKeys,
+    LevelKeys,
+    MaintenanceKeys,
+    PackKeys,
+    RuleKeys,
+    SiteKeys,
+)
 from gateway.problems import listing, one_of, say
 from gateway.typed import IDENTIFIER, Builder, keys_of
 
@@ -51,6 +64,7 @@ class Surroundings:
     channels: tuple[str, ...] | None
     subscribe: tuple[str, ...] | None
     intake: bool | None = None  # whether anything can be posted
+    today: date | None = None  # whose year must be in the calendar; None: the calendar is not asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +112,19 @@ class Parts:
         return [entry for site in self.sites for entry in site.calibrations]
 
     @property
+    def calendar(self) -> list[DayKeys]:
+        return [entry for site in self.sites for entry in site.calendar]
+
+    @property
+    def maintenance(self) -> list[MaintenanceKeys]:
+        return [entry for site in self.sites for entry in site.maintenance]
+
+    @property
+    def timed(self) -> list[RuleKeys | MaintenanceKeys]:
+        """What may count at some hours only."""
+        return [*self.rules, *self.maintenance]
+
+    @property
     def ladders(self) -> list[tuple[Level, tuple[Step, ...], SiteKeys]]:
         return [(level, steps, site) for site in self.sites for level, steps in site.ladders.items()]
 
@@ -115,6 +142,8 @@ def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
     _check_uniqueness(parts, builder)
     _check_devices(parts, surroundings, builder)
     _check_calibrations(parts, builder)
+    _check_hours(parts, builder)
+    _check_years(parts, surroundings.today, builder)
     site_sound = _sound(builder, _check_site, parts, surroundings.channels)
     if site_sound and builder.complete(Place, Person, Post, Step, SiteKeys):
         _check_ladders_complete(parts, builder)
@@ -505,7 +534,7 @@ def _check_measure(rule: RuleKeys, builder: Builder) -> None:
     kinds = {kind_of(keys) for keys in rule.levels.values()}
     if kinds and kinds <= SILENCE:
         kind = min(kinds)
-        for key in ("when", "relative_to", "outside", "on_bad_quality"):
+        for key in ("when", "relative_to", "during", "on_bad_quality"):
             if getattr(rule, key):
                 builder.mistake(rule, key, say("both", first=kind, second=key), say("nothing_here"))
         if rule.on.each:
@@ -659,9 +688,10 @@ def _check_series(scenario: Scenario, rule: RuleKeys, builder: Builder) -> None:
         builder.mistake(scenario, "", say("without", first="rule", second=rule.when), say("series"))
     if len({len(steps) for steps in scenario.series.values()}) > 1:
         builder.mistake(scenario, "", say("lengths"), say("same_length"))
-    if rule.outside and rule.outside not in scenario.windows:
-        found = say("without", first="outside", second=f"windows.{rule.outside}")
-        builder.mistake(scenario, "windows", found, say("window_for", rule=rule.id))
+    for key, name in _named_windows(rule.during):
+        if name not in scenario.windows:
+            found = say("without", first=f"during.{key}", second=f"windows.{name}")
+            builder.mistake(scenario, "windows", found, say("window_for", rule=rule.id))
 
 
 def _check_expectations(scenario: Scenario, builder: Builder) -> None:
@@ -887,9 +917,10 @@ def _check_needs(rule: RuleKeys, device: Device, around: Sequence[Place], builde
     if rule.relative_to == "baseline" and rule.when not in device.baseline:
         found = say("no_baseline", device=device.id, quantity=rule.when)
         builder.mistake(device, "baseline", found, say("baseline_for", rule=rule.id))
-    if rule.outside and around and not any(rule.outside in place.windows for place in around):
-        found = say("no_window", device=device.id, window=rule.outside)
-        builder.mistake(device, "at", found, say("window_for", rule=rule.id))
+    for _, name in _named_windows(rule.during):
+        if around and not any(name in place.windows for place in around):
+            found = say("no_window", device=device.id, window=name)
+            builder.mistake(device, "at", found, say("window_for", rule=rule.id))
 
 
 # ---------------------------------------------------------------- calibrations
@@ -931,3 +962,68 @@ def _check_sensor(entry: CalibrationKeys, model: Model | None, builder: Builder)
         return
     measured = [field.quantity for field in model.fields if field.of == kind]
     _known(builder, entry, "quantity", "quantity", entry.quantity, measured)
+
+
+# ---------------------------------------------------------------- hours: `during`, the calendar, maintenance
+
+BLANKET_DAYS_MOST = 31  # of works without hours: what is forgotten must not silence a place for good
+
+
+def _named_windows(during: During | None) -> list[tuple[str, str]]:
+    """(key, name) of the windows that a place must have."""
+    named = [(key, getattr(during, key)) for key in ("inside", "outside") if during]
+    return [(key, name) for key, name in named if name and not is_window(name)]
+
+
+def _check_hours(parts: Parts, builder: Builder) -> None:
+    for entry in parts.timed:
+        if entry.during == During():
+            builder.mistake(entry, "during", say("none_of"), say("at_least_one"))
+    _unique(builder, "day", parts.calendar, "date", lambda entry: entry.day)
+    for works in parts.maintenance:
+        _check_where(works, parts, builder)
+        _check_when(works, builder)
+        _known(builder, works, "by", "person", works.by, builder.ids(Person))
+
+
+def _check_years(parts: Parts, today: date | None, builder: Builder) -> None:
+    """Without this year's holidays a rule of workdays would ring on all of them."""
+    asking = [entry for entry in parts.timed if asks_for_workdays(entry.during)]
+    calendar = holidays.calendar_of(parts.calendar)
+    if today and today.year in missing_years(calendar, [entry.during for entry in asking], today):
+        for entry in asking:
+            builder.mistake(entry, "during.days", say("no_year", year=today.year), say("a_year"))
+
+
+def _check_where(works: MaintenanceKeys, parts: Parts, builder: Builder) -> None:
+    if bool(works.at) == bool(works.device):
+        found = say("both", first="at", second="device") if works.at else say("none_of")
+        builder.mistake(works, "", found, say("only_one_of", words="at, device"))
+        return
+    if works.at:
+        _known(builder, works, "at", "place", works.at, builder.ids(Place))
+    else:
+        _known(builder, works, "device", "device", works.device, builder.ids(Device))
+    place = works.at or next((one.at for one in parts.devices if one.id == works.device), "")
+    parents = {one.id: one.within for one in parts.places}
+    around = set(_upward(place, parents))
+    known = {name for one in parts.places if one.id in around for name in one.windows}
+    for key, name in _named_windows(works.during) if around else ():
+        _known(builder, works, f"during.{key}", "window", name, known)
+
+
+def _check_when(works: MaintenanceKeys, builder: Builder) -> None:
+    """It ends: by its own end, or every day by the end of a window."""
+    for key, given in (("from", works.since), ("to", works.until)):
+        if works.during is None and given is None:
+            builder.mistake(works, key, say("missing"), say("required"))
+    if works.during and not works.during.inside:
+        builder.mistake(works, "during.inside", say("missing"), say("required"))
+    if works.since is None or works.until is None:
+        return
+    span = datetime.fromisoformat(works.until) - datetime.fromisoformat(works.since)
+    if span.total_seconds() <= 0:
+        builder.mistake(works, "to", say("ends_first"), say("after_since"))
+    elif works.during is None and span.total_seconds() > BLANKET_DAYS_MOST * DAY_S:
+        expected = say("days_between", low=0, high=BLANKET_DAYS_MOST)
+        builder.mistake(works, "to", say("days", days=f"{span.total_seconds() / DAY_S:g}"), expected)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from gateway.core.calendars import zone
+from gateway.core.calendars import DAYS, is_window, zone
 from gateway.core.codecs import CODECS, chirpstack
 from gateway.core.codecs.bits import TYPES, picked
 from gateway.core.codecs.formula import Formula
@@ -22,10 +22,12 @@ from gateway.core.model import (
     Components,
     Derivation,
     Device,
+    During,
     Example,
     Field,
     Level,
     Limit,
+    Maintenance,
     Model,
     Origin,
     Period,
@@ -43,6 +45,7 @@ from gateway.core.units import QUANTITIES
 from gateway.problems import say
 from gateway.typed import (
     LENIENT,
+    ONE_OR_MORE,
     Duration,
     Identifier,
     Kind,
@@ -52,6 +55,8 @@ from gateway.typed import (
     SomeText,
     Window,
     between,
+    former,
+    parse_as,
     parse_duration,
     spell,
 )
@@ -158,6 +163,13 @@ def parse_odd(value: Any) -> int:
     return value
 
 
+def parse_window_or_name(value: Any) -> str:
+    """`drop_off`, or a window itself: `22:00-06:00`."""
+    if not isinstance(value, str):
+        raise ValueError
+    return str(parse_as(value, Window if is_window(value) else Identifier))
+
+
 Hex = Annotated[str, Kind(say("hex"), parse_hex)]
 Tag = Annotated[str, Kind(say("block_id"), parse_tag)]
 Bits = Annotated[str, Kind(say("bits"), parse_bits)]
@@ -171,6 +183,9 @@ Topic = Annotated[str, Kind(say("topic"), parse_topic)]
 Windows = Mapping[Identifier, tuple[Window, ...]]
 Labels = Mapping[Identifier, SomeText]
 Odd = Annotated[int, Kind(say("odd_between", low=5, high=25), parse_odd)]
+
+WindowOrName = Annotated[str, Kind(say("window_or_name"), parse_window_or_name)]
+SomeDays = Annotated[tuple[Literal[DAYS], ...], ONE_OR_MORE]  # type: ignore[valid-type]
 
 PLACE_KINDS = Literal[
     "city", "district", "street", "area", "committee", "compound", "grid", "building", "point"
@@ -269,6 +284,12 @@ spell(
     neighbours=("neighbours", Mapping[Identifier, float]),
     behind=("behind", Identifier),
 )
+spell(
+    During,
+    inside=("inside", WindowOrName),
+    outside=("outside", WindowOrName),
+    days=("days", SomeDays),
+)
 spell(Period, since=("from", date), until=("to", date), approved_by=("approved_by", SomeText))
 spell(
     Scenario,
@@ -317,7 +338,7 @@ class RuleKeys:
     action: SomeText
     when: Identifier = ""
     relative_to: Literal["", "baseline", "zero"] = ""
-    outside: Identifier = ""
+    during: During | None = None
     clear_hold: Duration = 300.0
     respond_within: PositiveDuration | None = None
     on_bad_quality: Literal["", "hold", "raise", "judge"] = ""
@@ -336,12 +357,15 @@ class RuleKeys:
             model=self.on.model,
             labels=self.on.labels,
             relative_to=self.relative_to,
-            outside=self.outside,
+            during=self.during,
             clear_hold_s=self.clear_hold,
             respond_within_s=self.respond_within or 0.0,
             on_bad_quality=self.on_bad_quality,
             origin=self.origin,
         )
+
+
+former(RuleKeys, outside=say("now_during"))
 
 
 def _limit(level: Level, keys: LevelKeys) -> Limit:
@@ -396,6 +420,50 @@ spell(CalibrationKeys, since=("from", Minute))
 def instant_ns(minute: str, timezone: str) -> int:
     """UTC nanoseconds of a local time such as 2026-01-31T02:00."""
     return int(datetime.fromisoformat(minute).replace(tzinfo=zone(timezone)).timestamp()) * SECOND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayKeys:
+    """One entry under `calendar:`: a day that is other than the published calendar says."""
+
+    day: date
+    kind: Literal["workday", "restday"]
+    says: SomeText
+    origin: Origin = NOWHERE
+
+
+spell(DayKeys, day=("date", date))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceKeys:
+    """One entry under `maintenance:`."""
+
+    says: SomeText
+    by: Identifier
+    at: Identifier = ""
+    device: Identifier = ""
+    since: Minute | None = None
+    until: Minute | None = None
+    during: During | None = None
+    also_red: bool = False
+    origin: Origin = NOWHERE
+
+    def maintenance(self, timezone: str) -> Maintenance:
+        return Maintenance(
+            says=self.says,
+            by=self.by,
+            at=self.at,
+            device=self.device,
+            since_ns=instant_ns(self.since, timezone) if self.since else 0,
+            until_ns=instant_ns(self.until, timezone) if self.until else 0,
+            during=self.during,
+            also_red=self.also_red,
+            origin=self.origin,
+        )
+
+
+spell(MaintenanceKeys, since=("from", Minute | None), until=("to", Minute | None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -457,6 +525,8 @@ class SiteKeys:
     ladders: Annotated[Mapping[Level, tuple[Step, ...]], LENIENT] = field(default_factory=dict)
     devices: Annotated[tuple[Device, ...], LENIENT] = ()
     calibrations: Annotated[tuple[CalibrationKeys, ...], LENIENT] = ()
+    calendar: Annotated[tuple[DayKeys, ...], LENIENT] = ()
+    maintenance: Annotated[tuple[MaintenanceKeys, ...], LENIENT] = ()
     origin: Origin = NOWHERE
 
 

@@ -13,10 +13,10 @@ from itertools import chain, islice, repeat
 
 from gateway.core import calibration
 from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, turn
-from gateway.core.calendars import local, minute_of_day
+from gateway.core.calendars import Works, local, works_on
 from gateway.core.caseload import Caseload, Step
 from gateway.core.codecs import Decode
-from gateway.core.conditions import Judge, applies, judge_for
+from gateway.core.conditions import Counts, Judge, applies, held_at, judge_for
 from gateway.core.decoding import Decoder
 from gateway.core.derived import Derived, Deriving
 from gateway.core.doubts import STUCK, Trace, doubt, traced
@@ -120,7 +120,7 @@ class Watch:
 
     __slots__ = (
         "dark", "decode", "device", "ends_ns", "heard", "lateness_ns", "learns", "make", "model", "numbered",
-        "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual",
+        "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual", "works",
     )  # fmt: skip
 
     def __init__(self, device: Device, model: Model, decode: Decode, heard: Heard) -> None:
@@ -134,6 +134,7 @@ class Watch:
         self.quiet = False  # a rule of silence is astir
         self.swaps: tuple[int, ...] = ()  # instants from which it has another sensor, not come yet
         self.dark = False  # it has said nothing since all those behind its gateway fell silent
+        self.works: tuple[Works, ...] = ()  # while one goes on its silence is not raised
         self.plain = not (self.reorder_ns or any(map(asks_more, model.fields)))
         self.look_up()
 
@@ -237,6 +238,7 @@ class Engine:
         model = self.world.models[device.model]
         heard = self.state.heard.setdefault(device.id, Heard(self.state.at))
         watch = Watch(device, model, self.decoder.codec_of(device), heard)
+        watch.works = works_on(self.world, device)
         changed = calibration.swaps(self.world.calibrations.get(device.id, ()))
         watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
         rules = self._silences.get(model.scene, ())
@@ -623,12 +625,11 @@ class Engine:
         self, step: Step, watch: Watch, subject: Subject, values: Mapping[str, float], measured_ns: int
     ) -> None:
         """What would have fired, had this sample come in time: it is told to the log, and to nobody."""
-        minute = minute_of_day(measured_ns, self.world.timezone)
         for judge in subject.judges:
             value = values.get(judge.quantity)
             if value is None:
                 continue
-            for level, at_ns in would_have_fired(self.state.past, judge, value, measured_ns, minute):
+            for level, at_ns in would_have_fired(self.state.past, judge, value, measured_ns):
                 step.note(
                     "would_have_fired", rule=judge.rule.id, device=watch.device.id, quantity=judge.quantity,
                     component=judge.key.rpartition("|")[2], alert_level=level.word,
@@ -722,13 +723,13 @@ class Engine:
     ) -> None:
         """One value moves every level of one rule; a doubted one those that the rule lets it move."""
         rule, at, bad_again = judge.rule, step.at - age_ns, False
-        minute = minute_of_day(step.wall_ns - age_ns, self.world.timezone) if rule.outside else 0
         measured_ns, late_ns = step.wall_ns - age_ns, age_ns - waited_ns
+        counts = judge.counts_at(measured_ns)
         not_before = step.at + _settle_ns(late_ns) if late_ns > LATE_NS else AT_ONCE
         believed = moved = False
         for limit, one in zip(rule.limits, track.standings, strict=True):
             was, waits = one.phase, one.not_before
-            verdict = judge.verdict(limit, value, was in ACTIVE, minute, measured_ns)
+            verdict = judge.verdict(limit, value, was in ACTIVE, counts, measured_ns)
             if doubted:
                 verdict = judge.despite(limit, verdict)
             believed |= verdict is not Verdict.UNKNOWN
@@ -741,7 +742,7 @@ class Engine:
         if believed:
             track.value = value
             track.count += judge.beyond(value, measured_ns)
-        if moved or rule.outside or track.alert not in self.state.alerts:  # else it stands as it stood
+        if moved or judge.timed or track.alert not in self.state.alerts:  # else it stands as it stood
             self._moved(step, rule, judge.key, track, bad_again)
 
     def _moved(self, step: Step, rule: Rule, key: str, track: Track, bad_again: bool = False) -> None:
@@ -766,7 +767,7 @@ class Engine:
         if any(one.phase is not Phase.CALM for one in track.standings):
             return True
         judge = self._judges.get(key)
-        return bool(judge and judge.rule.outside and track.value is not None and judge.beyond(track.value))
+        return bool(judge and judge.timed and track.value is not None and judge.beyond(track.value))
 
     # ------------------------------------------------------------ silence
 
@@ -796,7 +797,11 @@ class Engine:
         spans = watch.spans()
         if since is not None and spans:
             later = (since + span for span in spans if since + span > self.state.at)
-            self._push(next(later, since + spans[0]), "silence", device)
+            due = next(later, since + spans[0])
+            if watch.works and since + spans[0] <= self.state.at:  # it may wait for the end of works
+                look = _next_look(self.state.at)
+                due = min(due, look) if due > self.state.at else look
+            self._push(due, "silence", device)
 
     def _since(self, watch: Watch) -> int:
         """Silence counts from its last word, or from when we, or what it speaks through, could hear again."""
@@ -821,9 +826,15 @@ class Engine:
             return
         for rule in watch.silence:
             self._judge_silence(step, watch, rule, due - since, watch.heard.seen_at)
+        self._look_again(step, watch, since, due)
+
+    def _look_again(self, step: Step, watch: Watch, since: int, due: int) -> None:
+        """At its next span; while works go on, every minute, so that their end is seen."""
         later = [since + span for span in watch.spans() if since + span > due]
+        if held_at(watch.works, step.wall_ns) is not Counts.FULLY:
+            later = [min([*later, _next_look(step.at)])]
         if later:
-            self._push(later[0], "silence", device)
+            self._push(later[0], "silence", watch.device.id)
 
     def _judge_silence(
         self, step: Step, watch: Watch, rule: Rule, silent_ns: int, heard_at: int, count: int = 0
@@ -832,6 +843,8 @@ class Engine:
         late = [self._too_long(watch, limit, silent_ns) for limit in rule.limits]
         if count:
             late[0] = True
+        counts = held_at(watch.works, step.wall_ns)
+        late = [bad and not counts.holds(one.level) for one, bad in zip(rule.limits, late, strict=True)]
         key = f"{rule.id}|{watch.device.id}|"
         track = self.state.tracks.get(key)
         if not any(late):
@@ -938,9 +951,7 @@ class Engine:
         since = max(group.since_at, self.state.listening_since)
         for rule in watch.silence:
             self._judge_silence(step, watch, rule, due - since, group.heard_at, group.count)
-        later = [since + span for span in watch.spans() if since + span > due]
-        if later:
-            self._push(later[0], "silence", watch.device.id)
+        self._look_again(step, watch, since, due)
 
     def _speaks_again(self, step: Step, watch: Watch) -> None:
         """One of a silent group has spoken; with half of them back, each of the others is watched alone."""
@@ -1072,7 +1083,7 @@ class Engine:
             due = due_at(one, int(limit.hold_s * SECOND), _clear_ns(rule))
             if due is not None:
                 self._push(max(due, self.state.patient_until), "track", key)
-        if rule.outside:
+        if key in self._judges and self._judges[key].timed:
             self._push(_next_look(self.state.at), "rejudge", key)
 
     def _push(self, due: int, kind: str, key: str) -> None:

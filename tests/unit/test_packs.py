@@ -31,6 +31,7 @@ from gateway.core.model import (
     Codec,
     Components,
     Device,
+    During,
     Example,
     Fault,
     Field,
@@ -53,8 +54,10 @@ from gateway.core.model import (
 from gateway.core.units import QUANTITIES
 from gateway.grammar import (
     CalibrationKeys,
+    DayKeys,
     DeriveKeys,
     LevelKeys,
+    MaintenanceKeys,
     PackKeys,
     RuleKeys,
     SiteKeys,
@@ -336,6 +339,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "The file": PackKeys,
         "An entry of `rules`": RuleKeys,
         "`on`": SubjectKeys,
+        "`during`": During,
         "An entry of `derive`": DeriveKeys,
         "`on` of a derived quantity": SourceKeys,
         "A level": LevelKeys,
@@ -358,6 +362,8 @@ MANUALS: dict[str, dict[str, Any]] = {
         "A rung of `ladders`": Step,
         "An entry of `devices`": Device,
         "An entry of `calibrations`": CalibrationKeys,
+        "An entry of `calendar`": DayKeys,
+        "An entry of `maintenance`": MaintenanceKeys,
         "`baseline_period`": Period,
     },
 }
