@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway import holidays
 from gateway.core import derived
-from gateway.core.calendars import asks_for_workdays, is_window, missing_years
+from gateway.core.calendars import asks_for_workdays, is_empty, is_window, missing_years
 from gateway.core.codecs import COMMON, KEYS, waveform
 from gateway.core.codecs.bits import TYPES, picked, width
 from gateway.core.codecs.formula import Formula
@@ -979,6 +979,8 @@ def _check_hours(parts: Parts, builder: Builder) -> None:
     for entry in parts.timed:
         if entry.during == During():
             builder.mistake(entry, "during", say("none_of"), say("at_least_one"))
+        elif entry.during and is_empty(entry.during):
+            builder.mistake(entry, "during", say("no_hours"), say("some_hours"))
     _unique(builder, "day", parts.calendar, "date", lambda entry: entry.day)
     for works in parts.maintenance:
         _check_where(works, parts, builder)
@@ -1023,7 +1025,7 @@ def _check_when(works: MaintenanceKeys, builder: Builder) -> None:
         return
     span = datetime.fromisoformat(works.until) - datetime.fromisoformat(works.since)
     if span.total_seconds() <= 0:
-        builder.mistake(works, "to", say("ends_first"), say("after_since"))
+        builder.mistake(works, "to", say("ends_first"), say("later"))
     elif works.during is None and span.total_seconds() > BLANKET_DAYS_MOST * DAY_S:
         expected = say("days_between", low=0, high=BLANKET_DAYS_MOST)
         builder.mistake(works, "to", say("days", days=f"{span.total_seconds() / DAY_S:g}"), expected)

@@ -73,6 +73,12 @@ def gaps(windows: Windows) -> Windows:
     )
 
 
+def never(within: Windows, without: Windows) -> bool:
+    """Whether nothing is left of the one outside the other."""
+    edges = [start for start, _ in within] + [end % DAY_MIN for _, end in without]
+    return not any(inside(within, minute) and not inside(without, minute) for minute in edges)
+
+
 # ---------------------------------------------------------------- local time
 
 
@@ -160,6 +166,15 @@ def hours_of(world: World, place: str, during: During) -> Hours:
 def is_window(text: str) -> bool:
     """Whether it is a window itself and no name of one."""
     return ":" in text
+
+
+def is_empty(during: During) -> bool:
+    """Whether its own windows leave no hour of any day; those of places are the places' affair."""
+    names = during.inside, during.outside
+    if any(name and not is_window(name) for name in names):
+        return False
+    within, without = ((parse_window(name),) if name else () for name in names)
+    return never(within or gaps(()), without)
 
 
 def _windows(world: World, place: str, name: str) -> Windows:

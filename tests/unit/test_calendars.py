@@ -31,14 +31,17 @@ from gateway.core.model import (
     During,
     Level,
     Limit,
-    Link,
     Maintenance,
     Place,
+    Scenario,
+    Tick,
     Verdict,
 )
+from gateway.core.past import would_have_fired
 from gateway.core.state import State
 from gateway.grammar import DayKeys
 from gateway.holidays import calendar_of
+from gateway.tuning import scenarios
 from tests.unit.config_files import FILES, told, write
 from tests.unit.worlds import HOT, SILENT, SMOKE, START_NS, Play, limits, world
 
@@ -243,6 +246,26 @@ def test_a_minute_is_worked_out_once() -> None:
     assert _clock.cache_info().misses == misses
 
 
+def test_a_scenario_goes_by_the_calendar_it_is_given() -> None:
+    """National Day is a Thursday: a rest day, unless nobody told the year."""
+    rule = replace(SMOKE, during=During(inside="08:00-20:00", days=("restdays",)))
+    scenario = Scenario(
+        name="smoke on a holiday", rule=rule.id, every_s=60, series={"smoke": (1.0, 1.0)},
+        expect=(("red", 0.0),), start="2026-10-01T12:00",
+    )  # fmt: skip
+    assert scenarios.missed(scenario, scenarios.run(scenario, rule, CHINA)[:1]) == ""
+    assert scenarios.run(scenario, rule) == []
+
+
+def test_an_old_sample_is_looked_back_at_by_its_own_hour() -> None:
+    """What would have fired on Friday night is not asked by the clock of Monday."""
+    judge = judge_for(NIGHT, world().devices["cab-1"], "", world(calendar=CHINA))
+    assert judge is not None
+    friday, sunday = ns("2026-11-21T05:00"), ns("2026-11-23T05:00")
+    assert would_have_fired({}, judge, 1.0, friday) == [(Level.RED, friday)]
+    assert would_have_fired({}, judge, 1.0, sunday) == []
+
+
 # ---------------------------------------------------------------- works
 
 WORKS = Maintenance(
@@ -360,17 +383,19 @@ def test_silence_is_held_too(change) -> None:
 def test_silence_is_raised_in_the_same_instants_live_and_stepped_again() -> None:
     """Else the alert that is stepped again has another id than the one that was committed."""
 
-    def ids(change) -> list[str]:
-        play = playing(SILENT, maintenance=(replace(WORKS, also_red=True),))
+    until = replace(WORKS, also_red=True, until_ns=START_NS + 3630 * SECOND)
+
+    def raised(change) -> list[tuple[str, int]]:
+        play = playing(SILENT, maintenance=(until,))
         play.wait(7)
         play.say(smoke=0)
-        play.wait(1213)
-        change(play).wait(5)
-        play.give(Link(play.at, play.wall(), True))
+        play.wait(3613)
+        change(play).at += 20 * SECOND
+        play.give(Tick(play.at, play.wall()))  # the works are over, and the next look is not due
         play.wait(7200)
-        return [alert.id for alert in play.engine.state.alerts.values()]
+        return [(alert.id, alert.raised_ns) for alert in play.engine.state.alerts.values()]
 
-    assert ids(restored) == ids(lambda play: play) != []
+    assert raised(restored) == raised(lambda play: play) != []
 
 
 def test_red_silence_is_raised_during_works() -> None:
