@@ -44,6 +44,7 @@ def test_never_is_told_of_what_never_comes(within, without):
 
 
 @given(st.none() | window, st.none() | window, days, st.integers(0, 400 * DAY_MIN))
+@example(None, (720, DAY_MIN), ("mon",), 6 * 60)  # Monday, 1 December 2025, 06:00: the gap begins at midnight
 def test_hours_are_what_a_calendar_on_the_wall_says(within, without, some, later):
     """Each window put on each day by hand: where the instant lies in one, the day is that one's."""
     at = datetime(2025, 12, 1) + timedelta(minutes=later)
