@@ -33,6 +33,7 @@ from gateway.checks.edits import undeclared_edits
 from gateway.chores import Chores
 from gateway.config import Config, load
 from gateway.control import SOCKET, Control
+from gateway.core.calendars import durings, local_date, missing_years
 from gateway.core.calibration import due_within
 from gateway.core.model import Act, Link, Message, Messages, Noted, Notification, Refused, Verb, World
 from gateway.forwarder import Forwarder, Sink
@@ -284,10 +285,14 @@ class App:
         return self.store.trim(min(self.pipeline.checkpointed, self.forwarder.oldest()))
 
     def _remind(self) -> None:
-        """A sensor whose calibration is past due measures nobody knows what."""
-        for one in due_within(self.world.calibrations, self.clock.wall_ns(), self.world.timezone, days=-1):
+        """A sensor past its calibration measures nobody knows what; a year without holidays has none."""
+        world, now_ns = self.world, self.clock.wall_ns()
+        for one in due_within(world.calibrations, now_ns, world.timezone, days=-1):
             day, quantity = str(one.entry.due), one.entry.quantity
             telemetry.log("calibration_overdue", "warning", device=one.device, quantity=quantity, reason=day)
+        for year in missing_years(world.calendar, durings(world), local_date(now_ns, world.timezone)):
+            hint = "update chinesecalendar, or write the year's holidays under calendar: in sites/"
+            telemetry.log("calendar_year_missing", "warning", reason=str(year), hint=hint)
 
     def _deps(self) -> Deps:
         return Deps(

@@ -69,13 +69,18 @@ def run(path: Path, anchor: str) -> None:
 def check(path: Path) -> None:
     """检查配置 · Every mistake in the files, with file and line. Exits 1 if there is one."""
     from gateway.config import load, unreadable_files
+    from gateway.core.calendars import durings, local_date, missing_years
 
-    loaded = load(path, locale_of())
+    now_ns = time.time_ns()
+    loaded = load(path, locale_of(), now_ns=now_ns)
     print_problems(loaded.problems)
     if loaded.config is None or loaded.world is None:
         sys.exit(1)
     for secret in unreadable_files(loaded.config):
         click.echo(say(f"提醒: 密钥文件不可读 {secret}", f"note: secret file not readable: {secret}"))
+    today = local_date(now_ns, loaded.world.timezone)
+    for year in missing_years(loaded.world.calendar, durings(loaded.world), today):
+        click.echo(say(f"提醒: 没有 {year} 年的工作日历", f"note: no calendar of workdays for {year}"))
     parts = ("models", "rules", "places", "persons", "devices")
     click.echo("ok: " + ", ".join(f"{part} {len(getattr(loaded.world, part))}" for part in parts))
 
@@ -145,9 +150,10 @@ def test(files: tuple[Path, ...], path: Path) -> None:
         if _picked(example.origin.file, files)
     ]
     tried += [
-        (f"{one.rule}: {one.name}", scenarios.missed(one, scenarios.run(one, rules[one.rule])))
+        (f"{one.rule}: {one.name}", scenarios.missed(one, found))
         for one in world.scenarios
         if _picked(one.origin.file, files)
+        for found in [scenarios.run(one, rules[one.rule], world.calendar)]
     ]
     for name, reason in tried:
         click.echo(f"{'FAIL' if reason else 'ok  '} {name} {reason}".rstrip())

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from gateway import packs, yamlfile
 from gateway.checks import Surroundings
+from gateway.core.calendars import local_date
 from gateway.core.model import World
 from gateway.grammar import SiteKeys
 from gateway.packs import SHIPPED, Directories
@@ -214,8 +215,13 @@ def load(
     locale: str = "zh",
     environ: Mapping[str, str] = os.environ,
     sheets: packs.Sheets = NO_SHEETS,
+    now_ns: int | None = None,
 ) -> Loaded:
-    """Everything lilong.yaml names, or every mistake in it, in that language. `sheets`: see packs."""
+    """Everything lilong.yaml names, or every mistake in it, in that language. `sheets`: see packs.
+
+    With `now_ns` (UTC) a calendar that ends before that day is a mistake; a gateway that runs does not ask,
+    since on New Year's morning it must start.
+    """
     path, problems = Path(path), Problems(locale)
     builder = Builder(problems)
     node, _ = yamlfile.read(path, problems)
@@ -229,6 +235,7 @@ def load(
         channels=tuple(keys.channels) if keys else None,
         subscribe=keys.broker.subscribe if keys else None,
         intake=keys.web.intake is not None if keys else None,
+        today=local_date(now_ns, keys.timezone) if keys and now_ns is not None else None,
     )
     directories = keys.directories if keys else _alone(node, "directories", Directories, SHIPPED)
     world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from gateway.core.calendars import zone
+from gateway.core.calendars import DAYS, is_window, zone
 from gateway.core.codecs import CODECS, chirpstack
 from gateway.core.codecs.bits import TYPES, picked
 from gateway.core.codecs.formula import Formula
@@ -25,11 +25,13 @@ from gateway.core.model import (
     Components,
     Derivation,
     Device,
+    During,
     Example,
     Field,
     Level,
     LevelTuning,
     Limit,
+    Maintenance,
     Model,
     Number,
     Origin,
@@ -50,6 +52,7 @@ from gateway.core.words import Mistake
 from gateway.problems import say
 from gateway.typed import (
     LENIENT,
+    ONE_OR_MORE,
     Duration,
     Identifier,
     Key,
@@ -60,7 +63,9 @@ from gateway.typed import (
     SomeText,
     Window,
     between,
+    former,
     keys_of,
+    parse_as,
     parse_duration,
     part_of,
     spell,
@@ -196,6 +201,13 @@ def parse_range(value: Any) -> tuple[float, float]:
     return float(match[1]), float(match[2])
 
 
+def parse_window_or_name(value: Any) -> str:
+    """`drop_off`, or a window itself: `22:00-06:00`."""
+    if not isinstance(value, str):
+        raise ValueError
+    return str(parse_as(value, Window if is_window(value) else Identifier))
+
+
 Hex = Annotated[str, Kind(say("hex"), parse_hex)]
 Tag = Annotated[str, Kind(say("block_id"), parse_tag)]
 Bits = Annotated[str, Kind(say("bits"), parse_bits)]
@@ -212,6 +224,9 @@ Equal = Annotated[float, Kind(say("equal"), parse_equal)]
 Readings = Annotated[tuple[int, int], Kind(say("readings", most=READINGS_MOST), parse_readings)]
 Range = Annotated[tuple[float, float], Kind(say("range"), parse_range)]
 Odd = Annotated[int, Kind(say("odd_between", low=5, high=25), parse_odd)]
+
+WindowOrName = Annotated[str, Kind(say("window_or_name"), parse_window_or_name)]
+SomeDays = Annotated[tuple[Literal[DAYS], ...], ONE_OR_MORE]  # type: ignore[valid-type]
 
 PLACE_KINDS = Literal[
     "city", "district", "street", "area", "committee", "compound", "grid", "building", "point"
@@ -311,6 +326,12 @@ spell(
     neighbours=("neighbours", Mapping[Identifier, float]),
     behind=("behind", Identifier),
 )
+spell(
+    During,
+    inside=("inside", WindowOrName),
+    outside=("outside", WindowOrName),
+    days=("days", SomeDays),
+)
 spell(Period, since=("from", date), until=("to", date), approved_by=("approved_by", SomeText))
 spell(
     Scenario,
@@ -373,7 +394,7 @@ class RuleKeys:
     when: SomeText = ""
     called: SomeText = ""
     relative_to: Literal["", "baseline", "zero"] = ""
-    outside: Identifier = ""
+    during: During | None = None
     clear_hold: Duration = 300.0
     min_on: Duration = 0.0
     latch: bool = False
@@ -422,7 +443,7 @@ class RuleKeys:
             model=self.on.model,
             labels=self.on.labels,
             relative_to=self.relative_to,
-            outside=self.outside,
+            during=self.during,
             clear_hold_s=self.clear_hold,
             min_on_s=self.min_on,
             latch=self.latch,
@@ -435,6 +456,9 @@ class RuleKeys:
             handle_within_s=self.handle_within or 0.0,
             origin=self.origin,
         )
+
+
+former(RuleKeys, outside=say("now_during"))
 
 
 def _limit(level: Level, keys: LevelKeys) -> Limit:
@@ -570,6 +594,50 @@ def instant_ns(minute: str, timezone: str) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DayKeys:
+    """One entry under `calendar:`: a day that is other than the published calendar says."""
+
+    day: date
+    kind: Literal["workday", "restday"]
+    says: SomeText
+    origin: Origin = NOWHERE
+
+
+spell(DayKeys, day=("date", date))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceKeys:
+    """One entry under `maintenance:`."""
+
+    says: SomeText
+    by: Identifier
+    at: Identifier = ""
+    device: Identifier = ""
+    since: Minute | None = None
+    until: Minute | None = None
+    during: During | None = None
+    also_red: bool = False
+    origin: Origin = NOWHERE
+
+    def maintenance(self, timezone: str) -> Maintenance:
+        return Maintenance(
+            says=self.says,
+            by=self.by,
+            at=self.at,
+            device=self.device,
+            since_ns=instant_ns(self.since, timezone) if self.since else 0,
+            until_ns=instant_ns(self.until, timezone) if self.until else 0,
+            during=self.during,
+            also_red=self.also_red,
+            origin=self.origin,
+        )
+
+
+spell(MaintenanceKeys, since=("from", Minute | None), until=("to", Minute | None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceKeys:
     """`on:` of a derived quantity: which devices it is worked out for."""
 
@@ -629,6 +697,8 @@ class SiteKeys:
     devices: Annotated[tuple[Device, ...], LENIENT] = ()
     calibrations: Annotated[tuple[CalibrationKeys, ...], LENIENT] = ()
     tune: Annotated[tuple[TuneKeys, ...], LENIENT] = ()
+    calendar: Annotated[tuple[DayKeys, ...], LENIENT] = ()
+    maintenance: Annotated[tuple[MaintenanceKeys, ...], LENIENT] = ()
     origin: Origin = NOWHERE
 
 

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import checks, csvfile, yamlfile
+from gateway import checks, csvfile, holidays, yamlfile
 from gateway.core.model import Calibration, Model, World
 from gateway.grammar import TABLES, PackKeys, SiteKeys
 from gateway.memory import undisturbed
@@ -85,6 +85,8 @@ def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
         scenarios=tuple(one for one in parts.scenarios if one.rule in judging),
         calibrations=_calibrations(parts, timezone),
         derivations=tuple(keys.derivation() for keys in parts.derived),
+        calendar=holidays.calendar_of(parts.calendar),
+        maintenance=tuple(keys.maintenance(timezone) for keys in parts.maintenance),
         timezone=timezone,
         digest=digest,
     )
@@ -110,7 +112,7 @@ class _Loading:
         self.lost = False  # a file or directory could not be read at all
 
     def digest(self, timezone: str) -> str:
-        self._sum.update(timezone.encode())
+        self._sum.update(f"{timezone} {holidays.SOURCE}".encode())
         return self._sum.hexdigest()
 
     def records(self, kind: str, cls: type[T]) -> list[T]:

@@ -230,6 +230,8 @@ PHRASES: dict[str, tuple[str, str]] = {
         "设备 {device} 所在地没有时段 {window}",
         "no window {window} at the place of device {device}",
     ),
+    "no_hours": ("一天中没有任何时刻的时段", "hours that never come"),
+    "no_year": ("没有 {year} 年的工作日历", "no calendar of workdays for {year}"),
     "a_state": ("状态量 {value}", "{value}, a state, whose alarm may come once"),
     "nested": ("{value}，它自己也在别的设备之后", "{value}, which is itself behind another"),
     "no_post": ("没有任何岗位的角色 {value}", "the role {value}, which no post fills"),
@@ -370,6 +372,16 @@ PHRASES: dict[str, tuple[str, str]] = {
         '加引号的时段，如 "06:30-08:30" 或跨夜的 "22:00-06:00"',
         'a quoted window such as "06:30-08:30", or "22:00-06:00" over midnight',
     ),
+    "window_or_name": (
+        '时段的名字，或加引号的时段，如 "22:00-06:00"',
+        'the name of a window, or one in quotes such as "22:00-06:00"',
+    ),
+    "some_hours": ("会到来的时段", "hours that come"),
+    "now_during": ("during: {{outside: 时段}}", "during: {{outside: WINDOW}}"),
+    "a_year": (
+        "更新的 chinesecalendar，或在 sites/ 的 calendar 下写明该年的节假日",
+        "a newer chinesecalendar, or the year's holidays under calendar: in sites/",
+    ),
     "hex": ("十六进制字节，如 03cf", "bytes in hexadecimal such as 03cf"),
     "block_id": (
         '块的名字，或十六进制的通道如 "03cf"',
@@ -463,6 +475,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "a_post": ("至少有一个岗位的角色", "a role that some post fills"),
     "somebody": ("每台设备都有人负责", "somebody who answers for every device"),
     "one_person": ("同一时间同一岗位只有一人", "one person in one post at a time"),
+    "later": ("晚于 from 的时刻", "an instant after `from`"),
     "after_since": ("晚于 from 的日期", "a day after `from`"),
     "reach_for": ("阶梯 {level} 所用渠道的联系方式", "an address on a channel of the {level} ladder"),
     "a_ladder": ("每个级别都有通知阶梯", "a ladder for every level"),
@@ -476,6 +489,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "red_stays": ("其数值；红色不可关闭", "other limits for it; red is never switched off"),
     "good_example": ("至少一个能解码的示例", "at least one example that decodes"),
     # -- what things are called
+    "what_day": ("日期", "day"),
+    "what_window": ("时段", "window"),
     "what_place": ("地点", "place"),
     "what_model": ("型号", "model"),
     "what_unit": ("单位", "unit"),

@@ -15,7 +15,7 @@ from gateway.config import ConfigKeys
 from gateway.core.model import Field, Level, Model
 from gateway.core.units import QUANTITIES
 from gateway.grammar import CalibrationKeys, PackKeys, RuleKeys, SiteKeys
-from gateway.typed import IDENTIFIER, KINDS, Key, Kind, keys_of
+from gateway.typed import IDENTIFIER, KINDS, Key, Kind, OneOrMore, keys_of
 
 FILES: Mapping[str, type] = {"model": Model, "rules": PackKeys, "site": SiteKeys, "config": ConfigKeys}
 
@@ -37,6 +37,7 @@ SHAPES: Mapping[str, Schema] = {
     "duration": {"type": "string", "pattern": f"^{_DURATION}$"},
     "positive_duration": {"type": "string", "pattern": f"^{_DURATION}$"},
     "window": {"type": "string", "pattern": f"^{_CLOCK}-({_CLOCK}|24:00)$"},
+    "window_or_name": {"type": "string", "pattern": f"^({IDENTIFIER}|{_CLOCK}-({_CLOCK}|24:00))$"},
     "level": {"enum": [level.word for level in Level]},
     "series": {"type": ["string", "number"]},
     "expectation": {"type": "string", "pattern": "@"},
@@ -97,6 +98,8 @@ class _Making:
         """What a value of that hint looks like."""
         origin, args = get_origin(hint), get_args(hint)
         if origin is Annotated:
+            if isinstance(args[1], OneOrMore):
+                return {"anyOf": [self.of(get_args(args[0])[0]), self.of(args[0])]}
             return self._kind(args[1]) if isinstance(args[1], Kind) else self.of(args[0])
         if origin in (Union, UnionType):
             return {"anyOf": [{"type": "null"} if one is NoneType else self.of(one) for one in args]}

@@ -70,6 +70,7 @@ EVENTS: dict[str, str] = {
     "alert_rule_gone": "an alert ended because its rule or device is no longer configured",
     "baseline_fitted": "what temperature does was learnt from a device's approved baseline period",
     "baseline_unfit": "an approved baseline period does not tell what temperature does; nothing is derived",
+    "calendar_year_missing": "nobody told the workdays of the year in `reason`: it counts by weekdays alone",
     "calibration_overdue": "a sensor should have been calibrated by the day in `reason`",
     "device_clock_skewed": "a device's clock is wrong by a constant span, or was set right again",
     "group_back": "half of those behind a gateway or broker speak again; each is watched alone",

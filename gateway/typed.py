@@ -189,6 +189,14 @@ LENIENT = Lenient()
 
 
 @dataclass(frozen=True, slots=True)
+class OneOrMore:
+    """Marks a list that may be written as its only item: `days: workdays`."""
+
+
+ONE_OR_MORE = OneOrMore()
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """One field of a dataclass as the file writes it."""
 
@@ -206,6 +214,14 @@ _SPELLINGS: dict[type, Spelling] = {}
 def spell(cls: type, **fields: tuple[str, Any]) -> None:
     """Say how fields of a value type are written where their names and hints do not."""
     _SPELLINGS[cls] = fields
+
+
+_FORMER: dict[type, Mapping[str, Phrase]] = {}
+
+
+def former(cls: type, **keys: Phrase) -> None:
+    """Keys that there were: what to write now."""
+    _FORMER[cls] = keys
 
 
 @cache
@@ -316,6 +332,8 @@ class Builder:
     def _annotated(self, node: Node, hint: Any, extra: Any, path: str) -> Any:
         if isinstance(extra, Kind):
             return self._scalar(node, extra, path)
+        if isinstance(extra, OneOrMore):
+            return self._one_or_more(node, hint, path)
         assert isinstance(extra, Lenient)
         if get_origin(hint) is tuple:
             return self._list(node, get_args(hint)[0], path, lenient=True)
@@ -359,6 +377,12 @@ class Builder:
         sound = tuple(item for item in items if item is not BROKEN)
         return sound if lenient or len(sound) == len(items) else BROKEN
 
+    def _one_or_more(self, node: Node, hint: Any, path: str) -> Any:
+        if isinstance(node, List):
+            return self.build(node, hint, path)
+        item = self.build(node, get_args(hint)[0], path)
+        return BROKEN if item is BROKEN else (item,)
+
     def _map(self, node: Node, key_hint: Any, hint: Any, path: str, lenient: bool = False) -> Any:
         if not isinstance(node, Map):
             return self._wrong(node, path, say("a_mapping"))
@@ -386,7 +410,7 @@ class Builder:
                 built[key.field] = self.build(node.entries[key.key][1], key.hint, joined(path, key.key))
             elif key.required:
                 built[key.field] = self._missing(node, joined(path, key.key))
-        self._report_unknown(node, keys, path)
+        self._report_unknown(node, keys, path, _FORMER.get(cls, {}))
         if any(value is BROKEN for value in built.values()):
             self._broken.add(cls)
             return BROKEN
@@ -415,7 +439,7 @@ class Builder:
         entries = {k: pair for k, pair in node.entries.items() if k in names and k not in taken}
         return self._map(Map(node.file, node.line, entries), str, get_args(key.hint)[1], path)
 
-    def _report_unknown(self, node: Map, keys: list[Key], path: str) -> None:
+    def _report_unknown(self, node: Map, keys: list[Key], path: str, formerly: Mapping[str, Phrase]) -> None:
         known = [key.key for key in keys if not key.rest]
         more = [name for key in keys if key.rest for name in key.rest.names()]
         strange = [text for text in node.entries if text not in known and text not in more]
@@ -425,7 +449,7 @@ class Builder:
                 found, expected = say("inline_secret", key=text), say("secret_file", key=text)
             else:
                 found = say("unknown_key", key=text)
-                expected = one_of(known, self.nearest(text, [*known, *more]))
+                expected = formerly.get(text) or one_of(known, self.nearest(text, [*known, *more]))
             self.problems.add(key.file, key.line, joined(path, text), found, expected)
 
 

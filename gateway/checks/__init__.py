@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.checks.calibrations import check_calibrations
 from gateway.checks.derived import check_derived
 from gateway.checks.devices import check_devices
+from gateway.checks.hours import check_hours, check_years
 from gateway.checks.inhibition import check_inhibition
 from gateway.checks.models import check_models
 from gateway.checks.parts import Names, Parts, Surroundings, passes
@@ -36,6 +37,8 @@ def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
     check_uniqueness(parts, builder)
     check_devices(parts, surroundings, builder)
     check_calibrations(parts, builder)
+    check_hours(parts, builder)
+    check_years(parts, surroundings.today, builder)
     site_sound = passes(builder, _check_site, parts, surroundings.channels)
     if site_sound and builder.complete(Place, Person, Post, Step, SiteKeys):
         check_ladders_complete(parts, builder)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import PurePath
 from typing import Any
 
 from gateway.core.model import Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
-from gateway.grammar import CalibrationKeys, DeriveKeys, PackKeys, RuleKeys, SiteKeys
+from gateway.grammar import (
+    CalibrationKeys,
+    DayKeys,
+    DeriveKeys,
+    MaintenanceKeys,
+    PackKeys,
+    RuleKeys,
+    SiteKeys,
+)
 from gateway.problems import one_of, say
 from gateway.typed import Builder
 
@@ -23,6 +32,7 @@ class Surroundings:
     channels: tuple[str, ...] | None
     subscribe: tuple[str, ...] | None
     intake: bool | None = None  # whether anything can be posted
+    today: date | None = None  # whose year must be in the calendar; None: the calendar is not asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,19 @@ class Parts:
     @property
     def calibrations(self) -> list[CalibrationKeys]:
         return [entry for site in self.sites for entry in site.calibrations]
+
+    @property
+    def calendar(self) -> list[DayKeys]:
+        return [entry for site in self.sites for entry in site.calendar]
+
+    @property
+    def maintenance(self) -> list[MaintenanceKeys]:
+        return [entry for site in self.sites for entry in site.maintenance]
+
+    @property
+    def timed(self) -> list[RuleKeys | MaintenanceKeys]:
+        """What may count at some hours only."""
+        return [*self.rules, *self.maintenance]
 
     @property
     def ladders(self) -> list[tuple[Level, tuple[Step, ...], SiteKeys]]:

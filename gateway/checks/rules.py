@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from gateway.checks.hours import named_windows
 from gateway.checks.parts import Parts, check_known
 from gateway.core.conditions import parsed
 from gateway.core.doubts import STUCK
@@ -154,7 +155,7 @@ def _check_measure(rule: RuleKeys, builder: Builder) -> None:
     kinds = {kind_of(keys) for keys in rule.levels.values()}
     if kinds and kinds <= SILENCE:
         kind = min(kinds)
-        for key in ("when", "relative_to", "outside", "on_bad_quality"):
+        for key in ("when", "relative_to", "during", "on_bad_quality"):
             if getattr(rule, key):
                 builder.mistake(rule, key, say("both", first=kind, second=key), say("nothing_here"))
         if rule.on.each:
@@ -275,7 +276,7 @@ def judges(rule: RuleKeys, device: Device, model: Model) -> bool:
 
 def needs(rule: RuleKeys) -> bool:
     """Whether it reads anything of a device's entry or place: check_needs would find nothing otherwise."""
-    return rule.relative_to == "baseline" or bool(rule.outside)
+    return rule.relative_to == "baseline" or bool(rule.during)
 
 
 def check_needs(rule: RuleKeys, device: Device, around: Sequence[Place], builder: Builder) -> None:
@@ -283,6 +284,7 @@ def check_needs(rule: RuleKeys, device: Device, around: Sequence[Place], builder
     if rule.relative_to == "baseline" and rule.when not in device.baseline:
         found = say("no_baseline", device=device.id, quantity=rule.when)
         builder.mistake(device, "baseline", found, say("baseline_for", rule=rule.id))
-    if rule.outside and around and not any(rule.outside in place.windows for place in around):
-        found = say("no_window", device=device.id, window=rule.outside)
-        builder.mistake(device, "at", found, say("window_for", rule=rule.id))
+    for _, name in named_windows(rule.during):
+        if around and not any(name in place.windows for place in around):
+            found = say("no_window", device=device.id, window=name)
+            builder.mistake(device, "at", found, say("window_for", rule=rule.id))

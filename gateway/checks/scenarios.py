@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.checks.hours import named_windows
 from gateway.checks.parts import Parts, check_known
 from gateway.core.model import Scenario
 from gateway.grammar import RuleKeys
@@ -25,9 +26,10 @@ def _check_series(scenario: Scenario, rule: RuleKeys, builder: Builder) -> None:
         builder.mistake(scenario, "", say("without", first="rule", second=rule.when), say("series"))
     if len({len(steps) for steps in scenario.series.values()}) > 1:
         builder.mistake(scenario, "", say("lengths"), say("same_length"))
-    if rule.outside and rule.outside not in scenario.windows:
-        found = say("without", first="outside", second=f"windows.{rule.outside}")
-        builder.mistake(scenario, "windows", found, say("window_for", rule=rule.id))
+    for key, name in named_windows(rule.during):
+        if name not in scenario.windows:
+            found = say("without", first=f"during.{key}", second=f"windows.{name}")
+            builder.mistake(scenario, "windows", found, say("window_for", rule=rule.id))
 
 
 def _check_expectations(scenario: Scenario, builder: Builder) -> None:

@@ -8,21 +8,42 @@ much as 8 comparisons.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 
-from gateway.core.calendars import inside, parse_window
+from gateway.core.calendars import Hours, Works, hours_of, works_on
 from gateway.core.calibration import zeros
 from gateway.core.doubts import STUCK
 from gateway.core.effective import effective
 from gateway.core.expressions import Expression, parse
 from gateway.core.model import Derivation, Device, Level, Limit, Rule, Verdict, World
-from gateway.core.places import windows_of
 
 parsed = cache(parse)
 NEVER_CALM = (math.inf, -math.inf)
 NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
+
+
+class Counts(Enum):
+    """What a value beyond its limit counts for at an instant."""
+
+    FULLY = "fully"
+    HELD = "held"  # works go on: what stands, stands; nothing but a red level is raised
+    HELD_RED = "held_red"  # nor is that
+    NOT_NOW = "not_now"  # outside the rule's `during`
+
+    def holds(self, level: Level) -> bool:
+        """Whether that level is not raised now."""
+        return self is not Counts.FULLY and (self is not Counts.HELD or level is not Level.RED)
+
+
+def held_at(works: Iterable[Works], wall_ns: int) -> Counts:
+    """What works make of an instant."""
+    going = [one.entry.also_red for one in works if one.hold_at(wall_ns)]
+    if not going:
+        return Counts.FULLY
+    return Counts.HELD_RED if any(going) else Counts.HELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +58,11 @@ class Judge:
     key: str
     quantity: str
     baseline: float | None  # judged is |value - baseline|; 0 when relative to zero
-    windows: tuple[tuple[int, int], ...] | None  # inside them nothing is bad
     low: float
     high: float
     zeros: tuple[tuple[int, float], ...] = ()
+    hours: Hours | None = None  # outside them nothing is bad
+    works: tuple[Works, ...] = ()  # while one goes on nothing is raised
     expression: Expression | None = None  # what gives the value, where it is no quantity
     members: tuple[tuple[str, str], ...] = ()  # of a group: (device, component)
 
@@ -48,6 +70,17 @@ class Judge:
     def restless(self) -> bool:
         """Whether a value that sinks by itself may become bad: windows empty when nobody speaks."""
         return any(limit.above is None for limit in self.rule.limits)
+
+    @property
+    def timed(self) -> bool:
+        """Whether its verdict on one value may change with the hour."""
+        return self.hours is not None or bool(self.works)
+
+    def counts_at(self, wall_ns: int) -> Counts:
+        """What a value beyond its limit counts for at that instant."""
+        if self.hours is not None and not self.hours.hold_at(wall_ns):
+            return Counts.NOT_NOW
+        return held_at(self.works, wall_ns) if self.works else Counts.FULLY
 
     def measure(self, value: float, measured_ns: int = NOW) -> float:
         if self.baseline is None:
@@ -62,15 +95,21 @@ class Judge:
         return any(crossed(limit, self.measure(value, measured_ns), False) for limit in self.rule.limits)
 
     def verdict(
-        self, limit: Limit, value: float, active: bool, minute: int, measured_ns: int = NOW
+        self,
+        limit: Limit,
+        value: float,
+        active: bool,
+        counts: Counts = Counts.FULLY,
+        measured_ns: int = NOW,
     ) -> Verdict:
-        """What this level says of a value at a minute of the day. An active level goes by its clear limit."""
-        if self.windows is not None and inside(self.windows, minute):
+        """What this level says of a value. An active level goes by its clear limit."""
+        if counts is Counts.NOT_NOW:
             return Verdict.GOOD
         measure = self.measure(value, measured_ns)
         if math.isnan(measure):
             return Verdict.UNKNOWN
-        return Verdict.BAD if crossed(limit, measure, active) else Verdict.GOOD
+        held = not active and counts.holds(limit.level)
+        return Verdict.BAD if crossed(limit, measure, active) and not held else Verdict.GOOD
 
     def despite(self, limit: Limit, verdict: Verdict) -> Verdict:
         """What is left of a verdict on a doubted value: a stuck or spiking one never clears by default.
@@ -140,16 +179,16 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
         if baseline is None:
             return None  # `check` refuses this; a rule without its zero must not guess one
         held = zeros(world.calibrations.get(device.id, ()), component, rule.quantity, baseline)
-    windows = None
-    if rule.outside:
-        windows = tuple(map(parse_window, windows_of(world, device.at, rule.outside) or ()))
+    hours = hours_of(world, device.at, rule.during) if rule.during else None
     key = f"{rule.id}|{device.id}|{component}"
     if rule.when:
-        return Judge(rule, key, "", None, windows, *band(rule, None), expression=parsed(rule.when))
+        works, expression = works_on(world, device), parsed(rule.when)
+        return Judge(rule, key, "", None, *band(rule, None), hours=hours, works=works, expression=expression)
     bands = [NEVER_CALM if math.isnan(zero) else band(rule, zero) for _, zero in held]
     bands = bands or [band(rule, baseline)]
     low, high = max(low for low, _ in bands), min(high for _, high in bands)
-    return Judge(rule, key, rule.quantity, baseline, windows, low, high, held if len(held) > 1 else ())
+    held = held if len(held) > 1 else ()
+    return Judge(rule, key, rule.quantity, baseline, low, high, held, hours, works_on(world, device))
 
 
 def band(rule: Rule, baseline: float | None) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gateway.core import chatter, edits
 from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, reset, turn
-from gateway.core.calendars import local, minute_of_day
+from gateway.core.calendars import local
 from gateway.core.caseload import Caseload, Step
 from gateway.core.conditions import Judge, parsed, reads
 from gateway.core.model import SECOND, Rule, Verdict, World
@@ -168,13 +168,13 @@ class Judging:
     ) -> None:
         """One value moves every level of one rule; a doubted one those that the rule lets it move."""
         rule, at, bad_again = judge.rule, step.at - age_ns, False
-        minute = minute_of_day(step.wall_ns - age_ns, self.world.timezone) if rule.outside else 0
         measured_ns, late_ns = step.wall_ns - age_ns, age_ns - waited_ns
+        counts = judge.counts_at(measured_ns)
         not_before = step.at + settle_ns(late_ns) if late_ns > LATE_NS else AT_ONCE
         believed = moved = False
         for limit, one in zip(rule.limits, track.standings, strict=True):
             was, waits = one.phase, one.not_before
-            verdict = judge.verdict(limit, value, was in ACTIVE, minute, measured_ns)
+            verdict = judge.verdict(limit, value, was in ACTIVE, counts, measured_ns)
             if doubted:
                 verdict = judge.despite(limit, verdict)
             believed |= verdict is not Verdict.UNKNOWN
@@ -186,7 +186,7 @@ class Judging:
             moved |= was is not one.phase or waits != one.not_before
         if believed:
             self._note_side(step, track, value, judge.beyond(value, measured_ns))
-        if moved or rule.outside or track.alert not in self.state.alerts:  # else it stands as it stood
+        if moved or judge.timed or track.alert not in self.state.alerts:  # else it stands as it stood
             self.moved(step, rule, judge.key, track, bad_again)
 
     def _note_side(self, step: Step, track: Track, value: float, beyond: bool) -> None:
@@ -221,7 +221,7 @@ class Judging:
         if any(one.phase is not Phase.CALM for one in track.standings):
             return True
         judge = self._judges.get(key)
-        return bool(judge and judge.rule.outside and track.value is not None and judge.beyond(track.value))
+        return bool(judge and judge.timed and track.value is not None and judge.beyond(track.value))
 
     def look_back(
         self,
@@ -235,12 +235,11 @@ class Judging:
         """What would have fired, had this sample come in time: it is told to the log, and to nobody."""
         if subject.weighs:
             self.remember(step, watch, component, values, measured_ns)
-        minute = minute_of_day(measured_ns, self.world.timezone)
         for judge in subject.judges:
             value = values.get(judge.quantity)
             if value is None:
                 continue
-            for level, at_ns in would_have_fired(self.state.past, judge, value, measured_ns, minute):
+            for level, at_ns in would_have_fired(self.state.past, judge, value, measured_ns):
                 step.note(
                     "would_have_fired", rule=judge.rule.id, device=watch.device.id, quantity=judge.quantity,
                     component=component, alert_level=level.word,
@@ -297,8 +296,8 @@ class Judging:
             due = due_at(one, limit, rule, track.quiet_ns)
             if due is not None:
                 self.timers.push(max(due, self.state.patient_until), "track", key)
-        if rule.outside:
-            self.timers.push(_next_look(self.state.at), "rejudge", key)
+        if key in self._judges and self._judges[key].timed:
+            self.timers.push(next_look(self.state.at), "rejudge", key)
 
     def sort_out_tracks(self) -> None:
         """Tracks of rules and devices that are gone end; a rule whose levels changed keeps what it can."""
@@ -362,6 +361,6 @@ def settle_ns(age_ns: int) -> int:
     return max(SETTLE_NS, min(age_ns // 100, SETTLE_NS_MOST))
 
 
-def _next_look(at: int) -> int:
+def next_look(at: int) -> int:
     """Whole multiples, so that an engine made anew looks in the very instants in which this one would."""
     return (at // REJUDGE_NS + 1) * REJUDGE_NS

@@ -310,6 +310,15 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class During:
+    """When something counts, by all that is given. A window is the name of a place's, or "22:00-06:00"."""
+
+    inside: str = ""
+    outside: str = ""
+    days: tuple[str, ...] = ()  # of calendars.DAYS, any of them, by the day on which the window began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One entry of rules/*.yaml."""
 
@@ -327,7 +336,7 @@ class Rule:
     called: str = ""  # what the expression says, in Chinese
     group: str = ""  # judged together: device, place, or a kind of place
     relative_to: str = ""  # "baseline": judges |value - the device's baseline|; "zero": |value|
-    outside: str = ""  # name of the place's window; inside it the verdict is good
+    during: During | None = None  # when it counts; else the verdict is good
     clear_hold_s: float = 300.0
     min_on_s: float = 0.0  # an alert stands at least so long
     latch: bool = False  # a level that fired stands until a person resets it
@@ -498,6 +507,29 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Calendar:
+    """Which days people work. Of a year that is not in `years` nobody has said: weekdays are then worked."""
+
+    differs: frozenset[date] = frozenset()  # Saturdays and Sundays that are worked, weekdays that are not
+    years: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance:
+    """Works on a device, or on all that stands at a place: meanwhile no alert is raised there."""
+
+    says: str  # why
+    by: str  # the person who answers for it
+    at: str = ""  # place; one of place and device is given
+    device: str = ""
+    since_ns: int = 0
+    until_ns: int = 0  # the first instant at which it is over; 0: again and again, by `during` alone
+    during: During | None = None  # only then; None: all the time
+    also_red: bool = False  # red levels are held too
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Everything the core knows that is not state: swapped whole, atomically, on reload."""
 
@@ -513,6 +545,8 @@ class World:
     calibrations: Mapping[str, tuple[Calibration, ...]] = field(default_factory=dict)  # device -> ascending
     derivations: tuple[Derivation, ...] = ()
     tunings: tuple[Tuning, ...] = ()
+    calendar: Calendar = Calendar()
+    maintenance: tuple[Maintenance, ...] = ()
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 

@@ -23,7 +23,7 @@ class Past(msgspec.Struct):
 
 
 def would_have_fired(
-    past: dict[str, Past], judge: Judge, value: float, measured_ns: int, minute: int
+    past: dict[str, Past], judge: Judge, value: float, measured_ns: int
 ) -> list[tuple[Level, int]]:
     """The levels that one late sample shows to have fired, each with its instant (UTC ns)."""
     track = past.get(judge.key)
@@ -34,19 +34,20 @@ def would_have_fired(
         limits = judge.rule.limits
         track = past[judge.key] = Past([Standing(limit.level) for limit in limits], measured_ns)
     track.until_ns = measured_ns
-    fired = _moved(track, judge, value, measured_ns, minute)
+    fired = _moved(track, judge, value, measured_ns)
     if all(one.phase is Phase.CALM for one in track.standings):
         del past[judge.key]
     return fired
 
 
-def _moved(track: Past, judge: Judge, value: float, measured_ns: int, minute: int) -> list[tuple[Level, int]]:
+def _moved(track: Past, judge: Judge, value: float, measured_ns: int) -> list[tuple[Level, int]]:
     fired, rule = [], judge.rule
+    counts = judge.counts_at(measured_ns)
     for limit, one in zip(rule.limits, track.standings, strict=True):
         stood = one.phase in ACTIVE
         expire(one, limit, rule, measured_ns)  # until this sample it stayed as it was
         since_ns = one.since if one.phase in ACTIVE else None  # it may be over with this very sample
-        verdict = judge.verdict(limit, value, one.phase in ACTIVE, minute, measured_ns)
+        verdict = judge.verdict(limit, value, one.phase in ACTIVE, counts, measured_ns)
         turn(one, limit, verdict, measured_ns)
         expire(one, limit, rule, measured_ns)
         if since_ns is None and one.phase in ACTIVE:

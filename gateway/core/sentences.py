@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway.core.conditions import parsed
-from gateway.core.model import Cause, Level, Limit, Rule
+from gateway.core.model import Cause, During, Level, Limit, Rule
 from gateway.core.texts import COMPONENTS, LEVELS, span
 from gateway.core.units import QUANTITIES, shown, sign
 
@@ -205,6 +205,16 @@ def _handle_within(rule: Rule, within_s: float) -> str:
     return f"确认后 {span(within_s)}内未处理完：再次通知，并继续上报" if within_s else ""
 
 
+def _during(during: During) -> str:
+    parts = [f"在“{during.inside}”时段"] if during.inside else []
+    parts += [f"在“{during.outside}”时段之外"] if during.outside else []
+    parts += ["、".join(DAYS_SAID[day] for day in during.days)] if during.days else []
+    return "仅" + "，".join(parts) + "判断，其余时间视为正常"
+
+
+DAYS_SAID = {"workdays": "工作日", "restdays": "休息日"}
+DAYS_SAID |= {"mon": "周一", "tue": "周二", "wed": "周三", "thu": "周四", "fri": "周五"}
+DAYS_SAID |= {"sat": "周六", "sun": "周日"}
 STEPS = {"case": "不立案", "notify": "不通知", "event": "不写入数据库"}
 EXTRAS: Mapping[str, Callable[[Rule, Any], str]] = {  # field of Rule -> what it says
     "mode": lambda rule, mode: "试运行：只记录，不立案、不通知任何人" if mode == "shadow" else "",
@@ -213,7 +223,7 @@ EXTRAS: Mapping[str, Callable[[Rule, Any], str]] = {  # field of Rule -> what it
     "handle_within_s": _handle_within,
     "min_on_s": lambda rule, least_s: f"触发后至少保持 {span(least_s)}" if least_s else "",
     "latch": lambda rule, latch: "恢复后仍保持，须由人说明原因后复位" if latch else "",
-    "outside": lambda rule, name: f"“{name}”时段之内不判断" if name else "",
+    "during": lambda rule, during: _during(during) if during else "",
     "on_bad_quality": lambda rule, way: BAD_QUALITY[way or _usual_way(rule)] if rule.quantity else "",
 }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.core.alerts import Phase, expire, turn
 from gateway.core.caseload import Step
-from gateway.core.judging import Judging, settle_ns
+from gateway.core.conditions import Counts, held_at
+from gateway.core.judging import Judging, next_look, settle_ns
 from gateway.core.model import SECOND, Limit, Link, Rule, Verdict
 from gateway.core.silence import GROUP_LEAST, Group, note_interval, span_ns
 from gateway.core.state import State
@@ -49,7 +50,11 @@ class Silences:
         spans = watch.spans()
         if since is not None and spans:
             later = (since + span for span in spans if since + span > self.state.at)
-            self.timers.push(next(later, since + spans[0]), "silence", device)
+            due = next(later, since + spans[0])
+            if watch.works and since + spans[0] <= self.state.at:  # it may wait for the end of works
+                look = next_look(self.state.at)
+                due = min(due, look) if due > self.state.at else look
+            self.timers.push(due, "silence", device)
 
     def _since(self, watch: Watch) -> int:
         """Silence counts from its last word, or from when we, or what it speaks through, could hear again."""
@@ -74,9 +79,15 @@ class Silences:
             return
         for rule in watch.silence:
             self._judge_silence(step, watch, rule, due - since, watch.heard.seen_at)
+        self._look_again(step, watch, since, due)
+
+    def _look_again(self, step: Step, watch: Watch, since: int, due: int) -> None:
+        """At its next span; while works go on, every minute, so that their end is seen."""
         later = [since + span for span in watch.spans() if since + span > due]
+        if held_at(watch.works, step.wall_ns) is not Counts.FULLY:
+            later = [min([*later, next_look(step.at)])]
         if later:
-            self.timers.push(later[0], "silence", device)
+            self.timers.push(later[0], "silence", watch.device.id)
 
     def _judge_silence(
         self, step: Step, watch: Watch, rule: Rule, silent_ns: int, heard_at: int, count: int = 0
@@ -85,6 +96,8 @@ class Silences:
         late = [self._too_long(watch, limit, silent_ns) for limit in rule.limits]
         if count:
             late[0] = True
+        counts = held_at(watch.works, step.wall_ns)
+        late = [bad and not counts.holds(one.level) for one, bad in zip(rule.limits, late, strict=True)]
         key = f"{rule.id}|{watch.device.id}|"
         track = self.state.tracks.get(key)
         if not any(late):
@@ -189,9 +202,7 @@ class Silences:
         since = max(group.since_at, self.state.listening_since)
         for rule in watch.silence:
             self._judge_silence(step, watch, rule, due - since, group.heard_at, group.count)
-        later = [since + span for span in watch.spans() if since + span > due]
-        if later:
-            self.timers.push(later[0], "silence", watch.device.id)
+        self._look_again(step, watch, since, due)
 
     def speaks_again(self, step: Step, watch: Watch) -> None:
         """One of a silent group has spoken; with half of them back, each of the others is watched alone."""

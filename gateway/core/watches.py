@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.core import calibration
+from gateway.core.calendars import Works, works_on
 from gateway.core.codecs import Decode
 from gateway.core.conditions import Judge, applies, judge_for
 from gateway.core.decoding import Decoder
@@ -57,7 +58,7 @@ class Watch:
 
     __slots__ = (
         "dark", "decode", "device", "ends_ns", "heard", "lateness_ns", "learns", "make", "model", "numbered",
-        "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual",
+        "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual", "works",
     )  # fmt: skip
 
     def __init__(self, device: Device, model: Model, decode: Decode, heard: Heard, make: MakeSubject) -> None:
@@ -70,6 +71,7 @@ class Watch:
         self.learns = False  # its interval
         self.quiet = False  # a rule of silence is astir
         self.swaps: tuple[int, ...] = ()  # instants from which it has another sensor, not come yet
+        self.works: tuple[Works, ...] = ()  # what goes on at it: meanwhile nothing is raised
         self.dark = False  # it has said nothing since all those behind its gateway fell silent
         self.plain = not (self.reorder_ns or any(map(asks_more, model.fields)))
         self.look_up()
@@ -140,6 +142,7 @@ class Watches:
         watch = Watch(device, model, self._decoder.codec_of(device), heard, self._make_subject)
         changed = calibration.swaps(self._world.calibrations.get(device.id, ()))
         watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
+        watch.works = works_on(self._world, device)
         rules = self._silences.get(model.scene, ())
         watch.listen(
             [effective(self._world, rule, device) for rule in rules if applies(rule, device, model.scene)]

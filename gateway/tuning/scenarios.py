@@ -12,6 +12,7 @@ from gateway.core.model import (
     SECOND,
     Alert,
     AlertState,
+    Calendar,
     Codec,
     Components,
     Device,
@@ -32,6 +33,7 @@ from gateway.core.state import State
 
 TAIL_S = 7 * 86400  # how long after the last value time goes on, for what still must happen
 COMPONENT = 1
+WEEKDAYS = Calendar()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ class Happened:
         return f"{self.what} @ {self.after_s:g}s"
 
 
-def run(scenario: Scenario, rule: Rule) -> list[Happened]:
+def run(scenario: Scenario, rule: Rule, calendar: Calendar = WEEKDAYS) -> list[Happened]:
     """What the production engine makes of a scenario."""
-    world = _world(scenario, rule)
+    world = _world(scenario, rule, calendar)
     start_ns = int(datetime.fromisoformat(scenario.start).replace(tzinfo=zone(world.timezone)).timestamp())
     start_ns *= SECOND
     engine = Engine(world, State(identity="00000000"))
@@ -91,7 +93,7 @@ def _events(scenario: Scenario, rule: Rule, start_ns: int) -> Iterator[Event]:
     yield Tick(min(end, last), start_ns + min(end, last))
 
 
-def _world(scenario: Scenario, rule: Rule) -> World:
+def _world(scenario: Scenario, rule: Rule, calendar: Calendar) -> World:
     """The smallest world in which the rule has one device to judge."""
     fields = tuple(Field(quantity=name, path=name, of=rule.each) for name in scenario.series)
     parts = (Components(kind=rule.each, path="parts", number="no", count=COMPONENT),) if rule.each else ()
@@ -106,5 +108,5 @@ def _world(scenario: Scenario, rule: Rule) -> World:
     )
     return World(
         models={model.id: model}, rules=(rule,), places={"here": place}, units={}, persons={}, posts=(),
-        ladders={}, devices={"scenario": device},
+        ladders={}, devices={"scenario": device}, calendar=calendar,
     )  # fmt: skip

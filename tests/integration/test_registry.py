@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from gateway.adapters.mqtt import Delivery
 from gateway.adapters.store import open_reader
 from gateway.app import App
 from gateway.cli import main
-from gateway.core.model import Message, Tick
+from gateway.core.calendars import local_date
+from gateway.core.model import Calendar, During, Message, Tick
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "example"
 SETTINGS = """
@@ -131,3 +133,13 @@ def test_who_is_overdue_is_said_every_morning(folder, app, lilong):
         app._remind()
     (said,) = seen
     assert said.event == "calibration_overdue" and said.fields["device"] == "house-yuyuan-7-east"
+
+
+def test_a_year_that_nobody_has_told_is_said_every_morning(app):
+    asks = replace(app.world.rules[0], during=During(days=("workdays",)))
+    app.world = replace(app.world, rules=(asks,), calendar=Calendar())
+    with telemetry.testing() as seen:
+        app._remind()
+    year = local_date(app.clock.wall_ns(), app.world.timezone).year
+    assert {said.event for said in seen} == {"calendar_year_missing"}
+    assert seen[0].fields["reason"] == str(year)

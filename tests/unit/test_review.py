@@ -27,6 +27,7 @@ from gateway.core.model import (
     Case,
     Codec,
     Configured,
+    During,
     Field,
     Kind,
     Level,
@@ -49,7 +50,7 @@ from tests.unit.test_pipeline import Broker, Gateway, fragile
 from tests.unit.worlds import HOT, SILENT, SMOKE, START_NS, TOPIC, Play, limits, of, payload, world
 from tests.waiting import until
 
-OUTSIDE = replace(SMOKE, id="smoke-outside", outside="works", clear_hold_s=60)
+OUTSIDE = replace(SMOKE, id="smoke-outside", during=During(outside="works"), clear_hold_s=60)
 
 
 def open_until(minutes):
