@@ -33,6 +33,7 @@ from gateway.core.model import (
 from gateway.core.units import CONVERSIONS, QUANTITIES, conversion
 from gateway.grammar import CalibrationKeys, DeriveKeys, LevelKeys, PackKeys, RuleKeys, SiteKeys
 from gateway.problems import listing, one_of, say
+from gateway.series import parse_subject
 from gateway.typed import IDENTIFIER, Builder, keys_of
 
 Names = Collection[str] | None
@@ -180,7 +181,7 @@ def _check_uniqueness(parts: Parts, builder: Builder) -> None:
         _unique(builder, what, values, "id", lambda value: value.id)
     _unique(builder, "quantity", parts.derived, "quantity", lambda one: f"{one.on.scene} {one.quantity}")
     _unique(builder, "topic", parts.devices, "topic", lambda device: device.topic)
-    _unique(builder, "scenario", parts.scenarios, "name", lambda one: f"{one.rule}: {one.name}")
+    _unique(builder, "scenario", parts.scenarios, "name", lambda one: one.title)
     _check_overlapping_topics(parts.devices, builder)
 
 
@@ -647,21 +648,39 @@ def _check_scenarios(parts: Parts, builder: Builder) -> None:
     rules = {rule.id: rule for rule in reversed(parts.rules)}  # of two with one id, the first
     names = builder.ids(RuleKeys)
     for scenario in parts.scenarios:
-        if _known(builder, scenario, "rule", "rule", scenario.rule, names) and scenario.rule in rules:
-            _check_series(scenario, rules[scenario.rule], builder)
+        if bool(scenario.rule) == bool(scenario.rules):
+            builder.mistake(
+                scenario, "", say("two_rules") if scenario.rule else say("missing"), say("one_rule")
+            )
+            continue
+        for index, name in enumerate(scenario.tested):
+            step = f"rules[{index}]" if scenario.rules else "rule"
+            if _known(builder, scenario, step, "rule", name, names) and name in rules:
+                _check_series(scenario, rules[name], builder)
+        _check_actors(scenario, builder)
         _check_expectations(scenario, builder)
 
 
 def _check_series(scenario: Scenario, rule: RuleKeys, builder: Builder) -> None:
-    if not scenario.series:
+    quantities = {parse_subject(key)[2] for key in scenario.series}
+    if not quantities:
         builder.mistake(scenario, "", say("none_of"), say("series"))
-    elif rule.when and rule.when not in scenario.series:
+    elif rule.when in QUANTITIES and rule.when not in quantities:
         builder.mistake(scenario, "", say("without", first="rule", second=rule.when), say("series"))
     if len({len(steps) for steps in scenario.series.values()}) > 1:
         builder.mistake(scenario, "", say("lengths"), say("same_length"))
     if rule.outside and rule.outside not in scenario.windows:
         found = say("without", first="outside", second=f"windows.{rule.outside}")
         builder.mistake(scenario, "windows", found, say("window_for", rule=rule.id))
+
+
+def _check_actors(scenario: Scenario, builder: Builder) -> None:
+    """A device that an entry describes or an expectation names must say something."""
+    subjects = [parse_subject(key) for key in scenario.series]
+    speaking = {device for device, _, _ in subjects}
+    for name in scenario.devices:
+        if name not in speaking:
+            builder.mistake(scenario, f"devices.{name}", say("actor_unseen", value=name), say("with_series"))
 
 
 def _check_expectations(scenario: Scenario, builder: Builder) -> None:

@@ -29,6 +29,7 @@ RINGS = {
     "gateway.csvfile": 2,
     "gateway.grammar": 2,
     "gateway.problems": 2,
+    "gateway.series": 2,
     "gateway.typed": 2,
     "gateway.yamlfile": 2,
     "gateway.links": 2,

@@ -27,6 +27,7 @@ from gateway.core.codecs import CODECS, COMMON, KEYS
 from gateway.core.codecs.bits import TYPES
 from gateway.core.decoding import Decoder
 from gateway.core.model import (
+    Actor,
     Basis,
     Codec,
     Components,
@@ -168,12 +169,10 @@ def test_a_model_has_examples_of_every_flaw_that_happens(path: Path) -> None:
         assert "component" in errors
 
 
-@pytest.mark.parametrize(
-    "scenario", world().scenarios, ids=lambda scenario: f"{scenario.rule}: {scenario.name}"
-)
+@pytest.mark.parametrize("scenario", world().scenarios, ids=lambda scenario: scenario.title)
 def test_a_scenario_comes_true(scenario: Scenario) -> None:
-    rule = next(rule for rule in world().rules if rule.id == scenario.rule)
-    assert scenarios.missed(scenario, scenarios.run(scenario, rule)) == ""
+    rules = {rule.id: rule for rule in world().rules}
+    assert scenarios.play(scenario, *(rules[name] for name in scenario.tested)).missed == ""
 
 
 def test_a_scenario_with_another_limit_does_not() -> None:
@@ -341,6 +340,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "A level": LevelKeys,
         "`basis`": Basis,
         "An entry of `scenarios`": Scenario,
+        "A device of a scenario": Actor,
     },
     "deploy/example/README.md": {
         "The file": ConfigKeys,
