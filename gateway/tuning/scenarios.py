@@ -32,6 +32,9 @@ TELLING = ("told", "untold")  # compared only where a scenario expects one of th
 NOTE = "scenario"  # why the person of a scenario does what it does
 
 
+Expected = tuple[str, float]  # as Scenario.expect has it
+
+
 @dataclass(frozen=True, slots=True)
 class Happened:
     """One change of an alert: a level's word, "clear", "told" or "untold", seconds after the first value."""
@@ -69,10 +72,23 @@ class Played:
     @property
     def missed(self) -> str:
         """Why it failed, as people read it; "" when it passed."""
-        if _matches(self.found, self.scenario.expect):
+        if all(wanted and found for wanted, found in self.pairs()):
             return ""
         found, wanted = map(self.line, self.found), (f"{what} @ {at:g}s" for what, at in self.scenario.expect)
         return f"found [{', '.join(found)}], expected [{', '.join(wanted)}]"
+
+    def pairs(self) -> list[tuple[Expected | None, Happened | None]]:
+        """Each expectation with its own event; those that say most choose first. In the order of instants."""
+        left, pairs = list(self.found), list[tuple[Expected | None, Happened | None]]()
+        for words, after_s in sorted(self.scenario.expect, key=lambda one: -len(one[0].split())):
+            *subject, what = words.split()
+            fits = (one for one in left if (one.what, one.after_s) == (what, after_s))
+            chosen = next((one for one in fits if one.names.issuperset(subject)), None)
+            pairs.append(((words, after_s), chosen))
+            if chosen:
+                left.remove(chosen)
+        pairs += [(None, one) for one in left]
+        return sorted(pairs, key=_instant)
 
     def line(self, one: Happened) -> str:
         """With as much of the subject as tells it from the others."""
@@ -82,17 +98,9 @@ class Played:
         return f"{rule}{subject}{one}"
 
 
-def _matches(found: Sequence[Happened], expect: Sequence[tuple[str, float]]) -> bool:
-    """Each expectation has its own event; those that say most choose first."""
-    left = list(found)
-    for words, after_s in sorted(expect, key=lambda one: -len(one[0].split())):
-        *subject, what = words.split()
-        fits = (one for one in left if (one.what, one.after_s) == (what, after_s))
-        chosen = next((one for one in fits if one.names.issuperset(subject)), None)
-        if chosen is None:
-            return False
-        left.remove(chosen)
-    return not left
+def _instant(pair: tuple[Expected | None, Happened | None]) -> float:
+    wanted, found = pair
+    return wanted[1] if wanted else found.after_s if found else 0.0
 
 
 def play(scenario: Scenario, *rules: Rule) -> Played:

@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ from gateway.grammar import (
     SubjectKeys,
 )
 from gateway.packs import Directories
-from gateway.tuning import scenarios
+from gateway.tuning import coverage, scenarios
 from gateway.tuning.examples import spoken, takes_frames
 from gateway.typed import keys_of
 from tests.unit.config_files import FILES, loaded, spoiled, told, write
@@ -78,6 +79,7 @@ def example_street() -> Loaded:
     return load(EXAMPLE, "en", environ={})
 
 
+@cache
 def world() -> World:
     found = example_street().world
     assert found is not None
@@ -173,6 +175,15 @@ def test_a_model_has_examples_of_every_flaw_that_happens(path: Path) -> None:
 def test_a_scenario_comes_true(scenario: Scenario) -> None:
     rules = {rule.id: rule for rule in world().rules}
     assert scenarios.play(scenario, *(rules[name] for name in scenario.tested)).missed == ""
+
+
+def test_every_level_of_every_rule_is_raised_cleared_and_left_alone() -> None:
+    played = [
+        scenarios.play(one, *(rule for rule in world().rules if rule.id in one.tested))
+        for one in world().scenarios
+    ]
+    covered = coverage.cover(world().rules, played)
+    assert [(one.rule, one.level.word, one.missing) for one in covered if one.missing] == []
 
 
 def test_a_scenario_with_another_limit_does_not() -> None:
