@@ -58,8 +58,10 @@ def test(
         junit.write_bytes(report.as_junit(tried))
     if not tried:
         click.echo(say("这些文件里没有场景或示例", "no scenario or example in these files"), err=True)
-    failed = any(one.reason for one in tried) or not tried
-    sys.exit(1 if failed or (least is not None and percent < least) else 0)
+    short = least is not None and percent < least
+    if short:
+        click.echo(say(f"覆盖率低于 {least:g} %", f"coverage is below {least:g} %"), err=True)
+    sys.exit(1 if short or not tried or any(one.reason for one in tried) else 0)
 
 
 def _world(ctx: click.Context, path: Path, picks: Any) -> Any:

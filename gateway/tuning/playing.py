@@ -146,9 +146,9 @@ def events(scenario: Scenario, rules: Sequence[Rule], timezone: str) -> Iterator
 
 
 def _end(scenario: Scenario, last: int) -> int:
-    """Time goes on until the last thing that happens or is expected, though not for ever."""
+    """Time goes on until the last thing that happens or is expected, though for that not for ever."""
     expected = max((_ns(after_s) for _, after_s in scenario.expect), default=0)
-    return min(max(last, expected, last_step(scenario)), last_step(scenario) + _ns(TAIL_S))
+    return max(last, last_step(scenario), min(expected, last_step(scenario) + _ns(TAIL_S)))
 
 
 def last_step(scenario: Scenario) -> int:

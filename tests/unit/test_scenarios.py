@@ -235,6 +235,19 @@ def test_people_are_told_of_each_rise_and_only_asked_for_when_expected() -> None
     assert {"told @ 60s", "told @ 180s"} == {line for line in lines if "told" in line}
 
 
+def test_a_rise_of_which_nobody_is_told_is_seen_too() -> None:
+    """Red again after yellow: people know of the red."""
+    lines = hot("80 60x4 80x2", expect="untold @ 5m")
+    assert [line for line in lines if "told" in line] == ["told @ 0s", "untold @ 300s"]
+    assert hot("80 60x4 80x2") == ["red @ 0s", "yellow @ 120s", "red @ 300s"]
+
+
+def test_what_happens_after_the_last_step_does_not_turn_time_back() -> None:
+    late = hot("80 40", acts=(("acknowledge", 30 * 86400.0),))
+    assert late == ["red @ 0s", "clear @ 120s"]
+    assert hot("80 40") == ["red @ 0s"], "while nothing else is expected it ends with its last step"
+
+
 def test_an_unanswered_red_is_told_again_and_an_answered_one_is_not() -> None:
     told = [line for line in hot("80x40", expect="told @ 1m") if line.startswith("told")]
     assert told == ["told @ 0s", "told @ 900s", "told @ 1800s"]

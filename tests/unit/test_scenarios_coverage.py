@@ -137,7 +137,8 @@ def test_a_rule_or_a_name_picks_scenarios(run, folder: Path) -> None:
 
 def test_too_little_coverage_fails(run, folder: Path) -> None:
     assert run("test", "--coverage-min", "13").exit_code == 0
-    assert run("test", "--coverage-min", "14").exit_code == 1
+    ran = run("test", "--coverage-min", "14")
+    assert ran.exit_code == 1 and ran.stderr == "coverage is below 14 %\n"
     assert run("test", "--coverage-min", "101").exit_code == 2
 
 
