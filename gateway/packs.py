@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import crosscheck, csvfile, yamlfile
+from gateway import checks, csvfile, yamlfile
 from gateway.core.model import Calibration, Model, World
 from gateway.grammar import TABLES, PackKeys, SiteKeys
 from gateway.problems import Problems, listing, say
@@ -37,7 +37,7 @@ SHIPPED = Directories()
 def load_world(
     directories: Directories,
     folder: Path,
-    surroundings: crosscheck.Surroundings,
+    surroundings: checks.Surroundings,
     builder: Builder,
     owner: object,
     sheets: Sheets,
@@ -51,12 +51,13 @@ def load_world(
     models = loading.records("devices", Model)
     packs = loading.records("rules", PackKeys)
     sites = loading.records("sites", SiteKeys)
-    parts = crosscheck.Parts(models, packs, sites)
+    parts = checks.Parts(models, packs, sites)
     if not loading.lost:  # else every name in the lost file would be called unknown
-        crosscheck.check(parts, surroundings, builder)
+        checks.check(parts, surroundings, builder)
     if len(builder.problems):
         return None
-    return _world(parts, surroundings.timezone, loading.digest(surroundings.timezone))
+    digest = loading.digest(surroundings.timezone)
+    return replace(_world(parts, surroundings.timezone, digest), tunings=checks.tunings(parts, builder))
 
 
 def read_sites(
@@ -67,7 +68,7 @@ def read_sites(
     return loading.records("sites", SiteKeys), loading.files("sites")
 
 
-def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
+def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
     return World(
         models={model.id: model for model in parts.models},
         rules=tuple(keys.rule() for keys in parts.rules),
@@ -85,7 +86,7 @@ def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
     )
 
 
-def _calibrations(parts: crosscheck.Parts, timezone: str) -> dict[str, tuple[Calibration, ...]]:
+def _calibrations(parts: checks.Parts, timezone: str) -> dict[str, tuple[Calibration, ...]]:
     """By device, in the order in which they come into force."""
     found: dict[str, list[Calibration]] = {}
     for keys in parts.calibrations:

@@ -8,8 +8,8 @@ from pathlib import Path
 from time import perf_counter
 
 from gateway import packs, yamlfile
+from gateway.checks.parts import Surroundings
 from gateway.core.model import Origin, Rule, World
-from gateway.crosscheck import Surroundings
 from gateway.problems import ConfigError, Problems
 from gateway.tuning import examples, scenarios
 from gateway.tuning.scenarios import Played

@@ -94,7 +94,7 @@ def _near(played: Played, rule: Rule, limit: Limit) -> bool:
     if known is None:
         return True  # an expression: what it was worth only the engine knows
     values = [value for key, said in series.items() if key[2] == known.name for value in _values(said)]
-    if known.is_event and not limit.hold_s:
+    if known.is_event and not (limit.hold_s or limit.readings):
         return bool(values)
     return any(_is_near(limit, abs(value) if rule.relative_to else value) for value in values)
 
@@ -102,7 +102,11 @@ def _near(played: Played, rule: Rule, limit: Limit) -> bool:
 def _is_near(limit: Limit, value: float) -> bool:
     if limit.above is not None:
         return value >= limit.above - NEAR * abs(limit.above)
-    return limit.below is not None and value <= limit.below + NEAR * abs(limit.below)
+    if limit.below is not None:
+        return value <= limit.below + NEAR * abs(limit.below)
+    bounds = [*(limit.inside or ()), *(limit.outside or ())]
+    bounds += [] if limit.equals is None else [limit.equals]
+    return any(abs(value - bound) <= NEAR * abs(bound) for bound in bounds)
 
 
 def _values(said: Iterable[Said]) -> list[float]:

@@ -81,6 +81,9 @@ def test_near_is_another_thing_for_silence_states_and_what_falls() -> None:
     assert shown(SMOKE, "gapx2 0") == {"red": {"not_raised"}}
     assert shown(BELOW, "24x3") == {"yellow": {"not_raised"}}
     assert shown(BELOW, "25x3") == {"yellow": set()}
+    between = replace(HOT, limits=(Limit(level=YELLOW, inside=(50, 60), hold_s=900),))
+    assert shown(between, "41x3") == shown(between, "71x3") == {"yellow": {"not_raised"}}
+    assert shown(between, "39x3") == {"yellow": set()}
     held = replace(SMOKE, limits=(Limit(level=RED, above=0.5, hold_s=90),))
     assert shown(held, "0x5") == {"red": set()}, "a state with a hold must have been on for less"
     assert shown(held, "0x2 1 0x5") == {"red": {"not_raised"}}
