@@ -83,18 +83,17 @@ def _cleared(happened: Iterable[Happened]) -> Iterator[Level]:
 
 
 def _near(played: Played, rule: Rule, limit: Limit) -> bool:
-    if (rule.id, limit.level) in played.beyond:
-        return True
     series = subjects(played.scenario, [rule])
     if is_silence(rule):
         span_s = limit.absent_s or (limit.missed or 0) * played.scenario.every_s
         steps = max(_longest_pause(said) for said in series.values())
         return steps * played.scenario.every_s >= (1 - NEAR) * span_s
     known = QUANTITIES.get(rule.quantity)
-    if known is None:
-        return True  # an expression: what it was worth only the engine knows
+    waits = bool(limit.hold_s or limit.readings)
+    if known is None:  # an expression: what it was worth only the engine knows
+        return not waits or (rule.id, limit.level) in played.beyond
     values = [value for key, said in series.items() if key[2] == known.name for value in _values(said)]
-    if known.is_event and not (limit.hold_s or limit.readings):
+    if known.is_event and not waits:
         return bool(values)
     return any(_is_near(limit, abs(value) if rule.relative_to else value) for value in values)
 

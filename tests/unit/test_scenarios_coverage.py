@@ -89,6 +89,15 @@ def test_near_is_another_thing_for_silence_states_and_what_falls() -> None:
     assert shown(held, "0x2 1 0x5") == {"red": {"not_raised"}}
 
 
+def test_of_an_expression_the_engine_tells_whether_it_was_near() -> None:
+    rule = replace(HOT, quantity="temperature_c - 1")
+    one = Scenario(name="x", rule="hot", every_s=60, series={"temperature_c": (60.0,)}, expect=())
+    plays = [Played(one, (), frozenset(near)) for near in ((), [("hot", YELLOW)])]
+    missing = [[covered.missing for covered in coverage.cover([rule], [play])] for play in plays]
+    assert missing[0] == [list(coverage.WAYS), ["raised", "cleared"]], "red waits for nothing"
+    assert missing[1] == [["raised", "cleared"], ["raised", "cleared"]]
+
+
 def test_a_scenario_that_fails_shows_nothing() -> None:
     (one, _) = coverage.cover([HOT], [played(HOT, "60x5", "yellow @ 2m")])
     assert one.missing == list(coverage.WAYS)
