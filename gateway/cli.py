@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.cli_devices import devices
 from gateway.cli_models import model, schema
 from gateway.cli_rules import rule
+from gateway.cli_scenarios import test
 from gateway.problems import locale_of
 from gateway.terminal import (
     Ordered,
@@ -134,34 +135,7 @@ def send_test(person: str, path: Path) -> None:
     sys.exit(0 if all(answer.told == "accepted" for _, answer in answers) else 1)
 
 
-@main.command()
-@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
-@config_option
-def test(files: tuple[Path, ...], path: Path) -> None:
-    """试验 · Rules' scenarios and models' examples. FILES or folders pick some."""
-    from gateway.tuning import examples, scenarios
-
-    world = load_world(path)
-    rules = {rule.id: rule for rule in world.rules}
-    tried = [
-        (f"{model.id}: example of line {example.origin.line}", examples.missed(model, example))
-        for model in world.models.values()
-        for example in model.examples
-        if _picked(example.origin.file, files)
-    ]
-    tried += [
-        (f"{one.rule}: {one.name}", scenarios.missed(one, found))
-        for one in world.scenarios
-        if _picked(one.origin.file, files)
-        for found in [scenarios.run(one, rules[one.rule], world.calendar)]
-    ]
-    for name, reason in tried:
-        click.echo(f"{'FAIL' if reason else 'ok  '} {name} {reason}".rstrip())
-    failed = sum(bool(reason) for _, reason in tried)
-    click.echo(f"{len(tried) - failed} passed, {failed} failed")
-    if not tried:
-        click.echo(say("这些文件里没有场景或示例", "no scenario or example in these files"), err=True)
-    sys.exit(1 if failed or not tried else 0)
+main.add_command(test)
 
 
 @main.command()
@@ -384,11 +358,6 @@ def _scores(found: Sequence[Any], zone: str) -> list[Sequence[str]]:
 def _quarantine_row(row: sqlite3.Row, zone: str) -> Sequence[str]:
     why = f"{row['field']} {row['reason']}".strip()
     return str(row["id"]), local_time(row["wall_ns"], zone), row["code"], row["device"] or row["topic"], why
-
-
-def _picked(file: str, wanted: Iterable[Path]) -> bool:
-    wanted = list(wanted)
-    return not wanted or any(Path(file).resolve().is_relative_to(one.resolve()) for one in wanted)
 
 
 def _stdin() -> str:

@@ -78,7 +78,7 @@ def rule_show(name: str, path: Path) -> None:
     for sentence in sentences(found):
         click.echo(f"  {sentence}")
     for scenario in world.scenarios:
-        if scenario.rule == found.id:
+        if found.id in scenario.tested:
             click.echo(f"  试验：{scenario.name}（{scenario.origin}）")
     tunings = [one for one in world.tunings if one.rule == found.id]
     for tuning in tunings[:ENTRIES_MOST]:

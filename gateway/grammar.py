@@ -18,6 +18,7 @@ from gateway.core.derived import WAYS
 from gateway.core.expressions import Expression
 from gateway.core.model import (
     SECOND,
+    Actor,
     Basis,
     Calibration,
     Cause,
@@ -50,6 +51,7 @@ from gateway.core.model import (
 from gateway.core.units import QUANTITIES
 from gateway.core.words import Mistake
 from gateway.problems import say
+from gateway.series import SUBJECT, Said, parse_act, parse_expectation, parse_link, parse_series
 from gateway.typed import (
     LENIENT,
     ONE_OR_MORE,
@@ -66,7 +68,6 @@ from gateway.typed import (
     former,
     keys_of,
     parse_as,
-    parse_duration,
     part_of,
     spell,
 )
@@ -76,32 +77,8 @@ WITHIN_S = 7200.0  # two neighbours that both speak hourly always find each othe
 READINGS_MOST = 60  # they are remembered one by one
 QUANTITY_NAME = re.compile(r"[a-z][a-z0-9_]*")  # the name of one, known or not; else an expression
 _NUMBER = r"-?\d+(?:\.\d+)?"
-STEPS_MOST = 100_000  # of one scenario: a year at 5 minutes
 
 # ---------------------------------------------------------------- single values
-
-
-def parse_series(value: Any) -> tuple[float | None, ...]:
-    """`40 56x4 - 66x2`: a value, or - for silence, each with how often it comes."""
-    if type(value) in (int, float):
-        return (float(value),)
-    if not isinstance(value, str) or not value.split():
-        raise ValueError
-    steps: list[float | None] = []
-    for part in value.split():
-        match = re.fullmatch(r"(-?\d+(?:\.\d+)?|-)(?:x(\d{1,6}))?", part, re.ASCII)
-        if not match or len(steps) + int(match[2] or 1) > STEPS_MOST:
-            raise ValueError
-        steps += [None if match[1] == "-" else float(match[1])] * int(match[2] or 1)
-    return tuple(steps)
-
-
-def parse_expectation(value: Any) -> tuple[str, float]:
-    """`yellow @ 1m30s`: what happens, and how long after the start."""
-    word, at, when = value.partition("@") if isinstance(value, str) else ("", "", "")
-    if word.strip() not in ("clear", *(level.word for level in Level)) or not at:
-        raise ValueError
-    return word.strip(), parse_duration(when.strip())
 
 
 def parse_topic(value: Any) -> str:
@@ -215,8 +192,10 @@ FormulaText = Annotated[str, Kind(say("formula"), parse_formula)]
 RawValue = Annotated[int, Kind(say("whole"), parse_raw)]
 Constant = Annotated[str, Kind(say("constant"), parse_constant)]
 Bytes = Annotated[int, between(0, 1024)]
-Series = Annotated[tuple[float | None, ...], Kind(say("series"), parse_series)]
+Series = Annotated[tuple[Said, ...], Kind(say("series"), parse_series)]
 Expectation = Annotated[tuple[str, float], Kind(say("expectation"), parse_expectation)]
+PersonAct = Annotated[tuple[str, float], Kind(say("person_act"), parse_act)]
+LinkTurn = Annotated[tuple[str, float], Kind(say("link_turn"), parse_link)]
 Topic = Annotated[str, Kind(say("topic"), parse_topic)]
 Windows = Mapping[Identifier, tuple[Window, ...]]
 Labels = Mapping[Identifier, SomeText]
@@ -332,16 +311,21 @@ spell(
     outside=("outside", WindowOrName),
     days=("days", SomeDays),
 )
+spell(Actor, scene=("scene", Identifier), labels=("labels", Labels), behind=("behind", Identifier))
 spell(Period, since=("from", date), until=("to", date), approved_by=("approved_by", SomeText))
 spell(
     Scenario,
     name=("name", SomeText),
     rule=("rule", Identifier),
+    rules=("rules", tuple[Identifier, ...]),
     every_s=("every", PositiveDuration),
-    series=("series", Annotated[Mapping[str, Series], Rest(lambda: tuple(QUANTITIES))]),
+    series=("series", Annotated[Mapping[str, Series], Rest(lambda: tuple(QUANTITIES), SUBJECT)]),
     expect=("expect", tuple[Expectation, ...]),
     start=("start", Minute),
     windows=("windows", Windows),
+    devices=("devices", Mapping[Identifier, Actor]),
+    acts=("acts", tuple[PersonAct, ...]),
+    link=("link", tuple[LinkTurn, ...]),
 )
 
 

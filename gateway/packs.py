@@ -82,7 +82,7 @@ def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
         posts=tuple(parts.posts),
         ladders={level: steps for site in parts.sites for level, steps in site.ladders.items()},
         devices={device.id: device for device in parts.devices},
-        scenarios=tuple(one for one in parts.scenarios if one.rule in judging),
+        scenarios=tuple(one for one in parts.scenarios if judging.issuperset(one.tested)),
         calibrations=_calibrations(parts, timezone),
         derivations=tuple(keys.derivation() for keys in parts.derived),
         calendar=holidays.calendar_of(parts.calendar),

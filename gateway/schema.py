@@ -41,6 +41,8 @@ SHAPES: Mapping[str, Schema] = {
     "level": {"enum": [level.word for level in Level]},
     "series": {"type": ["string", "number"]},
     "expectation": {"type": "string", "pattern": "@"},
+    "person_act": {"type": "string", "pattern": "@"},
+    "link_turn": {"type": "string", "pattern": "@"},
     "url": {"type": "string", "pattern": "^https?://"},
     "address": {"type": "string", "pattern": ":[0-9]{1,5}$"},
     "topic": {"type": "string", "pattern": "^[^$#]+$"},
@@ -78,16 +80,20 @@ class _Making:
     def record(self, cls: type) -> Schema:
         """A mapping with the keys of a dataclass and no other."""
         properties: dict[str, Schema] = {}
+        patterns: dict[str, Schema] = {}
         keys = [key for key in keys_of(cls) if not _is_file_name(cls, key)]
         for key in keys:
             if key.rest:
                 item = self.of(get_args(key.hint)[1])
                 properties = {**dict.fromkeys(key.rest.names(), item), **properties}
+                if key.rest.prefix:
+                    patterns[f"^{key.rest.prefix}({'|'.join(key.rest.names())})$"] = item
             else:
                 properties[key.key] = self._key(cls, key)
         required = [key.key for key in keys if key.required and not key.rest]
         closed = {"additionalProperties": False}
-        return {"type": "object", "properties": properties, "required": required, **closed}
+        more = {"patternProperties": patterns} if patterns else {}
+        return {"type": "object", "properties": properties, **more, "required": required, **closed}
 
     def _key(self, cls: type, key: Key) -> Schema:
         if (cls, key.field) in OFFERED:

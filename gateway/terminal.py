@@ -23,7 +23,7 @@ class Ordered(click.Group):
         return list(self.commands)
 
 
-def _readable(ctx: click.Context, param: click.Parameter, path: Path) -> Path:
+def readable(path: Path) -> Path:
     try:
         path.open("rb").close()
     except OSError as error:
@@ -35,7 +35,8 @@ def _readable(ctx: click.Context, param: click.Parameter, path: Path) -> Path:
 
 config_option = click.option(
     "--config", "path", type=click.Path(path_type=Path), default=DEFAULT_CONFIG, show_default=True,
-    envvar="LILONG_CONFIG", show_envvar=True, callback=_readable, metavar="FILE", help="lilong.yaml",
+    envvar="LILONG_CONFIG", show_envvar=True, metavar="FILE", help="lilong.yaml",
+    callback=lambda ctx, param, path: readable(path),
 )  # fmt: skip
 
 
@@ -107,12 +108,20 @@ def judging_world(db: sqlite3.Connection) -> Any:
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
+    for line in table_lines(rows):
+        click.echo(line)
+
+
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns as wide as they must be; a Chinese character takes two places on a terminal."""
     rows = [[legible(cell) for cell in row] for row in rows]
     widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        padded = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(padded).rstrip())
+    return [
+        "  ".join(
+            cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def legible(text: str) -> str:

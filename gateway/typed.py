@@ -39,6 +39,14 @@ class Kind:
     parse: Callable[[Any], Any]
 
 
+class Misread(ValueError):
+    """A text of which a part is wrong: `found` says which, and where in the text."""
+
+    def __init__(self, found: Phrase) -> None:
+        super().__init__(found.in_("en"))
+        self.found = found
+
+
 def _only(*types: type) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if type(value) not in types:
@@ -172,9 +180,15 @@ KINDS: dict[Any, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Marks the one field that takes the keys no other field has: `names` tells which are known."""
+    """Marks the one field that takes the keys no other field has: `names` tells which are known, and
+    `prefix` is a pattern of what may stand before them.
+    """
 
     names: Callable[[], Sequence[str]]
+    prefix: str = ""
+
+    def knows(self, key: str) -> bool:
+        return re.sub(f"^{self.prefix}", "", key, count=1) in self.names()
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +366,9 @@ class Builder:
         if isinstance(node, Scalar):
             try:
                 return kind.parse(node.value)
+            except Misread as wrong:
+                self.problems.add(node.file, node.line, path, wrong.found, kind.expected)
+                return BROKEN
             except (ValueError, OverflowError):
                 pass
         text_wanted = kind is KINDS[str] and isinstance(node, Scalar) and node.value is not None
@@ -434,15 +451,17 @@ class Builder:
 
     def _rest(self, node: Map, key: Key, keys: list[Key], path: str) -> Any:
         assert key.rest is not None
-        names = key.rest.names()
         taken = {other.key for other in keys if not other.rest}
-        entries = {k: pair for k, pair in node.entries.items() if k in names and k not in taken}
+        entries = {k: pair for k, pair in node.entries.items() if key.rest.knows(k) and k not in taken}
         return self._map(Map(node.file, node.line, entries), str, get_args(key.hint)[1], path)
 
     def _report_unknown(self, node: Map, keys: list[Key], path: str, formerly: Mapping[str, Phrase]) -> None:
         known = [key.key for key in keys if not key.rest]
         more = [name for key in keys if key.rest for name in key.rest.names()]
-        strange = [text for text in node.entries if text not in known and text not in more]
+        rests = [key.rest for key in keys if key.rest]
+        strange = [
+            text for text in node.entries if text not in known and not any(rest.knows(text) for rest in rests)
+        ]
         for text in strange:
             key = node.entries[text][0]
             if SECRET.fullmatch(text):

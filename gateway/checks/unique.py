@@ -24,7 +24,7 @@ def check_uniqueness(parts: Parts, builder: Builder) -> None:
         check_unique(builder, what, values, "id", lambda value: value.id)
     check_unique(builder, "quantity", parts.derived, "quantity", lambda one: f"{one.on.scene} {one.quantity}")
     check_unique(builder, "topic", parts.devices, "topic", lambda device: device.topic)
-    check_unique(builder, "scenario", parts.scenarios, "name", lambda one: f"{one.rule}: {one.name}")
+    check_unique(builder, "scenario", parts.scenarios, "name", lambda one: one.title)
     _check_overlapping_topics(parts.devices, builder)
 
 

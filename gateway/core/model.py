@@ -360,18 +360,50 @@ class Rule:
         return self.opens and "notify" in self.steps
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One step of a scenario's series that is more than a value; its faults are the whole message's."""
+
+    value: float | None = None
+    late_s: float = 0.0  # it comes so long after it was measured
+    again: bool = False  # the device's last message comes once more, byte for byte
+    skew_s: float | None = None  # from here on its clock is ahead by so much; -inf: it counts from 1970
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """A device of a scenario, where it is more than the one that every rule is about."""
+
+    scene: str = ""  # "": that of the first rule
+    labels: Mapping[str, str] = field(default_factory=dict)  # beside those the rules ask for
+    behind: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """A rule's test in simulated time, beside the rule."""
 
     name: str
-    rule: str
     every_s: float
-    series: Mapping[str, tuple[float | None, ...]]  # quantity -> one value a step; None: says nothing
-    expect: tuple[tuple[str, float], ...]  # ("yellow" | "orange" | "red" | "clear", seconds after start)
+    series: Mapping[str, tuple[float | Sample | None, ...]]  # [device.][component/]quantity -> its steps
+    expect: tuple[tuple[str, float], ...]  # ("[rule] [subject] yellow", seconds after start)
+    rule: str = ""
+    rules: tuple[str, ...] = ()  # instead of one
     start: str = "2026-11-02T12:00"  # local wall time of the first step
     windows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    devices: Mapping[str, Actor] = field(default_factory=dict)
+    acts: tuple[tuple[str, float], ...] = ()  # (verb, seconds after start): on the cases open then
+    link: tuple[tuple[str, float], ...] = ()  # ("down" | "up", seconds after start)
     origin: Origin = Origin()
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """The rules that judge in it."""
+        return self.rules or (self.rule,)
+
+    @property
+    def title(self) -> str:
+        return f"{', '.join(self.tested)}: {self.name}"
 
 
 # ---------------------------------------------------------------- the site

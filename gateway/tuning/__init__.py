@@ -1,1 +1,1 @@
-"""The engineer's bench: scenarios now; backtest, diff and sweep later."""
+"""The engineer's bench: scenarios and what they show, examples, drills."""

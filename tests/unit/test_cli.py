@@ -145,11 +145,23 @@ def test_test_plays_scenarios_and_decodes_examples(run) -> None:
         "ok   camera: example of line 9",
         "ok   slot-hot: climbs",
         "4 passed, 0 failed",
+        "",
+        "          yellow  orange  red",
+        "slot-hot  ✓--             --✓",
+        "bag       ---",
+        "silent            ---",
+        "lean      ---",
+        "slot-hot yellow: no scenario shows cleared, not raised",
+        "slot-hot red: no scenario shows raised, cleared",
+        "bag yellow: no scenario shows raised, cleared, not raised",
+        "silent orange: no scenario shows raised, cleared, not raised",
+        "lean yellow: no scenario shows raised, cleared, not raised",
+        "coverage 13.33 % (each level: raised, cleared, not raised)",
     ]
 
 
 def test_test_picks_files_and_folders(run, folder: Path) -> None:
-    assert run("test", str(folder / "rules")).output.endswith("climbs\n1 passed, 0 failed\n")
+    assert "climbs\n1 passed, 0 failed\n\n" in run("test", str(folder / "rules")).output
     assert run("test", str(folder / "devices/camera.yaml")).output.endswith("\n1 passed, 0 failed\n")
     ran = run("test", str(folder / "sites"))
     assert ran.exit_code == 1 and "no scenario or example" in ran.stderr

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from gateway import problems, yamlfile
 from gateway.config import load, state_directory, unreadable_files
-from gateway.grammar import parse_expectation, parse_series, parse_topic
+from gateway.grammar import parse_topic
 from gateway.problems import MISTAKES_MOST, PHRASES, ConfigError, Problems, locale_of, say, shown
+from gateway.series import parse_expectation, parse_series
 from gateway.typed import KINDS, Identifier, Size, Window, parse_duration
 from gateway.yamlfile import BYTES_MOST, DEPTH_MOST, List, Map, Node, Scalar
 from tests.unit.config_files import FILES, loaded, spoiled, told, write
@@ -507,7 +508,7 @@ def test_each_phrase_says_the_same_in_both_languages() -> None:
 
 def test_each_phrase_is_used_and_each_used_one_exists() -> None:
     folder = Path(problems.__file__).parent
-    names = ("problems", "yamlfile", "csvfile", "typed", "grammar", "packs", "config")
+    names = ("problems", "yamlfile", "csvfile", "typed", "grammar", "series", "packs", "config")
     files = [folder / f"{name}.py" for name in names] + sorted(folder.glob("checks/*.py"))
     text = "".join(file.read_text("utf-8") for file in files)
     head, _, rest = text.partition("\nPHRASES: dict")

@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from gateway.core.codecs import CODECS, COMMON, KEYS
 from gateway.core.codecs.bits import TYPES
 from gateway.core.decoding import Decoder
 from gateway.core.model import (
+    Actor,
     Basis,
     Cause,
     Codec,
@@ -68,7 +70,7 @@ from gateway.grammar import (
     TuneKeys,
 )
 from gateway.packs import Directories
-from gateway.tuning import scenarios
+from gateway.tuning import coverage, scenarios
 from gateway.tuning.examples import spoken, takes_frames
 from gateway.typed import keys_of
 from tests.unit.config_files import FILES, loaded, spoiled, told, write
@@ -83,6 +85,7 @@ def example_street() -> Loaded:
     return load(EXAMPLE, "en", environ={})
 
 
+@cache
 def world() -> World:
     found = example_street().world
     assert found is not None
@@ -174,12 +177,19 @@ def test_a_model_has_examples_of_every_flaw_that_happens(path: Path) -> None:
         assert "component" in errors
 
 
-@pytest.mark.parametrize(
-    "scenario", world().scenarios, ids=lambda scenario: f"{scenario.rule}: {scenario.name}"
-)
+@pytest.mark.parametrize("scenario", world().scenarios, ids=lambda scenario: scenario.title)
 def test_a_scenario_comes_true(scenario: Scenario) -> None:
-    rule = next(rule for rule in world().rules if rule.id == scenario.rule)
-    assert scenarios.missed(scenario, scenarios.run(scenario, rule)) == ""
+    rules = {rule.id: rule for rule in world().rules}
+    assert scenarios.play(scenario, *(rules[name] for name in scenario.tested)).missed == ""
+
+
+def test_every_level_of_every_rule_is_raised_cleared_and_left_alone() -> None:
+    played = [
+        scenarios.play(one, *(rule for rule in world().rules if rule.id in one.tested))
+        for one in world().scenarios
+    ]
+    covered = coverage.cover(world().rules, played)
+    assert [(one.rule, one.level.word, one.missing) for one in covered if one.missing] == []
 
 
 def test_a_rule_that_is_off_is_not_there(tmp_path: Path) -> None:
@@ -369,6 +379,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "A level": LevelKeys,
         "`basis`": Basis,
         "An entry of `scenarios`": Scenario,
+        "A device of a scenario": Actor,
     },
     "deploy/example/README.md": {
         "The file": ConfigKeys,

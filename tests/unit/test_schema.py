@@ -25,7 +25,8 @@ SHIPPED = [
 ]  # fmt: skip
 KEYWORDS = {
     "$schema", "title", "definitions", "description", "$ref", "type", "enum", "pattern", "properties",
-    "required", "additionalProperties", "propertyNames", "items", "anyOf", "minimum", "maximum",
+    "required", "additionalProperties", "patternProperties", "propertyNames", "items", "anyOf", "minimum",
+    "maximum",
 }  # fmt: skip
 TYPES = {
     "string": lambda v: isinstance(v, str),
@@ -79,8 +80,11 @@ def _misfits_of_object(value: dict, schema: dict[str, Any], root: dict[str, Any]
     for name, one in value.items():
         found += misfits(name, schema.get("propertyNames", {}), root, f"{where}.{name}")
         more = schema.get("additionalProperties", {})
+        alike = next((p for p in schema.get("patternProperties", {}) if re.search(p, name)), "")
         if name in known:
             found += misfits(one, known[name], root, f"{where}.{name}")
+        elif alike:
+            found += misfits(one, schema["patternProperties"][alike], root, f"{where}.{name}")
         elif more is False:
             found.append(f"{where}: unknown {name}")
         else:
