@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -204,6 +204,7 @@ class Loaded:
     config: Config | None
     world: World | None
     problems: list[ConfigError]
+    warnings: Sequence[ConfigError] = ()  # only when they were asked for, and there is no problem
 
 
 NO_SHEETS: packs.Sheets = {}
@@ -214,8 +215,12 @@ def load(
     locale: str = "zh",
     environ: Mapping[str, str] = os.environ,
     sheets: packs.Sheets = NO_SHEETS,
+    lint: bool = False,
 ) -> Loaded:
-    """Everything lilong.yaml names, or every mistake in it, in that language. `sheets`: see packs."""
+    """Everything lilong.yaml names, or every mistake in it, in that language. `sheets`: see packs.
+
+    `lint`: also what is no mistake and yet hardly meant.
+    """
     path, problems = Path(path), Problems(locale)
     builder = Builder(problems)
     node, _ = yamlfile.read(path, problems)
@@ -231,9 +236,9 @@ def load(
         intake=keys.web.intake is not None if keys else None,
     )
     directories = keys.directories if keys else _alone(node, "directories", Directories, SHIPPED)
-    world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets)
+    world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets, lint)
     found = problems.listed()
-    return Loaded(config if sound else None, None if found else world, found)
+    return Loaded(config if sound else None, None if found else world, found, problems.warnings())
 
 
 def state_directory(path: Path) -> Path:

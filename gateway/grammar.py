@@ -321,6 +321,8 @@ class RuleKeys:
     clear_hold: Duration = 300.0
     respond_within: PositiveDuration | None = None
     on_bad_quality: Literal["", "hold", "raise", "judge"] = ""
+    consequence: SomeText = ""
+    owner: SomeText = ""  # a role that holds a post, or words
     origin: Origin = NOWHERE
 
     def rule(self) -> Rule:
@@ -340,6 +342,8 @@ class RuleKeys:
             clear_hold_s=self.clear_hold,
             respond_within_s=self.respond_within or 0.0,
             on_bad_quality=self.on_bad_quality,
+            consequence=self.consequence,
+            owner=self.owner,
             origin=self.origin,
         )
 

@@ -41,11 +41,13 @@ def load_world(
     builder: Builder,
     owner: object,
     sheets: Sheets,
+    lint: bool = False,
 ) -> World | None:
     """The World those directories describe, or None with its mistakes in the builder's problems.
 
     `owner` is the built value that holds `directories`; mistakes in them are reported at its place.
     `sheets` are read instead of the files of those names: what an import would make of them.
+    `lint`: warnings too, when there is no mistake.
     """
     loading = _Loading(directories, folder, builder, owner, sheets)
     models = loading.records("devices", Model)
@@ -56,7 +58,10 @@ def load_world(
         checks.check(parts, surroundings, builder)
     if len(builder.problems):
         return None
-    return _world(parts, surroundings.timezone, loading.digest(surroundings.timezone))
+    world = _world(parts, surroundings.timezone, loading.digest(surroundings.timezone))
+    if lint:
+        checks.lint(parts, world, builder)
+    return world
 
 
 def read_sites(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.checks.calibrations import check_calibrations
 from gateway.checks.derived import check_derived
 from gateway.checks.devices import check_devices
+from gateway.checks.lint import lint
 from gateway.checks.models import check_models
 from gateway.checks.parts import Names, Parts, Surroundings, passes
 from gateway.checks.people import check_answered, check_ladders, check_ladders_complete, check_people
@@ -16,7 +17,7 @@ from gateway.core.model import Model, Person, Place, Post, Step
 from gateway.grammar import SiteKeys
 from gateway.typed import Builder
 
-__all__ = ["Parts", "Surroundings", "check"]
+__all__ = ["Parts", "Surroundings", "check", "lint"]
 
 
 def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:

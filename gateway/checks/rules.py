@@ -14,14 +14,16 @@ from gateway.problems import listing, one_of, say
 from gateway.typed import Builder
 
 LIMITS = ("above", "below", "absent", "missed")
+RED_NEEDS = ("consequence", "owner", "respond_within")  # besides action and basis, which every rule needs
 SILENCE = frozenset({"absent", "missed"})
 
 
 def check_levels(rule: RuleKeys, builder: Builder) -> None:
     if not rule.levels:
         builder.mistake(rule, "levels", say("none_of"), say("at_least_one"))
-    if Level.RED in rule.levels and not rule.respond_within:
-        builder.mistake(rule, "levels.red", say("red_without", key="respond_within"), say("required"))
+    for key in RED_NEEDS if Level.RED in rule.levels else ():
+        if not getattr(rule, key):
+            builder.mistake(rule, "levels.red", say("red_without", key=key), say("required"))
     sound = [_check_level(rule, level, builder) for level in sorted(rule.levels)]
     if not all(sound):
         return
@@ -139,15 +141,17 @@ def _derives(keys: DeriveKeys, model: Model) -> bool:
     return keys.on.scene == model.scene and keys.on.model in ("", model.id)
 
 
-def judges(rule: RuleKeys, device: Device, model: Model) -> bool:
-    """Whether the rule has anything to say of this device."""
+def fits(rule: RuleKeys, device: Device, model: Model) -> bool:
+    """Whether the device is one of those that the rule speaks of."""
     on = rule.on
     return (
-        model.scene == on.scene
-        and on.model in ("", model.id)
-        and on.labels.items() <= device.labels.items()
-        and (not rule.when or rule.when in _measured(model, on.each))
+        model.scene == on.scene and on.model in ("", model.id) and on.labels.items() <= device.labels.items()
     )
+
+
+def judges(rule: RuleKeys, device: Device, model: Model) -> bool:
+    """Whether the rule has anything to say of this device."""
+    return fits(rule, device, model) and (not rule.when or rule.when in _measured(model, rule.on.each))
 
 
 def check_needs(rule: RuleKeys, device: Device, around: Sequence[Place], builder: Builder) -> None:

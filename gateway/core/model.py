@@ -304,6 +304,8 @@ class Rule:
     clear_hold_s: float = 300.0
     respond_within_s: float = 0.0
     on_bad_quality: str = ""  # hold | raise | judge; "": red levels raise, the others hold
+    consequence: str = ""  # what happens when nobody comes; a red level needs it
+    owner: str = ""  # who answers for it: a role that holds a post, or words; a red level needs it
     origin: Origin = Origin()
 
 
