@@ -15,6 +15,7 @@ import click
 from gateway import __version__
 from gateway.cli_devices import devices
 from gateway.cli_models import model, schema
+from gateway.cli_rules import rule
 from gateway.problems import locale_of
 from gateway.terminal import (
     Ordered,
@@ -314,6 +315,7 @@ def quarantine_replay(numbers: tuple[int, ...], path: Path, everything: bool) ->
 
 
 main.add_command(devices)
+main.add_command(rule)
 main.add_command(model)
 main.add_command(schema)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
@@ -58,7 +58,8 @@ def load_world(
         checks.check(parts, surroundings, builder)
     if len(builder.problems):
         return None
-    world = _world(parts, surroundings.timezone, loading.digest(surroundings.timezone))
+    digest = loading.digest(surroundings.timezone)
+    world = replace(_world(parts, surroundings.timezone, digest), tunings=checks.tunings(parts, builder))
     if lint:
         checks.lint(parts, world, builder)
     return world

@@ -279,6 +279,16 @@ PHRASES: dict[str, tuple[str, str]] = {
     "too_late": ("时刻 {value}，数据到 {end} 为止", "{value}, while the series ends at {end}"),
     "lengths": ("长短不一的数据序列", "series of different lengths"),
     "out_of_order": ("先后颠倒的时刻", "instants that go backwards"),
+    "tunes_nothing": ("什么也没改的条目", "an entry that changes nothing"),
+    "tunes_nobody": (
+        "规则 {rule} 在此范围内没有任何设备",
+        "no device here that rule {rule} judges",
+    ),
+    "tuned_twice": (
+        "{key}：设备 {device} 同等优先的另一处（{where}）已改过",
+        "{key}, which {where} sets too, with the same say over device {device}",
+    ),
+    "red_off": ("被关闭的红色级别", "a red level that is switched off"),
     "red_without": ("红色级别而没有 {key}", "a red level without {key}"),
     # -- warnings: what stands there
     "out_of_reach": (
@@ -346,6 +356,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "some_text": ("非空的文字", "a text that is not empty"),
     "whole": ("整数", "a whole number"),
     "whole_between": ("{low} 到 {high} 之间的整数", "a whole number from {low} to {high}"),
+    "readings": ("次数，如 3 或 3 of 5（最多 {most}）", "a count such as 3, or 3 of 5 (at most {most})"),
+    "range": ("由小到大的范围，如 5..12", "a range such as 5..12, the lesser first"),
     "odd_between": ("{low} 到 {high} 之间的奇数", "an odd number from {low} to {high}"),
     "a_measure": ("连续变化的测量量", "a quantity that varies"),
     "over": ("大于 {low} 的数", "a number above {low}"),
@@ -441,6 +453,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "as_in_topic": ("与主题一致的编号 {value}", "the id as in the topic: {value}"),
     "required": ("有值（必填）", "a value (it is required)"),
     "unique": ("唯一的{what}", "each {what} once"),
+    "one_way": ("只写 hold 或 readings 之一", "either hold or readings"),
+    "not_longer": ("{key} 不比 {other} 长", "{key} that is no longer than {other}"),
+    "longer_than": ("比 {other} 更长的时间", "a span longer than {other}"),
     "only_one_of": ("恰好一项：{words}", "exactly one of {words}"),
     "at_least_one": ("至少一项", "at least one"),
     "together": ("{words} 一起写", "{words} together"),
@@ -465,6 +480,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "within_series": ("数据序列之内的时刻", "an instant within the series"),
     "same_length": ("每个序列步数相同", "as many steps in each series"),
     "ascending": ("从早到晚", "earliest first"),
+    "a_change": ("levels、clear_hold 或 respond_within", "levels, clear_hold or respond_within"),
+    "a_judged_device": ("该规则判断的设备", "devices that the rule judges"),
+    "one_say": ("每个数值只由一处决定", "one entry that decides it"),
+    "red_stays": ("其数值；红色不可关闭", "other limits for it; red is never switched off"),
     "good_example": ("至少一个能解码的示例", "at least one example that decodes"),
     # -- what things are called
     "what_place": ("地点", "place"),

@@ -58,6 +58,7 @@ EVENTS: dict[str, str] = {
     "subscription_downgraded": "the broker grants a filter at QoS 0 only",
     "subscription_refused": "the broker does not let us subscribe to a filter",
     # -- judging
+    "alert_chattering": "an alert will not stand still; from here on it is slow to end",
     "alert_cleared": "a sensor is normal again for its clear time",
     "alert_fell": "an alert went down a level",
     "alert_raised": "a rule found trouble",

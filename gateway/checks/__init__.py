@@ -12,12 +12,13 @@ from gateway.checks.people import check_answered, check_ladders, check_ladders_c
 from gateway.checks.places import check_places
 from gateway.checks.rules import check_levels, check_subject
 from gateway.checks.scenarios import check_scenarios
+from gateway.checks.tune import check_tune, tunings
 from gateway.checks.unique import check_uniqueness
 from gateway.core.model import Model, Person, Place, Post, Step
 from gateway.grammar import SiteKeys
 from gateway.typed import Builder
 
-__all__ = ["Parts", "Surroundings", "check", "lint"]
+__all__ = ["Parts", "Surroundings", "check", "lint", "tunings"]
 
 
 def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
@@ -37,6 +38,7 @@ def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
     if site_sound and builder.complete(Place, Person, Post, Step, SiteKeys):
         check_ladders_complete(parts, builder)
         check_answered(parts, builder)
+    check_tune(parts, builder)
 
 
 def _check_site(parts: Parts, channels: Names, builder: Builder) -> None:

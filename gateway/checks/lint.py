@@ -9,7 +9,8 @@ from functools import cached_property
 
 from gateway.checks.lengths import PART, PARTS_MOST, longest, short_messages
 from gateway.checks.parts import Parts, line_of
-from gateway.checks.rules import SILENCE, fits, judges, kind_of
+from gateway.checks.rules import CLEARS, SILENCE, judges, kind_of, shown_limit
+from gateway.core.conditions import applies, crossed
 from gateway.core.model import Device, Limit, Model, Rule, World
 from gateway.core.texts import span
 from gateway.core.units import QUANTITIES
@@ -20,6 +21,7 @@ from gateway.typed import Builder
 STORM_MOST = 200  # devices that may fall silent together; a robot takes 20 messages a minute
 # What a rule says to people and does not judge by: two that differ in nothing else are one.
 WORDS = ("id", "says", "basis", "action", "consequence", "owner", "respond_within", "clear_hold", "origin")
+WRITTEN = {"equals": "is"}
 Warned = tuple[str, Phrase, Phrase]  # step to the key, what stands there, what belongs there
 
 
@@ -46,24 +48,41 @@ class Looked:
         return [one for one in could if one.id in named] or could
 
     @cached_property
-    def limits(self) -> list[tuple[str, Limit]]:
-        """Each level that sets `above` or `below`: the path to it, the limit."""
-        found = [(f"levels.{limit.level.word}", limit) for limit in self.rule.limits]
-        return [(step, one) for step, one in found if one.above is not None or one.below is not None]
+    def limits(self) -> list[tuple[str, str, Limit]]:
+        """Path, kind and limit of each level that judges a quantity we know."""
+        if self.rule.quantity not in QUANTITIES:
+            return []
+        kinds = [kind_of(self.keys.levels[limit.level]) for limit in self.rule.limits]
+        found = zip(kinds, self.rule.limits, strict=True)
+        return [(f"levels.{one.level.word}", kind, one) for kind, one in found if kind not in SILENCE]
+
+    def values(self, limit: Limit) -> list[float]:
+        """Where a verdict can change within the range: its ends, and every number that the level names."""
+        low, high = self.range
+        ends = [end for pair in (limit.inside, limit.outside, limit.clear_range) for end in pair or ()]
+        named = [limit.above, limit.below, limit.equals, limit.clear, *ends]
+        return [low, high, *(value for value in named if value is not None and low <= value <= high)]
 
     @cached_property
     def range(self) -> tuple[float, float]:
         """What can be judged at all: the quantity's range, or the sensors' own where that is less."""
-        quantity = QUANTITIES[self.rule.quantity]
-        fields = [
-            field for model in self.models for field in model.fields
-            if (field.quantity, field.of) == (quantity.name, self.rule.each)
-        ]  # fmt: skip
+        quantity, each = QUANTITIES[self.rule.quantity], self.rule.each
+        fields = [field for model in self.models for field in model.fields if field.of == each]
+        fields = [field for field in fields if field.quantity == quantity.name]
         low = min((quantity.low if one.low is None else one.low for one in fields), default=quantity.low)
         high = max((quantity.high if one.high is None else one.high for one in fields), default=quantity.high)
         if self.rule.relative_to == "baseline":
             return 0.0, high - low
         return (0.0, max(abs(low), abs(high))) if self.rule.relative_to else (low, high)
+
+    @cached_property
+    def bounds(self) -> dict[str, str]:
+        """The range in words."""
+        return {
+            "quantity": self.rule.quantity,
+            "low": f"{self.range[0]:g}",
+            "high": f"{self.range[1]:g}",
+        }
 
 
 def lint(parts: Parts, world: World, builder: Builder) -> None:
@@ -78,31 +97,30 @@ def lint(parts: Parts, world: World, builder: Builder) -> None:
 
 def _out_of_reach(one: Looked) -> Iterator[Warned]:
     """The physical range ends before the level begins."""
-    for step, limit in one.limits if one.rule.quantity in QUANTITIES else ():
-        low, high = one.range
-        key, value = ("above", limit.above) if limit.above is not None else ("below", limit.below)
-        if value is not None and (value >= high if key == "above" else value <= low):
-            found = say("out_of_reach", key=key, value=f"{value:g}", **_range(one))
-            yield f"{step}.{key}", found, say("within_reach", low=f"{low:g}", high=f"{high:g}")
+    for step, kind, limit in one.limits:
+        if not any(crossed(limit, value, False) for value in one.values(limit)):
+            key, value = WRITTEN.get(kind, kind), shown_limit(getattr(limit, kind))
+            found = say("out_of_reach", key=key, value=value, **one.bounds)
+            yield f"{step}.{key}", found, say("within_reach", low=one.bounds["low"], high=one.bounds["high"])
 
 
 def _never_clears(one: Looked) -> Iterator[Warned]:
-    """It is over at the clear limit or on its good side; nothing may be there."""
-    for step, limit in one.limits if one.rule.quantity in QUANTITIES else ():
-        low, high = one.range
-        clear, above = limit.clear, limit.above is not None
-        key = f"{step}.{'clear_below' if above else 'clear_above'}"
-        if clear is not None and (clear < low if above else clear > high):
-            found = say("never_clears", value=f"{clear:g}", **_range(one))
-            yield key, found, say("within_reach", low=f"{low:g}", high=f"{high:g}")
-        elif clear is not None and clear in (limit.above, limit.below) and not _event(one):
-            yield key, say("clear_at_limit", value=f"{clear:g}"), say("apart")
+    """A level that fired goes by its clear limit; nothing that can be measured is on its good side."""
+    for step, kind, limit in one.limits:
+        clear = limit.clear_range if limit.clear is None else limit.clear
+        if all(crossed(limit, value, True) for value in one.values(limit)):
+            key = WRITTEN.get(kind, kind) if clear is None else CLEARS[kind]
+            value = getattr(limit, kind) if clear is None else clear
+            found = say("never_clears", value=shown_limit(value), **one.bounds)
+            yield f"{step}.{key}", found, say("within_reach", low=one.bounds["low"], high=one.bounds["high"])
+        elif clear is not None and clear == getattr(limit, kind) and not _event(one):
+            yield f"{step}.{CLEARS[kind]}", say("clear_at_limit", value=shown_limit(clear)), say("apart")
 
 
 def _one_decides(one: Looked) -> Iterator[Warned]:
     """A state stands until the device says otherwise; a measured value does not, and waits for no second."""
     model = min((model for model in one.models if model.expect_every_s), key=_interval, default=None)
-    for step, limit in one.limits if model and not _event(one) else ():
+    for step, _, limit in one.limits if model and not _event(one) else ():
         if model and 0 < limit.hold_s < model.expect_every_s:
             every = span(model.expect_every_s)
             found = say("one_decides", hold=span(limit.hold_s), model=model.id, every=every)
@@ -112,8 +130,8 @@ def _one_decides(one: Looked) -> Iterator[Warned]:
 def _fits_none(one: Looked) -> Iterator[Warned]:
     """Only of a rule that names more than a scene: a pack speaks of scenes that a site need not have."""
     narrow = any(bool(value) for key, value in _fields(one.keys.on) if key not in ("scene", "each"))
-    models = one.world.models
-    if narrow and not any(fits(one.keys, device, models[device.model]) for device in one.parts.devices):
+    devices, models = one.parts.devices, one.world.models
+    if narrow and not any(applies(one.rule, device, models[device.model].scene) for device in devices):
         yield "on", say("fits_none", rule=one.rule.id), say("a_fitting_device")
 
 
@@ -139,14 +157,15 @@ LOOKS = (_out_of_reach, _never_clears, _one_decides, _fits_none, _too_long, _sto
 
 def _twice(rules: Sequence[RuleKeys], builder: Builder) -> None:
     """Two people are called for one trouble, and one of the two rules will be forgotten when it changes."""
-    first: dict[str, RuleKeys] = {}
-    for rule in rules:
-        judged_by = repr([pair for pair in _fields(rule) if pair[0] not in WORDS])
-        before = first.setdefault(judged_by, rule)
-        if before is not rule:
-            builder.mistake(
-                rule, "", say("same_rule", rule=before.id, where=line_of(before)), say("one_rule")
-            )
+    for number, rule in enumerate(rules):
+        before = next((one for one in rules[:number] if _judged_by(one) == _judged_by(rule)), None)
+        if before:
+            found = say("same_rule", rule=before.id, where=line_of(before))
+            builder.mistake(rule, "", found, say("one_rule"))
+
+
+def _judged_by(rule: RuleKeys) -> list[tuple[str, object]]:
+    return [pair for pair in _fields(rule) if pair[0] not in WORDS]
 
 
 def _fields(value: object) -> list[tuple[str, object]]:
@@ -160,8 +179,3 @@ def _interval(model: Model) -> float:
 def _event(one: Looked) -> bool:
     known = QUANTITIES.get(one.rule.quantity)
     return known is not None and known.is_event
-
-
-def _range(one: Looked) -> dict[str, str]:
-    low, high = one.range
-    return {"quantity": one.rule.quantity, "low": f"{low:g}", "high": f"{high:g}"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from gateway.checks.parts import Parts, check_known
 from gateway.core.doubts import STUCK
@@ -13,7 +14,16 @@ from gateway.grammar import DeriveKeys, LevelKeys, RuleKeys
 from gateway.problems import listing, one_of, say
 from gateway.typed import Builder
 
-LIMITS = ("above", "below", "absent", "missed")
+CLEARS = {  # each kind of limit, and by which key it clears
+    "above": "clear_below",
+    "below": "clear_above",
+    "inside": "clear_outside",
+    "outside": "clear_inside",
+    "equals": "",
+    "absent": "",
+    "missed": "",
+}
+LIMITS = tuple(CLEARS)
 RED_NEEDS = ("consequence", "owner", "respond_within")  # besides action and basis, which every rule needs
 SILENCE = frozenset({"absent", "missed"})
 
@@ -37,34 +47,66 @@ def kind_of(keys: LevelKeys) -> str:
     return next(name for name in LIMITS if getattr(keys, name) is not None)
 
 
+def _written(names: Sequence[str]) -> list[str]:
+    return ["is" if name == "equals" else name for name in names]
+
+
 def _check_level(rule: RuleKeys, level: Level, builder: Builder) -> bool:
     keys, step = rule.levels[level], f"levels.{level.word}"
     before = len(builder.problems)
     chosen = [name for name in LIMITS if getattr(keys, name) is not None]
     if len(chosen) != 1 and set(chosen) != SILENCE:
-        found = say("both", first=chosen[0], second=chosen[1]) if chosen else say("none_of")
-        builder.mistake(rule, step, found, say("only_one_of", words=listing(LIMITS)))
+        both = _written(chosen)
+        found = say("both", first=both[0], second=both[1]) if chosen else say("none_of")
+        builder.mistake(rule, step, found, say("only_one_of", words=listing(_written(LIMITS))))
         return False
-    fits = {"above": "clear_below", "below": "clear_above"}.get(chosen[0], "")
-    strange = [name for name in ("clear_below", "clear_above") if getattr(keys, name) is not None]
-    strange += ["hold"] if keys.hold and chosen[0] in SILENCE else []
+    fits = CLEARS[chosen[0]]
+    strange = [name for name in CLEARS.values() if name and getattr(keys, name) is not None]
+    strange += [name for name in ARMING if getattr(keys, name) and chosen[0] in SILENCE]
+    _check_arming(rule, level, builder)
     if keys.missed is not None and keys.missed < 1:
         builder.mistake(rule, f"{step}.missed", say("number", value=f"{keys.missed:g}"), say("over", low="1"))
     for name in strange:
         if name != fits:
-            found = say("both", first=chosen[0], second=name)
+            found = say("both", first=_written(chosen)[0], second=name)
             builder.mistake(rule, f"{step}.{name}", found, one_of([fits] if fits else []))
     _check_clear(rule, level, chosen[0], fits, builder)
     return len(builder.problems) == before
+
+
+ARMING = ("hold", "within", "readings")
+
+
+def _check_arming(rule: RuleKeys, level: Level, builder: Builder) -> None:
+    """Bad on end, bad in all within a longer span, or so many readings."""
+    keys, step = rule.levels[level], f"levels.{level.word}"
+    if keys.readings and keys.hold:
+        found = say("both", first="hold", second="readings")
+        builder.mistake(rule, f"{step}.readings", found, say("one_way"))
+    if keys.within is not None and not 0 < keys.hold < keys.within:
+        found = say("not_longer", key="within", other="hold")
+        builder.mistake(rule, f"{step}.within", found, say("longer_than", other="hold"))
 
 
 def _check_clear(rule: RuleKeys, level: Level, chosen: str, fits: str, builder: Builder) -> None:
     keys = rule.levels[level]
     clear = getattr(keys, fits) if fits else None
     limit = getattr(keys, chosen)
-    if clear is not None and (clear > limit if chosen == "above" else clear < limit):
-        found = say("clear_beyond", key=fits, value=f"{clear:g}", limit=f"{limit:g}")
+    if clear is not None and BEYOND[chosen](clear, limit):
+        found = say("clear_beyond", key=fits, value=shown_limit(clear), limit=shown_limit(limit))
         builder.mistake(rule, f"levels.{level.word}.{fits}", found, say("on_good_side"))
+
+
+BEYOND: Mapping[str, Callable[[Any, Any], bool]] = {  # a clear limit on the bad side of the limit
+    "above": lambda clear, limit: clear > limit,
+    "below": lambda clear, limit: clear < limit,
+    "inside": lambda clear, limit: clear[0] > limit[0] or clear[1] < limit[1],
+    "outside": lambda clear, limit: clear[0] < limit[0] or clear[1] > limit[1],
+}
+
+
+def shown_limit(limit: float | tuple[float, float]) -> str:
+    return f"{limit[0]:g}..{limit[1]:g}" if isinstance(limit, tuple) else f"{limit:g}"
 
 
 def _check_rise(rule: RuleKeys, lower: Level, level: Level, builder: Builder) -> None:
@@ -77,11 +119,32 @@ def _check_rise(rule: RuleKeys, lower: Level, level: Level, builder: Builder) ->
     if (low.missed is None) != (high.missed is None):  # one of them absent and missed
         builder.mistake(rule, step, say("mixed", first="absent", second="missed"), say("one_kind"))
         return
-    sign = -1 if kind == "below" else 1
-    if (sign * getattr(high, kind), high.hold) <= (sign * getattr(low, kind), low.hold) or (
-        (high.missed or 0.0) < (low.missed or 0.0)
-    ):
+    if not _rises(kind, low, high):
         builder.mistake(rule, step, say("order", level=level.word, lower=lower.word), say("rising"))
+
+
+def _rises(kind: str, low: LevelKeys, high: LevelKeys) -> bool:
+    one, other = getattr(low, kind), getattr(high, kind)
+    if (high.missed or 0.0) < (low.missed or 0.0):
+        return False
+    if one == other:
+        return _patience(high) > _patience(low)
+    return WORSE[kind](one, other)
+
+
+WORSE: Mapping[str, Callable[[Any, Any], bool]] = {  # whatever is bad for the higher level is for the lower
+    "above": lambda low, high: low < high,
+    "below": lambda low, high: low > high,
+    "inside": lambda low, high: low[0] <= high[0] and high[1] <= low[1],
+    "outside": lambda low, high: high[0] <= low[0] and low[1] <= high[1],
+    "equals": lambda low, high: True,  # codes have no order
+    "absent": lambda low, high: low < high,
+    "missed": lambda low, high: low < high,
+}
+
+
+def _patience(keys: LevelKeys) -> tuple[float, int]:
+    return keys.hold, keys.readings[0] if keys.readings else 0
 
 
 def _check_measure(rule: RuleKeys, builder: Builder) -> None:
@@ -96,10 +159,10 @@ def _check_measure(rule: RuleKeys, builder: Builder) -> None:
             builder.mistake(rule, "on.each", say("both", first=kind, second="each"), say("nothing_here"))
     elif kinds and not rule.when:
         builder.mistake(rule, "when", say("missing"), say("required"))
-    if rule.relative_to and "below" in kinds:  # judged is a distance, which is never below anything bad
-        builder.mistake(
-            rule, "relative_to", say("both", first="relative_to", second="below"), one_of(["above"])
-        )
+    others = _written(sorted(kinds - {"above"}))
+    if rule.relative_to and others:  # judged is a distance, which is never below anything bad
+        found = say("both", first="relative_to", second=others[0])
+        builder.mistake(rule, "relative_to", found, one_of(["above"]))
 
 
 def check_subject(rule: RuleKeys, parts: Parts, builder: Builder) -> None:
@@ -141,17 +204,15 @@ def _derives(keys: DeriveKeys, model: Model) -> bool:
     return keys.on.scene == model.scene and keys.on.model in ("", model.id)
 
 
-def fits(rule: RuleKeys, device: Device, model: Model) -> bool:
-    """Whether the device is one of those that the rule speaks of."""
-    on = rule.on
-    return (
-        model.scene == on.scene and on.model in ("", model.id) and on.labels.items() <= device.labels.items()
-    )
-
-
 def judges(rule: RuleKeys, device: Device, model: Model) -> bool:
     """Whether the rule has anything to say of this device."""
-    return fits(rule, device, model) and (not rule.when or rule.when in _measured(model, rule.on.each))
+    on = rule.on
+    return (
+        model.scene == on.scene
+        and on.model in ("", model.id)
+        and on.labels.items() <= device.labels.items()
+        and (not rule.when or rule.when in _measured(model, on.each))
+    )
 
 
 def check_needs(rule: RuleKeys, device: Device, around: Sequence[Place], builder: Builder) -> None:

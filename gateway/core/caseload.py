@@ -83,7 +83,7 @@ class Caseload:
             level=level, worst=level, state=AlertState.FIRING, raised_ns=step.wall_ns,
             changed_ns=step.wall_ns, quantity=rule.quantity, value=track.value,
             limit=_limit(rule, level), count=max(track.count, 1), heard_ns=_heard_ns(step, track),
-            evidence=track.evidence,
+            evidence=track.evidence, chattering=track.chattering,
         )  # fmt: skip
         track.alert = alert.id
         self._keep_alert(step, alert)
@@ -97,6 +97,8 @@ class Caseload:
         else:
             self._keep_case(step, case)
         step.note("alert_raised", alert=alert.id, rule=rule.id, device=alert.device, alert_level=level.word)
+        if alert.chattering:
+            self._say_chatter(step, alert)
 
     def _level_changed(self, step: Step, track: Track, rule: Rule, alert: Alert, level: Level) -> None:
         rises, case = level > alert.level, self.state.cases.get(alert.case)
@@ -115,6 +117,20 @@ class Caseload:
         self._enter(step, case, level.word, note=texts.situation(alert, self.world, step.wall_ns))
         if level > case.level:
             self._climb_anew(step, replace(case, level=level), Kind.RISEN)
+
+    def chatters(self, step: Step, track: Track) -> None:
+        """Its alert will not stand still: said once, and from here on it is slow to end."""
+        alert = self.state.alerts.get(track.alert)
+        if alert is None:
+            return
+        self._keep_alert(step, replace(alert, chattering=True, changed_ns=step.wall_ns))
+        self._say_chatter(step, alert)
+
+    def _say_chatter(self, step: Step, alert: Alert) -> None:
+        step.note("alert_chattering", alert=alert.id, rule=alert.rule, device=alert.device)
+        case = self.state.cases.get(alert.case)
+        if case is not None:
+            self._enter(step, case, "chattering")
 
     def _cleared(self, step: Step, track: Track, alert: Alert) -> None:
         alert = replace(

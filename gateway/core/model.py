@@ -265,15 +265,23 @@ class Derivation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One level of a rule: one of above, below, absent_s, missed is set, or the last two (the later one)."""
+    """One level of a rule: one of the limits is set, or absent_s and missed (the later one)."""
 
     level: Level
     above: float | None = None
     below: float | None = None
+    inside: tuple[float, float] | None = None  # bad from the first to the second, both included
+    outside: tuple[float, float] | None = None
+    equals: float | None = None  # `is`
     absent_s: float | None = None
     missed: float | None = None  # absent for so many of the device's own intervals
     hold_s: float = 0.0
+    within_s: float = 0.0  # 0: hold_s on end; else so much in all of the last within_s
+    readings: tuple[int, int] | None = None  # instead of hold_s: so many bad ones of the last so many
     clear: float | None = None  # clear_below / clear_above; None: the limit itself
+    clear_range: tuple[float, float] | None = None  # clear_inside / clear_outside; None: the limit itself
+    clear_hold_s: float | None = None  # None: the rule's
+    origin: Origin = field(default=Origin(), compare=False)  # where the level was written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +310,8 @@ class Rule:
     relative_to: str = ""  # "baseline": judges |value - the device's baseline|; "zero": |value|
     outside: str = ""  # name of the place's window; inside it the verdict is good
     clear_hold_s: float = 300.0
+    min_on_s: float = 0.0  # an alert stands at least so long
+    latch: bool = False  # a level that fired stands until a person resets it
     respond_within_s: float = 0.0
     on_bad_quality: str = ""  # hold | raise | judge; "": red levels raise, the others hold
     consequence: str = ""  # what happens when nobody comes; a red level needs it
@@ -425,6 +435,36 @@ class Calibration:
     note: str = ""
 
 
+Number = int | float | bool | str | tuple[float, ...]  # whatever a rule's number may be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelTuning:
+    """What an entry changes of one level: fields of Limit. A level that was not there is added."""
+
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    off: bool = False
+    lines: Mapping[str, int] = field(default_factory=dict)  # field of Limit -> line of its key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Numbers of a rule as they are at this site, or for some of its devices: one entry under `tune:`.
+
+    At most one of labels, at, device says for which devices; none: for all that the rule judges.
+    """
+
+    rule: str
+    because: str  # who decided it, and why
+    labels: Mapping[str, str] = field(default_factory=dict)
+    at: str = ""  # a place, and all that is within
+    device: str = ""
+    levels: Mapping[Level, LevelTuning] = field(default_factory=dict)
+    numbers: Mapping[str, Number] = field(default_factory=dict)  # fields of Rule: clear_hold_s
+    lines: Mapping[str, int] = field(default_factory=dict)  # field of Rule -> line of its key
+    origin: Origin = Origin()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Everything the core knows that is not state: swapped whole, atomically, on reload."""
@@ -440,6 +480,7 @@ class World:
     scenarios: tuple[Scenario, ...] = ()
     calibrations: Mapping[str, tuple[Calibration, ...]] = field(default_factory=dict)  # device -> ascending
     derivations: tuple[Derivation, ...] = ()
+    tunings: tuple[Tuning, ...] = ()
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
@@ -543,6 +584,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1  # bad readings so far
     evidence: str = ""  # of a derived quantity: from what, and by which version of which baseline
     heard_ns: int = 0  # of silence: the device's last word, or when we first knew of it
+    chattering: bool = False  # it will not stand still: told once, slow to end
 
 
 class Stage(StrEnum):

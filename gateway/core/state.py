@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.core import chatter
 from gateway.core.alerts import ACTIVE, Standing
 from gateway.core.model import Alert, Case, Level, Notification
 from gateway.core.past import Past
@@ -25,6 +26,13 @@ class Track(msgspec.Struct):
     count: int = 0  # bad readings of this episode; of a group's silence, how many devices
     evidence: str = ""  # where a derived value comes from, in words
     heard_at: int = 0  # of silence: steady instant of the last word
+    sides: int = chatter.NONE  # on which side of the limit its last readings were
+    chattering: bool = False
+
+    @property
+    def quiet_ns(self) -> int:
+        """For how long it must be good at least before it is over."""
+        return chatter.QUIET_NS if self.chattering else 0
 
     def level(self) -> Level | None:
         """The alert's level: the highest that stands."""
@@ -95,6 +103,7 @@ class State(msgspec.Struct):
     series: dict[str, Series] = {}  # of|compensated by|device
     latest: dict[str, Latest] = {}  # quantity|device
     past: dict[str, Past] = {}  # what rules make of samples that came too late to ring
+    raised: dict[str, list[int]] = {}  # key of a track -> when it raised its alert in the last minute
     groups: dict[str, Group] = {}  # device -> those behind it, once they fell silent together
 
 

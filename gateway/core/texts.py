@@ -63,7 +63,8 @@ def situation(alert: Alert, world: World, now_ns: int) -> str:
     if alert.state is AlertState.CLEARED:
         return f"{_found(alert, world)}，{since} 至 {clock(alert.changed_ns, world.timezone, now_ns)} 异常"
     if alert.value is not None:
-        return f"{_found(alert, world)}，{since} 起"
+        unsteady = "，信号频繁跳变" if alert.chattering else ""
+        return f"{_found(alert, world)}，{since} 起{unsteady}"
     last = f"（最后一次 {clock(alert.heard_ns, world.timezone, now_ns)}）" if alert.heard_ns else ""
     return f"{_found(alert, world)}{last}，{since} 发现"
 

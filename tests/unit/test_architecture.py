@@ -50,6 +50,7 @@ RINGS = {
     "gateway.schema": 3,
     "gateway.cli_devices": 5,
     "gateway.cli_models": 5,
+    "gateway.cli_rules": 5,
     "gateway.cli": 5,
     "gateway.__main__": 5,
 }

@@ -53,7 +53,7 @@ def told_as_found() -> Iterator[str]:
 
 
 def _given(node: ast.AST) -> ast.expr | None:
-    """The `found` of a mistake(value, step, found, expected), an add(…), a stop(line, found, …), a warning."""
+    """The `found` of a mistake(value, step, found, …), an add(…), a stop(line, found, …), a warning."""
     if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 3:
         return node.value.elts[1]
     if not isinstance(node, ast.Call):

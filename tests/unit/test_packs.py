@@ -58,8 +58,10 @@ from gateway.grammar import (
     PackKeys,
     RuleKeys,
     SiteKeys,
+    SomeLevelKeys,
     SourceKeys,
     SubjectKeys,
+    TuneKeys,
 )
 from gateway.packs import Directories
 from gateway.tuning import scenarios
@@ -359,6 +361,8 @@ MANUALS: dict[str, dict[str, Any]] = {
         "An entry of `devices`": Device,
         "An entry of `calibrations`": CalibrationKeys,
         "`baseline_period`": Period,
+        "An entry of `tune`": TuneKeys,
+        "A level of `tune`": SomeLevelKeys,
     },
 }
 TABLES = [(manual, heading) for manual, headings in MANUALS.items() for heading in headings]
