@@ -6,7 +6,9 @@ sensor from a bad situation (a burning slot reads high before it dies, and must 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from math import floor, log10
 
 
@@ -169,6 +171,53 @@ def factor(unit: str, wanted: str) -> float:
     if (wanted, unit) in CONVERSIONS:
         return 1 / CONVERSIONS[wanted, unit][0]
     raise ValueError(f"{unit} is no {wanted}")
+
+
+# ---------------------------------------------------------------- arithmetic with units
+
+Dimension = tuple[tuple[str, int], ...]  # (symbol, power) ascending; () of a pure number
+# Symbols that are others: nothing is converted, so that mm and m stay two things until one divides the other.
+MADE_OF = {"1": "", "x": "", "Hz": "/s", "W": "V*A"}
+
+
+@cache
+def dimension(unit: str) -> Dimension:
+    """What a unit is made of: mm/m/d is (d, -1), (m, -1), (mm, 1)."""
+    powers: Counter[str] = Counter()
+    for place, factors in enumerate(MADE_OF.get(unit, unit).split("/")):
+        for one in filter(None, factors.split("*")):
+            symbol = one.rstrip("0123456789")
+            powers[symbol] += int(one[len(symbol) :] or 1) * (-1 if place else 1)
+    return _dimension(powers)
+
+
+def product(left: Dimension, right: Dimension, power: int = 1) -> Dimension:
+    """left * right ** power; power -1 divides."""
+    powers = Counter(dict(left))
+    for symbol, one in right:
+        powers[symbol] += one * power
+    return _dimension(powers)
+
+
+def _dimension(powers: Counter[str]) -> Dimension:
+    return tuple(sorted((symbol, power) for symbol, power in powers.items() if power))
+
+
+def unit_of(found: Dimension) -> str:
+    """As it is written: by our own name where a quantity has it, else such as C/min; 1 of a pure number."""
+    if found in _names():
+        return _names()[found]
+    above = [f"{symbol}{'' if power == 1 else power}" for symbol, power in found if power > 0]
+    below = [f"/{symbol}{'' if power == -1 else -power}" for symbol, power in found if power < 0]
+    return ("*".join(above) or "1") + "".join(below)
+
+
+@cache
+def _names() -> dict[Dimension, str]:
+    names: dict[Dimension, str] = {(): "1"}
+    for one in QUANTITIES.values():
+        names.setdefault(dimension(one.unit), one.unit)
+    return names
 
 
 SIGNS = {"C": " ℃", "deg": "°", "%": "%", "m/s2": " m/s²", "x": "", "mm/m/d": " mm/m/天", "mm/d": " mm/天"}
