@@ -29,6 +29,7 @@ from gateway.adapters.clock import Anchor, Clock
 from gateway.adapters.influx import InfluxSink
 from gateway.adapters.mqtt import Subscriber
 from gateway.adapters.store import Record, Store
+from gateway.checks.edits import undeclared_edits
 from gateway.chores import Chores
 from gateway.config import Config, load
 from gateway.control import SOCKET, Control
@@ -210,11 +211,10 @@ class App:
         try:
             config, world = load_or_refuse(self._path, self._locale)
         except ConfigurationRefused as refused:
-            self._config_ok = False
-            for problem in refused.problems:
-                telemetry.log("reload_refused", "error", error=str(problem), hint="lilong check shows it all")
-            systemd.ready("reload refused; the configuration before it stays in force")
-            return refused.problems
+            return self._refuse(refused.problems, "lilong check shows it all")
+        tracks = list(self.pipeline.engine.state.tracks.values())
+        if problems := undeclared_edits(tracks, world, self._locale):
+            return self._refuse(problems, "say if_changed in the rule")
         self.pipeline.reconfigure(world).result()
         self.world, self._config_ok = world, True
         self.subscriber.subscribe(config.broker.subscribe)
@@ -227,6 +227,13 @@ class App:
         telemetry.log("reloaded", count=len(world.devices))
         systemd.ready(f"{len(world.devices)} devices, {len(world.rules)} rules")
         return []
+
+    def _refuse(self, problems: list[ConfigError], hint: str) -> list[ConfigError]:
+        self._config_ok = False
+        for problem in problems:
+            telemetry.log("reload_refused", "error", error=str(problem), hint=hint)
+        systemd.ready("reload refused; the configuration before it stays in force")
+        return problems
 
     def _remember_filters(self, config: Config) -> None:
         """The broker's session keeps filters over our restarts; unwanted ones must be taken back."""

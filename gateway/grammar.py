@@ -13,7 +13,9 @@ from gateway.core.codecs import CODECS, chirpstack
 from gateway.core.codecs.bits import TYPES, picked
 from gateway.core.codecs.formula import Formula
 from gateway.core.codecs.waveform import SHAPES, UNITS
+from gateway.core.conditions import parsed
 from gateway.core.derived import WAYS
+from gateway.core.expressions import Expression
 from gateway.core.model import (
     SECOND,
     Basis,
@@ -43,6 +45,7 @@ from gateway.core.model import (
     Wave,
 )
 from gateway.core.units import QUANTITIES
+from gateway.core.words import Mistake
 from gateway.problems import say
 from gateway.typed import (
     LENIENT,
@@ -65,6 +68,7 @@ from gateway.typed import (
 NOWHERE = Origin()
 WITHIN_S = 7200.0  # two neighbours that both speak hourly always find each other
 READINGS_MOST = 60  # they are remembered one by one
+QUANTITY_NAME = re.compile(r"[a-z][a-z0-9_]*")  # the name of one, known or not; else an expression
 _NUMBER = r"-?\d+(?:\.\d+)?"
 STEPS_MOST = 100_000  # of one scenario: a year at 5 minutes
 
@@ -176,6 +180,13 @@ def parse_readings(value: Any) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
+def parse_equal(value: Any) -> float:
+    """A number, or `true` of an expression that is a truth."""
+    if value is True or type(value) in (int, float):
+        return float(value)
+    raise ValueError
+
+
 def parse_range(value: Any) -> tuple[float, float]:
     """`5..12`: from the first to the second, which is greater."""
     match = re.fullmatch(rf"({_NUMBER})\.\.({_NUMBER})", value, re.ASCII) if isinstance(value, str) else None
@@ -196,6 +207,7 @@ Expectation = Annotated[tuple[str, float], Kind(say("expectation"), parse_expect
 Topic = Annotated[str, Kind(say("topic"), parse_topic)]
 Windows = Mapping[Identifier, tuple[Window, ...]]
 Labels = Mapping[Identifier, SomeText]
+Equal = Annotated[float, Kind(say("equal"), parse_equal)]
 Readings = Annotated[tuple[int, int], Kind(say("readings", most=READINGS_MOST), parse_readings)]
 Range = Annotated[tuple[float, float], Kind(say("range"), parse_range)]
 Odd = Annotated[int, Kind(say("odd_between", low=5, high=25), parse_odd)]
@@ -318,6 +330,7 @@ class SubjectKeys:
     each: Identifier = ""
     model: Identifier = ""
     labels: Labels = field(default_factory=dict)
+    group: Literal["", "device", "place", PLACE_KINDS] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,7 +355,7 @@ class LevelKeys:
     origin: Origin = field(default=NOWHERE, compare=False)
 
 
-spell(LevelKeys, equals=("is", float | None))
+spell(LevelKeys, equals=("is", Equal | None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,24 +368,49 @@ class RuleKeys:
     levels: Mapping[Level, LevelKeys]
     basis: Basis
     action: SomeText
-    when: Identifier = ""
+    when: SomeText = ""
+    called: SomeText = ""
     relative_to: Literal["", "baseline", "zero"] = ""
     outside: Identifier = ""
     clear_hold: Duration = 300.0
     min_on: Duration = 0.0
     latch: bool = False
     respond_within: PositiveDuration | None = None
+    if_changed: Literal["", "keep", "re-evaluate", "close"] = ""
     on_bad_quality: Literal["", "hold", "raise", "judge"] = ""
     consequence: SomeText = ""
     owner: SomeText = ""  # a role that holds a post, or words
     origin: Origin = NOWHERE
+
+    @property
+    def expression(self) -> Expression | None:
+        """What `when` works out; None for silence, a quantity, or a text that is none."""
+        if not self.when or QUANTITY_NAME.fullmatch(self.when):
+            return None
+        try:
+            return parsed(self.when)
+        except Mistake:
+            return None
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """All that it reads."""
+        return self.expression.quantities if self.expression else (self.when,) if self.when else ()
+
+    @property
+    def quantity(self) -> str:
+        """The quantity judged; of an expression the first that it reads."""
+        return self.expression.quantities[0] if self.expression else self.when
 
     def rule(self) -> Rule:
         return Rule(
             id=self.id,
             says=self.says,
             scene=self.on.scene,
-            quantity=self.when,
+            quantity=self.quantity,
+            when=self.when if self.expression else "",
+            called=self.called,
+            group=self.on.group,
             limits=tuple(_limit(level, self.levels[level]) for level in sorted(self.levels)),
             basis=self.basis,
             action=self.action,
@@ -385,6 +423,7 @@ class RuleKeys:
             min_on_s=self.min_on,
             latch=self.latch,
             respond_within_s=self.respond_within or 0.0,
+            if_changed=self.if_changed,
             on_bad_quality=self.on_bad_quality,
             consequence=self.consequence,
             owner=self.owner,
@@ -474,6 +513,8 @@ class TuneKeys:
     device: Identifier = ""
     levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
     clear_hold: Duration | None = None
+    min_on: Duration | None = None
+    latch: bool | None = None
     respond_within: PositiveDuration | None = None
     origin: Origin = NOWHERE
 
@@ -508,7 +549,12 @@ class TuneKeys:
         )
 
 
-RULE_NUMBERS = {"clear_hold": "clear_hold_s", "respond_within": "respond_within_s"}  # key -> field of Rule
+RULE_NUMBERS = {  # key -> field of Rule
+    "clear_hold": "clear_hold_s",
+    "min_on": "min_on_s",
+    "latch": "latch",
+    "respond_within": "respond_within_s",
+}
 spell(TuneKeys, levels=("levels", Mapping[Level, Literal["off"] | SomeLevelKeys]))  # type: ignore[valid-type]
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from gateway import checks, csvfile, yamlfile
 from gateway.core.model import Calibration, Model, World
 from gateway.grammar import TABLES, PackKeys, SiteKeys
+from gateway.memory import undisturbed
 from gateway.problems import Problems, listing, say
 from gateway.typed import Builder, SomeText
 
@@ -34,6 +35,7 @@ SHIPPED = Directories()
 # ---------------------------------------------------------------- loading
 
 
+@undisturbed()
 def load_world(
     directories: Directories,
     folder: Path,

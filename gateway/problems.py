@@ -45,6 +45,16 @@ class Phrase:
         return (zh if locale == "zh" else en).format_map(filled)
 
 
+@dataclass(frozen=True, slots=True)
+class Verbatim(Phrase):
+    """Words that another part has in both languages already."""
+
+    words: tuple[str, str] = ("", "")  # zh-CN, English
+
+    def in_(self, locale: str) -> str:
+        return shown(self.words[locale != "zh"])
+
+
 def say(phrase: str, /, **blanks: object) -> Phrase:
     """Phrase `phrase` of PHRASES; strings that go into its blanks are made safe to show."""
     return Phrase(phrase, {k: v if isinstance(v, Phrase) else shown(v) for k, v in blanks.items()})
@@ -357,6 +367,34 @@ PHRASES: dict[str, tuple[str, str]] = {
     "whole": ("整数", "a whole number"),
     "whole_between": ("{low} 到 {high} 之间的整数", "a whole number from {low} to {high}"),
     "readings": ("次数，如 3 或 3 of 5（最多 {most}）", "a count such as 3, or 3 of 5 (at most {most})"),
+    "equal": ("一个数，或 true", "a number, or true"),
+    "another_question": (
+        "规则问的已是另一件事，而它的报警尚未解除",
+        "a rule that asks another question while an alert of it stands",
+    ),
+    "if_changed": (
+        "if_changed: keep、re-evaluate 或 close",
+        "if_changed: keep, re-evaluate or close",
+    ),
+    "in_column": ("第 {column} 列的{found}", "{found} in column {column}"),
+    "short_window": (
+        "窗口 {window}，而 {model} 每 {every} 秒才上报一次",
+        "the window {window}, while {model} speaks every {every} s",
+    ),
+    "longer_window": ("至少能容纳两次读数的时长", "a span of at least two readings"),
+    "long_window": (
+        "窗口 {window}，{model} 会有超过 {most} 个读数",
+        "the window {window}, in which {model} says more than {most} readings",
+    ),
+    "shorter_window": ("更短的时长", "a shorter span"),
+    "without_expression": ("{key}，而 when 不是表达式", "{key} without an expression in when"),
+    "group_and_members": (
+        "on.group 与 when 中的组函数只有其一",
+        "only one of on.group and a function of a group in when",
+    ),
+    "both_or_neither": ("两者都写或都不写", "both or neither"),
+    "a_truth": ("真假表达式的数值界限", "a limit of numbers on an expression that is true or false"),
+    "is_true": ("is: true", "is: true"),
     "range": ("由小到大的范围，如 5..12", "a range such as 5..12, the lesser first"),
     "odd_between": ("{low} 到 {high} 之间的奇数", "an odd number from {low} to {high}"),
     "a_measure": ("连续变化的测量量", "a quantity that varies"),

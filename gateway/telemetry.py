@@ -38,6 +38,7 @@ EVENTS: dict[str, str] = {
     "control_failed": "a request of the command line could not be done",
     "crashed": "our own code failed; the process ends and systemd starts it again",
     "ready": "the gateway is at work",
+    "rule_disabled": "a rule failed or overran its bounds and judges no more; the others go on",
     "reload_refused": "a changed configuration has mistakes; the old one stays in force",
     "reloaded": "a changed configuration is in force",
     "restart_needed": "a part of lilong.yaml changed that only a restart puts in force",

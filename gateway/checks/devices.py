@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable
 
 from gateway.checks.parts import Parts, Surroundings, check_known, upward
-from gateway.checks.rules import check_needs, judges
+from gateway.checks.rules import check_needs, judges, needs
 from gateway.core import derived
 from gateway.core.codecs.formula import Formula
 from gateway.core.decoding import matches
 from gateway.core.model import POSTED, Device, Model, Place
+from gateway.grammar import RuleKeys
 from gateway.problems import one_of, say
 from gateway.typed import Builder
 
@@ -18,21 +19,37 @@ def check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) ->
     models = {model.id: model for model in parts.models}
     places = {place.id: place for place in parts.places}
     parents = {place.id: place.within for place in parts.places}
-    for device in parts.devices:
+    devices, needy = parts.devices, _Needy(parts)
+    nested = {device.id for device in devices if device.behind}
+    for device in devices:
         check_known(builder, device, "at", "place", device.at, builder.ids(Place))
         check_known(builder, device, "model", "model", device.model, builder.ids(Model))
         _check_heard(device, surroundings, builder)
         _check_zeros(device, builder)
-        _check_behind(device, parts.devices, builder)
+        _check_behind(device, nested, builder)
         _check_period(device, builder)
         _check_neighbours(device, builder)
         around = [places[name] for name in upward(device.at, parents)]
         if model := models.get(device.model):
             _check_baseline(device, model, builder)
             _check_constants(device, model, builder)
-            for rule in parts.rules:
-                if judges(rule, device, model):
-                    check_needs(rule, device, around, builder)
+            for rule in needy.rules_of(device, model):
+                check_needs(rule, device, around, builder)
+
+
+class _Needy:
+    """The rules that read something of a device's entry, looked for once for all devices that are alike."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._rules = [rule for rule in parts.rules if needs(rule)]
+        self._found: dict[tuple[str, Hashable], list[RuleKeys]] = {}
+
+    def rules_of(self, device: Device, model: Model) -> list[RuleKeys]:
+        key = device.model, tuple(sorted(device.labels.items()))
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = [rule for rule in self._rules if judges(rule, device, model)]
+        return found
 
 
 def _check_heard(device: Device, surroundings: Surroundings, builder: Builder) -> None:
@@ -74,7 +91,7 @@ def _check_period(device: Device, builder: Builder) -> None:
 
 
 def _check_neighbours(device: Device, builder: Builder) -> None:
-    others = builder.ids(Device) - {device.id}
+    others = builder.ids(Device) - {device.id} if device.neighbours else ()  # 10,000 names a device otherwise
     for near, apart_m in device.neighbours.items():
         known = check_known(builder, device, f"neighbours.{near}", "device", near, others)
         if known and apart_m <= 0:
@@ -82,13 +99,13 @@ def _check_neighbours(device: Device, builder: Builder) -> None:
             builder.mistake(device, f"neighbours.{near}", found, say("above_zero"))
 
 
-def _check_behind(device: Device, devices: Sequence[Device], builder: Builder) -> None:
+def _check_behind(device: Device, nested: Collection[str], builder: Builder) -> None:
     """One hop: the silence of many is told of what they all speak through, and that speaks for itself."""
     if not device.behind or not check_known(
         builder, device, "behind", "device", device.behind, builder.ids(Device)
     ):
         return
-    if device.behind == device.id or any(one.behind for one in devices if one.id == device.behind):
+    if device.behind == device.id or device.behind in nested:
         builder.mistake(device, "behind", say("nested", value=device.behind), say("in_front"))
 
 

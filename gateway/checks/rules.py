@@ -7,11 +7,15 @@ from itertools import pairwise
 from typing import Any
 
 from gateway.checks.parts import Parts, check_known
+from gateway.core.conditions import parsed
 from gateway.core.doubts import STUCK
-from gateway.core.model import Device, Level, Model, Place
+from gateway.core.expressions import Expression
+from gateway.core.measures import COVERED, SAMPLES_MOST
+from gateway.core.model import SECOND, Device, Level, Model, Place
 from gateway.core.units import QUANTITIES
-from gateway.grammar import DeriveKeys, LevelKeys, RuleKeys
-from gateway.problems import listing, one_of, say
+from gateway.core.words import Mistake
+from gateway.grammar import QUANTITY_NAME, DeriveKeys, LevelKeys, RuleKeys
+from gateway.problems import Verbatim, listing, one_of, say
 from gateway.typed import Builder
 
 CLEARS = {  # each kind of limit, and by which key it clears
@@ -183,14 +187,72 @@ def check_subject(rule: RuleKeys, parts: Parts, builder: Builder) -> None:
         expected = say("scene_component", words=listing(kinds))
         builder.mistake(rule, "on.each", say("no_component", value=on.each), expected)
         return
-    if rule.when and check_known(builder, rule, "when", "quantity", rule.when, tuple(QUANTITIES)):
-        known = {name for model in fitting for name in _measured(model, on.each)}
-        if not on.each:
-            known |= {one.quantity for one in parts.derived for model in fitting if _derives(one, model)}
-        measured = sorted(known)
-        if rule.when not in measured:
-            found = say("no_measure", value=rule.when, scene=on.scene)
-            builder.mistake(rule, "when", found, one_of(measured, builder.nearest(rule.when, measured)))
+    if rule.when and _is_readable(rule, builder):
+        _check_reads(rule, fitting, parts, builder)
+
+
+def _is_readable(rule: RuleKeys, builder: Builder) -> bool:
+    """A quantity that exists, or an expression that can be parsed."""
+    if QUANTITY_NAME.fullmatch(rule.when):
+        return check_known(builder, rule, "when", "quantity", rule.when, tuple(QUANTITIES))
+    try:
+        parsed(rule.when)
+    except Mistake as mistake:
+        words = Verbatim("", words=(mistake.found.zh, mistake.found.en))
+        found = say("in_column", column=mistake.column, found=words)
+        expected = Verbatim("", words=(mistake.expected.zh, mistake.expected.en))
+        builder.mistake(rule, "when", found, expected)
+        return False
+    return True
+
+
+def _check_reads(rule: RuleKeys, fitting: Sequence[Model], parts: Parts, builder: Builder) -> None:
+    """Each quantity is measured, or derived, by a model that the rule is about."""
+    known = {name for model in fitting for name in _measured(model, rule.on.each)}
+    if not rule.on.each:
+        known |= {one.quantity for one in parts.derived for model in fitting if _derives(one, model)}
+    measured = sorted(known)
+    for name in rule.quantities:
+        if name not in known:
+            found = say("no_measure", value=name, scene=rule.on.scene)
+            builder.mistake(rule, "when", found, one_of(measured, builder.nearest(name, measured)))
+    if rule.expression is not None:
+        for model in fitting:
+            _check_memory(rule, rule.expression, model, builder)
+
+
+def _check_memory(rule: RuleKeys, expression: Expression, model: Model, builder: Builder) -> None:
+    """A window must hold at least two readings of a device, and no more than it can keep."""
+    every_s = model.expect_every_s
+    for one in expression.windows if every_s else ():
+        span_s = one.span_ns / SECOND
+        if one.function in COVERED and span_s < 2 * every_s:
+            found = say("short_window", window=one.key, model=model.id, every=f"{every_s:g}")
+            builder.mistake(rule, "when", found, say("longer_window"))
+        if span_s > SAMPLES_MOST * every_s:
+            found = say("long_window", window=one.key, model=model.id, most=SAMPLES_MOST)
+            builder.mistake(rule, "when", found, say("shorter_window"))
+
+
+def check_expression(rule: RuleKeys, builder: Builder) -> None:
+    """What goes with an expression, and what only goes with one."""
+    expression = rule.expression
+    if expression is None:
+        for key in ("called", "on.group"):
+            if rule.on.group if key == "on.group" else rule.called:
+                builder.mistake(rule, key, say("without_expression", key=key), say("nothing_here"))
+        return
+    if not rule.called:
+        builder.mistake(rule, "called", say("missing"), say("required"))
+    if rule.relative_to:
+        found = say("both", first="relative_to", second="when")
+        builder.mistake(rule, "relative_to", found, say("nothing_here"))
+    if ("members" in expression.scope) != bool(rule.on.group):
+        found = say("group_and_members")
+        builder.mistake(rule, "on.group", found, say("both_or_neither"))
+    for level, keys in rule.levels.items():
+        if expression.kind == "truth" and keys.equals != 1.0:
+            builder.mistake(rule, f"levels.{level.word}", say("a_truth"), say("is_true"))
 
 
 def _measured(model: Model, kind: str) -> set[str]:
@@ -211,8 +273,13 @@ def judges(rule: RuleKeys, device: Device, model: Model) -> bool:
         model.scene == on.scene
         and on.model in ("", model.id)
         and on.labels.items() <= device.labels.items()
-        and (not rule.when or rule.when in _measured(model, on.each))
+        and set(rule.quantities) <= _measured(model, on.each)
     )
+
+
+def needs(rule: RuleKeys) -> bool:
+    """Whether it reads anything of a device's entry or place: check_needs would find nothing otherwise."""
+    return rule.relative_to == "baseline" or bool(rule.outside)
 
 
 def check_needs(rule: RuleKeys, device: Device, around: Sequence[Place], builder: Builder) -> None:

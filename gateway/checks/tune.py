@@ -6,7 +6,7 @@ of the entry that made it so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -15,7 +15,7 @@ from gateway.checks.parts import Parts, check_known, line_of
 from gateway.checks.rules import check_levels
 from gateway.core.conditions import speaks_of
 from gateway.core.effective import Entries, Rank, merged
-from gateway.core.model import Device, Level, LevelTuning, Place, Tuning, World
+from gateway.core.model import Device, Level, LevelTuning, Place, Rule, Tuning, World
 from gateway.grammar import OFF, RULE_NUMBERS, LevelKeys, RuleKeys, TuneKeys
 from gateway.problems import Phrase, listing, say
 from gateway.typed import Builder
@@ -108,24 +108,32 @@ class _Touching:
         """One device for each set of entries: most of thousands are alike."""
         by_tuning = {id(tuning := _bare(entry)): (tuning, entry) for entry in entries}
         index = Entries([tuning for tuning, _ in by_tuning.values()])
-        named = [self._devices[name] for name in {entry.device: None for entry in entries} if name]
-        built, seen = rule.rule(), set[tuple[int, ...]]()
-        for device in [*self._kinds, *named]:
-            if not speaks_of(built, device, self._world):
-                continue
+        seen: set[tuple[int, ...]] = set()
+        for device in self._candidates(rule.rule(), entries):
             found = index.of(self._world, device)
             key = tuple(id(tuning) for _, tuning in found)
             if found and key not in seen:
                 seen.add(key)
                 yield _Ranked(device, [(rank, by_tuning[id(tuning)][1]) for rank, tuning in found])
 
+    def _candidates(self, rule: Rule, entries: Sequence[TuneKeys]) -> Iterator[Device]:
+        """Devices that the rule judges, and that these entries may tell apart."""
+        placed = any(entry.at for entry in entries)
+        for alike in self._kinds:
+            if speaks_of(rule, alike[0], self._world):
+                yield from alike if placed else alike[:1]
+        for name in {entry.device: None for entry in entries if entry.device}:
+            if speaks_of(rule, self._devices[name], self._world):
+                yield self._devices[name]
 
-def _alike(devices: Sequence[Device]) -> list[Device]:
-    """The first of those that no entry but one of their own can tell apart."""
-    first: dict[Any, Device] = {}
+
+def _alike(devices: Sequence[Device]) -> list[list[Device]]:
+    """One device of each place, by model and labels: only an entry of their own tells the others apart."""
+    kinds: dict[Hashable, dict[str, Device]] = {}
     for device in devices:
-        first.setdefault((device.model, device.at, tuple(sorted(device.labels.items()))), device)
-    return list(first.values())
+        key = device.model, tuple(sorted(device.labels.items()))
+        kinds.setdefault(key, {}).setdefault(device.at, device)
+    return [list(by_place.values()) for by_place in kinds.values()]
 
 
 def _surroundings(parts: Parts) -> World:

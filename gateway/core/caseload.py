@@ -15,6 +15,7 @@ from gateway.core.alerts import Phase
 from gateway.core.backoff import wait_s
 from gateway.core.calendars import local_date
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
+from gateway.core.conditions import parsed
 from gateway.core.ids import make_id
 from gateway.core.model import (
     SECOND,
@@ -84,6 +85,7 @@ class Caseload:
             changed_ns=step.wall_ns, quantity=rule.quantity, value=track.value,
             limit=_limit(rule, level), count=max(track.count, 1), heard_ns=_heard_ns(step, track),
             evidence=track.evidence, chattering=track.chattering,
+            called=rule.called, unit=parsed(rule.when).unit if rule.when else "",
         )  # fmt: skip
         track.alert = alert.id
         self._keep_alert(step, alert)

@@ -8,15 +8,19 @@ much as 8 comparisons.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from gateway.core.calendars import inside, parse_window
 from gateway.core.calibration import zeros
 from gateway.core.doubts import STUCK
 from gateway.core.effective import effective
+from gateway.core.expressions import Expression, parse
 from gateway.core.model import Derivation, Device, Level, Limit, Rule, Verdict, World
 from gateway.core.places import windows_of
 
+parsed = cache(parse)
 NEVER_CALM = (math.inf, -math.inf)
 NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 
@@ -37,6 +41,13 @@ class Judge:
     low: float
     high: float
     zeros: tuple[tuple[int, float], ...] = ()
+    expression: Expression | None = None  # what gives the value, where it is no quantity
+    members: tuple[tuple[str, str], ...] = ()  # of a group: (device, component)
+
+    @property
+    def restless(self) -> bool:
+        """Whether a value that sinks by itself may become bad: windows empty when nobody speaks."""
+        return any(limit.above is None for limit in self.rule.limits)
 
     def measure(self, value: float, measured_ns: int = NOW) -> float:
         if self.baseline is None:
@@ -87,6 +98,12 @@ def crossed(limit: Limit, value: float, active: bool) -> bool:
     return (bounds[0] <= value <= bounds[1]) == (limit.inside is not None)
 
 
+def reads(judge: Judge, values: Mapping[str, float]) -> bool:
+    """Whether an expression reads any of these."""
+    assert judge.expression is not None
+    return any(name in values for name in judge.expression.quantities)
+
+
 def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:
     """Whether a rule, or what a pack derives, is about this device."""
     return (
@@ -103,6 +120,8 @@ def speaks_of(rule: Rule, device: Device, world: World) -> bool:
         return False
     fields = [field for field in model.fields if field.of == rule.each]
     derived = [one.quantity for one in world.derivations if applies(one, device, model.scene)]
+    if rule.when:
+        return set(parsed(rule.when).quantities) <= {*(field.quantity for field in fields), *derived}
     known = {"", *(field.quantity for field in fields), *([] if rule.each else derived)}
     return rule.quantity in known or (rule.quantity == STUCK and any(field.stuck_after for field in fields))
 
@@ -125,6 +144,8 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
     if rule.outside:
         windows = tuple(map(parse_window, windows_of(world, device.at, rule.outside) or ()))
     key = f"{rule.id}|{device.id}|{component}"
+    if rule.when:
+        return Judge(rule, key, "", None, windows, *band(rule, None), expression=parsed(rule.when))
     bands = [NEVER_CALM if math.isnan(zero) else band(rule, zero) for _, zero in held]
     bands = bands or [band(rule, baseline)]
     low, high = max(low for low, _ in bands), min(high for _, high in bands)

@@ -144,7 +144,7 @@ class Said:
     because: str = ""
 
 
-NUMBERS = ("clear_hold_s", "respond_within_s")  # of Rule, that an entry may change
+NUMBERS = ("clear_hold_s", "min_on_s", "latch", "respond_within_s")  # of Rule, that an entry may change
 UNSAID = frozenset({"hold_s", "within_s"})  # of a level, when 0
 NO_NUMBERS = frozenset({"level", "origin"})  # fields of Limit
 

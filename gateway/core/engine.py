@@ -76,6 +76,7 @@ class Engine:
         """From this event on another World judges; what stands, stands. Save a checkpoint right after."""
         before = self.step(event)
         self.state.past.clear()  # what the rules that go would have said
+        self.state.disabled.clear()
         self._adopt(world)
         step = Step(event.at, event.wall_ns)
         self.judging.let_go(step)
@@ -106,6 +107,7 @@ class Engine:
             "climb": lambda step, due, key: self.cases.climb(step, key, due),
             "track": self.judging.track_due,
             "rejudge": self.judging.rejudge,
+            "weigh": self.judging.weigh_due,
             "end": self.ending.due,
             "silence": self.silences.due,
             "held": self.hearing.turn_due,

@@ -71,7 +71,7 @@ class Hearing:
         self._repeats.begin(event.items)
         self._kept_ns = self._kept_for_ns(step.at)
         known = self._repeats.delivered_before(event, self.state.deaf_since)
-        by_topic, received = self._by_topic, event.wall_ns - 1
+        by_topic, judging, received = self._by_topic, self._judging, event.wall_ns - 1
         decoded: list[list[Reading]] = []
         self.readings, kept = decoded, event.kept
         faults: list[Fault] = []  # a new list after each message that had some: nearly none has
@@ -99,6 +99,8 @@ class Hearing:
                 self._unusual(step, index, watch, readings, message, faults, index in known)
             else:
                 self._usual(step, index, watch, readings, message)
+            if judging.unsettled:
+                judging.settle(step)
         self._repeats.end(event.at)
 
     def _kept_for_ns(self, at: int) -> int:
@@ -244,7 +246,7 @@ class Hearing:
         held = Held(step.at - worth.age_ns, measured_ns, reading.component, values, doubted)
         if not worth.judge:
             if worth.store and measured_ns > NEVER_SET_NS:
-                self._judging.look_back(step, watch, subject, values, measured_ns)
+                self._judging.look_back(step, watch, subject, reading.component, values, measured_ns)
         elif not reading.timed or worth.arrival:
             self._believe(step, watch, held)
         elif worth.age_ns < watch.reorder_ns:
@@ -340,6 +342,7 @@ class Hearing:
         held = watch.heard.held
         while held and held[0].at + watch.reorder_ns <= due:
             self._take_turn(step, watch, held.pop(0), watch.reorder_ns)
+        self._judging.settle(step)
         self._await_turn(watch)
 
     def _take_turn(self, step: Step, watch: Watch, held: Held, waited_ns: int = 0) -> None:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.core import chatter
+from gateway.core import chatter, edits
 from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, turn
 from gateway.core.calendars import local, minute_of_day
 from gateway.core.caseload import Caseload, Step
-from gateway.core.conditions import Judge
+from gateway.core.conditions import Judge, parsed, reads
 from gateway.core.model import SECOND, Rule, Verdict, World
 from gateway.core.past import would_have_fired
 from gateway.core.silence import is_silence
 from gateway.core.state import State, Track
 from gateway.core.timers import Timers
 from gateway.core.watches import Subject, Watch, Watches, has_component
+from gateway.core.weighing import WindowFailed
 
 SETTLE_NS = 2 * SECOND  # a late word may be followed by the one that takes it back
 SETTLE_NS_MOST = 60 * SECOND  # an hour of the broker's keeping comes in less
 LATE_NS = 10 * SECOND  # from here on a word counts as late
 REJUDGE_NS = 60 * SECOND  # how often a value waiting for its window's end is looked at again
+WAKE_NS_LEAST = SECOND  # between two looks at windows that only time empties
 REPEATS_NS = 60 * SECOND  # what ends by itself within so long says its state again and again
 
 
@@ -29,7 +31,12 @@ class Judging:
     def __init__(self, world: World, state: State, watches: Watches, cases: Caseload, timers: Timers) -> None:
         self.world, self.state, self.cases, self.timers = world, state, cases, timers
         self._of, self._judges, self._rule_of = watches.of, watches.judges, watches.rule_of
+        self._weighing = watches.weighing
+        for key, due in state.waking.items():
+            timers.push(due, "weigh", key)
         self._gone: list[Track] = []
+        self._changed: list[str] = []  # tracks whose level an edit moved
+        self.unsettled: list[tuple[Judge, Watch, str, int, int]] = []
         self.sort_out_tracks()
         for key, track in state.tracks.items():
             self.attach(key, track)
@@ -53,16 +60,99 @@ class Judging:
                 continue  # unknown moves nothing
             if judge.low <= value <= judge.high and not (subject.astir and judge.key in tracks):
                 continue
-            track = tracks.get(judge.key)
-            if track is None:
-                track = self.new_track(judge.rule, judge.key, watch.device.id, component)
-                subject.astir += 1
+            track = self._track(judge, watch, component)
             if subject.derived is not None:
                 track.evidence = subject.derived.evidence(judge.quantity)
             self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns)
+        if subject.weighs:
+            sound = {name: value for name, value in values.items() if name not in doubted}
+            self.remember(step, watch, component, sound, step.wall_ns - age_ns)
+            for judge in subject.weighed:
+                if judge.rule.id not in self.state.disabled and reads(judge, sound):
+                    self.unsettled.append((judge, watch, component, age_ns, waited_ns))
+
+    def _track(self, judge: Judge, watch: Watch, component: str) -> Track:
+        """Its track; a new one for what was calm until now."""
+        track = self.state.tracks.get(judge.key)
+        if track is None:
+            track = self.new_track(judge.rule, judge.key, watch.device.id, component)
+            watch.subject(component).astir += 1
+        return track
+
+    # ------------------------------------------------------------ expressions
+
+    def settle(self, step: Step) -> None:
+        """Weighs what the readings of a message were about, once all of them are known: a slot that is
+        compared with its neighbours is not compared with those of a minute ago.
+        """
+        for judge, watch, component, age_ns, waited_ns in self.unsettled:
+            self._weigh(step, judge, watch, component, age_ns, waited_ns)
+        self.unsettled.clear()
+
+    def remember(
+        self, step: Step, watch: Watch, component: str, values: Mapping[str, float], measured_ns: int
+    ) -> None:
+        """Keeps what expressions ask for; a window that cannot hold it disables the rules that use it."""
+        try:
+            self._weighing.note(watch.device, component, watch.model.scene, values, measured_ns)
+        except WindowFailed as failed:
+            for rule in self.world.rules:
+                if rule.when and failed.key in {one.key for one in parsed(rule.when).windows}:
+                    self._disable(step, rule.id, failed)
+
+    def _weigh(
+        self, step: Step, judge: Judge, watch: Watch, component: str, age_ns: int, waited_ns: int = 0
+    ) -> None:
+        """One value of an expression, as of `age_ns` ago; a rule that fails is disabled, and no other."""
+        subject, now_ns = (watch.device.id, component), step.wall_ns - age_ns
+        try:
+            value = self._weighing.value(judge, subject, now_ns)
+        except Exception as error:
+            self._disable(step, judge.rule.id, error)
+            return
+        if value is not None and (judge.beyond(value) or judge.key in self.state.tracks):
+            track = self._track(judge, watch, component)
+            track.evidence = self._weighing.evidence(judge, subject, now_ns)
+            self._apply(step, judge, track, value, age_ns, waited_ns=waited_ns)
+        self._wake_later(step, judge, subject, now_ns)
+
+    def _wake_later(self, step: Step, judge: Judge, subject: tuple[str, str], now_ns: int) -> None:
+        """Windows empty by themselves: that matters to what is astir, and where little is bad."""
+        if judge.key in self.state.tracks or judge.restless:
+            wakes_ns = self._weighing.wakes_ns(judge, subject, now_ns)
+            if wakes_ns is not None:
+                due = max(step.at + wakes_ns - step.wall_ns, step.at + WAKE_NS_LEAST)
+                self.state.waking[judge.key] = due
+                self.timers.push(due, "weigh", judge.key)
+                return
+        self.state.waking.pop(judge.key, None)
+
+    def weigh_due(self, step: Step, due: int, key: str) -> None:
+        """Looks again, though nobody spoke; while we cannot hear, time proves nothing."""
+        if self.state.waking.pop(key, None) is None:
+            return
+        if due < self.state.patient_until or not self.state.link_up:
+            self.state.waking[key] = later = max(self.state.patient_until, due + REJUDGE_NS)
+            self.timers.push(later, "weigh", key)
+            return
+        rule, name, component = key.split("|")
+        judge = self._judges.get(key)
+        device, component = judge.members[0] if judge and judge.members else (name, component)
+        watch = self._of.get(device)
+        if watch is not None and rule not in self.state.disabled:
+            watch.subject(component)
+            if key in self._judges:
+                self._weigh(step, self._judges[key], watch, component, step.at - due)
+
+    def _disable(self, step: Step, rule: str, error: Exception) -> None:
+        """It judges no more until its files change; what it has raised stands."""
+        if rule not in self.state.disabled:
+            self.state.disabled[rule] = f"{type(error).__name__}: {error}"
+            step.note("rule_disabled", rule=rule, error=error)
 
     def new_track(self, rule: Rule, key: str, device: str, component: str) -> Track:
-        track = Track(rule.id, device, component, [Standing(limit.level) for limit in rule.limits])
+        standings = [Standing(limit.level) for limit in rule.limits]
+        track = Track(rule.id, device, component, standings, question=edits.question(rule))
         self.state.tracks[key] = track
         return track
 
@@ -134,9 +224,17 @@ class Judging:
         return bool(judge and judge.rule.outside and track.value is not None and judge.beyond(track.value))
 
     def look_back(
-        self, step: Step, watch: Watch, subject: Subject, values: Mapping[str, float], measured_ns: int
+        self,
+        step: Step,
+        watch: Watch,
+        subject: Subject,
+        component: str,
+        values: Mapping[str, float],
+        measured_ns: int,
     ) -> None:
         """What would have fired, had this sample come in time: it is told to the log, and to nobody."""
+        if subject.weighs:
+            self.remember(step, watch, component, values, measured_ns)
         minute = minute_of_day(measured_ns, self.world.timezone)
         for judge in subject.judges:
             value = values.get(judge.quantity)
@@ -145,7 +243,7 @@ class Judging:
             for level, at_ns in would_have_fired(self.state.past, judge, value, measured_ns, minute):
                 step.note(
                     "would_have_fired", rule=judge.rule.id, device=watch.device.id, quantity=judge.quantity,
-                    component=judge.key.rpartition("|")[2], alert_level=level.word,
+                    component=component, alert_level=level.word,
                     instant=local(at_ns, self.world.timezone).isoformat(timespec="seconds"),
                 )  # fmt: skip
 
@@ -203,9 +301,21 @@ class Judging:
             if not self._has_a_say(key, track):
                 self._gone.append(self.state.tracks.pop(key))
                 continue
-            here = {one.level: one for one in track.standings}
-            limits = self._rule_of(track).limits
-            track.standings = [here.get(limit.level, Standing(limit.level)) for limit in limits]
+            rule, here = self._rule_of(track), {one.level: one for one in track.standings}
+            track.standings = [here.get(limit.level, Standing(limit.level)) for limit in rule.limits]
+            if edits.is_another(track, rule) and not self._carry_over(track, rule):
+                self._gone.append(self.state.tracks.pop(key))
+            elif track.alert and track.level() != self.state.alerts[track.alert].level:
+                self._changed.append(key)
+
+    def _carry_over(self, track: Track, rule: Rule) -> bool:
+        """What stands under a rule that asks another question now; False: it ends."""
+        track.question = edits.question(rule)
+        if rule.if_changed == edits.REEVALUATE or not rule.if_changed:
+            for limit, one in zip(rule.limits, track.standings, strict=True):
+                turn(one, limit, Verdict.GOOD, self.state.at)  # until the new question says bad
+                one.bits, one.bad = 0, []
+        return rule.if_changed != edits.CLOSE and any(one.phase in ACTIVE for one in track.standings)
 
     def _has_a_say(self, key: str, track: Track) -> bool:
         """Whether the rule of a track, as it is now, still judges that subject in the same way."""
@@ -230,9 +340,14 @@ class Judging:
         self.push_track(key, track, rule)
 
     def let_go(self, step: Step) -> None:
-        """Ends the alerts whose rule or device is no longer configured; their cases stay with people."""
+        """Ends the alerts whose rule or device is no longer configured; their cases stay with people. Those
+        whose level is no more move on.
+        """
         while self._gone:
             self.cases.rule_gone(step, self._gone.pop())
+        while self._changed:
+            key = self._changed.pop()
+            self.moved(step, self._rule_of(self.state.tracks[key]), key, self.state.tracks[key])
 
 
 def settle_ns(age_ns: int) -> int:

@@ -48,6 +48,7 @@ class Ending:
         subject = watch.subject(component)
         step.effects.append(Ended(device, component, quantity, step.wall_ns - (step.at - until)))
         self._judging.judge(step, watch, subject, component, {quantity: 0.0}, step.at - until)
+        self._judging.settle(step)
 
     def resume(self) -> None:
         """After a start or a change of World; what no longer ends by itself is left to say so."""

@@ -245,6 +245,13 @@ class Model:
         """Its kinds of components; the axes of a waveform are components too."""
         return [part.kind for part in self.components] + (["axis"] if self.codec.wave else [])
 
+    def parts(self, kind: str) -> list[str]:
+        """The names of its components of a kind; of kind "" there is one, the device itself."""
+        if self.codec.wave and kind == "axis":
+            return [f"axis-{name}" for name in self.codec.wave.axes]
+        counts = [part.count for part in self.components if part.kind == kind]
+        return [f"{kind}-{one + 1}" for count in counts for one in range(count)] if kind else [""]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derivation:
@@ -307,12 +314,16 @@ class Rule:
     each: str = ""  # component kind; "" judges the device itself
     model: str = ""  # only this model
     labels: Mapping[str, str] = field(default_factory=dict)  # only devices that carry these
+    when: str = ""  # an expression, where it is more than `quantity`, which is then the first that it reads
+    called: str = ""  # what the expression says, in Chinese
+    group: str = ""  # judged together: device, place, or a kind of place
     relative_to: str = ""  # "baseline": judges |value - the device's baseline|; "zero": |value|
     outside: str = ""  # name of the place's window; inside it the verdict is good
     clear_hold_s: float = 300.0
     min_on_s: float = 0.0  # an alert stands at least so long
     latch: bool = False  # a level that fired stands until a person resets it
     respond_within_s: float = 0.0
+    if_changed: str = ""  # keep | re-evaluate | close: what stands, once the rule asks another question
     on_bad_quality: str = ""  # hold | raise | judge; "": red levels raise, the others hold
     consequence: str = ""  # what happens when nobody comes; a red level needs it
     owner: str = ""  # who answers for it: a role that holds a post, or words; a red level needs it
@@ -584,6 +595,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1  # bad readings so far
     evidence: str = ""  # of a derived quantity: from what, and by which version of which baseline
     heard_ns: int = 0  # of silence: the device's last word, or when we first knew of it
+    called: str = ""  # of an expression: what `value` is, and in which unit
+    unit: str = ""
     chattering: bool = False  # it will not stand still: told once, slow to end
 
 

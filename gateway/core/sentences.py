@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from gateway.core.conditions import parsed
 from gateway.core.model import Level, Limit, Rule
 from gateway.core.texts import COMPONENTS, LEVELS, span
-from gateway.core.units import QUANTITIES, shown
+from gateway.core.units import QUANTITIES, shown, sign
 
 CONFIDENCE = {"V": "已核对原文", "V2": "转引", "M": "凭记忆，未核对", "D": "项目缺省"}
+GROUPS = {"device": "设备", "place": "地点", "building": "楼栋", "compound": "小区", "point": "点位"}
 BAD_QUALITY = {
     "by level": "可疑数据（尖峰、读数不动）：红色可以触发，其余等可信数据；都不据此解除",
     "hold": "可疑数据（尖峰、读数不动）：不触发也不解除",
@@ -35,6 +37,7 @@ def _subject(rule: Rule) -> str:
     parts += [f"型号 {rule.model}"] if rule.model else []
     parts += [f"标签 {name} 为 {value}" for name, value in sorted(rule.labels.items())]
     parts += [f"每个{COMPONENTS.get(rule.each, rule.each).removeprefix('号')}单独判断"] if rule.each else []
+    parts += [f"同一{GROUPS.get(rule.group, '片区')}的合起来判断"] if rule.group else []
     return "，".join(parts) + "。"
 
 
@@ -76,24 +79,20 @@ def _above(rule: Rule, limit: Limit, number: float) -> str:
     if _is_event(rule):
         return f"出现“{_quantity(rule)}”"
     if rule.relative_to == "baseline":
-        return f"{_quantity(rule)}偏离基线超过 {shown(rule.quantity, number)}"
+        return f"{_quantity(rule)}偏离基线超过 {_shown(rule, number)}"
     either = "（不分正负）" if rule.relative_to == "zero" else ""
-    return f"{_quantity(rule)}{either}高于 {shown(rule.quantity, number)}"
+    return f"{_quantity(rule)}{either}高于 {_shown(rule, number)}"
 
 
 def _below(rule: Rule, limit: Limit, number: float) -> str:
-    return (
-        f"没有“{_quantity(rule)}”"
-        if _is_event(rule)
-        else f"{_quantity(rule)}低于 {shown(rule.quantity, number)}"
-    )
+    return f"没有“{_quantity(rule)}”" if _is_event(rule) else f"{_quantity(rule)}低于 {_shown(rule, number)}"
 
 
 def _good_again(rule: Rule, limit: Limit, number: float) -> str:
     """On the good side of the clear limit, or of the limit itself."""
     if _is_event(rule):
         return "不再出现" if limit.above is not None else "重新出现"
-    value = shown(rule.quantity, number if limit.clear is None else limit.clear)
+    value = _shown(rule, number if limit.clear is None else limit.clear)
     if rule.relative_to == "baseline":
         return f"偏离小于 {value}"
     return f"{'低于' if limit.above is not None else '高于'} {value}"
@@ -112,7 +111,7 @@ def _heard_again(rule: Rule, limit: Limit, number: float) -> str:
 
 
 def _span_of(rule: Rule, bounds: tuple[float, float]) -> str:
-    return f"{shown(rule.quantity, bounds[0])}到 {shown(rule.quantity, bounds[1])}"
+    return f"{_shown(rule, bounds[0])}到 {_shown(rule, bounds[1])}"
 
 
 def _outside(rule: Rule, limit: Limit, bounds: tuple[float, float]) -> str:
@@ -142,12 +141,26 @@ def _readings(rule: Rule, limit: Limit, number: tuple[int, int]) -> str:
     return f"连续 {least} 次" if least == last else f"最近 {last} 次中有 {least} 次"
 
 
+def _equals(rule: Rule, limit: Limit, number: float) -> str:
+    if _is_truth(rule):
+        return f"“{rule.called}”成立"
+    return f"{_quantity(rule)}为 {_shown(rule, number)}"
+
+
+def _equals_no_more(rule: Rule, limit: Limit, number: float) -> str:
+    return "不再成立" if _is_truth(rule) else f"不再为 {_shown(rule, number)}"
+
+
+def _is_truth(rule: Rule) -> bool:
+    return bool(rule.when) and parsed(rule.when).kind == "truth"
+
+
 CONDITIONS: Mapping[str, Saying] = {
     "above": _above,
     "below": _below,
     "inside": _inside,
     "outside": _outside,
-    "equals": lambda rule, limit, number: f"{_quantity(rule)}为 {shown(rule.quantity, number)}",
+    "equals": _equals,
     "absent_s": _absent,
     "missed": _missed,
 }
@@ -157,18 +170,22 @@ CLEARING: Mapping[str, Saying] = {
     "below": _good_again,
     "inside": _outside_again,
     "outside": _within_again,
-    "equals": lambda rule, limit, number: f"不再为 {shown(rule.quantity, number)}",
+    "equals": _equals_no_more,
     "absent_s": _heard_again,
     "missed": lambda rule, limit, number: "" if limit.absent_s is not None else "重新上报",
 }
 
 
 def _quantity(rule: Rule) -> str:
-    return QUANTITIES[rule.quantity].says
+    return rule.called or QUANTITIES[rule.quantity].says
 
 
 def _is_event(rule: Rule) -> bool:
-    return QUANTITIES[rule.quantity].is_event
+    return not rule.when and QUANTITIES[rule.quantity].is_event
+
+
+def _shown(rule: Rule, number: float) -> str:
+    return f"{number:.6g}{sign(parsed(rule.when).unit)}" if rule.when else shown(rule.quantity, number)
 
 
 # ---------------------------------------------------------------- exceptions
@@ -198,5 +215,5 @@ def _extras(rule: Rule) -> Iterator[str]:
 
 # Fields that are said by name above, or are no part of what a rule promises.
 SAID = frozenset({"id", "says", "scene", "quantity", "limits", "basis", "action", "each", "model", "labels"})
-SAID |= {"relative_to", "clear_hold_s", "respond_within_s", "origin"}
+SAID |= {"relative_to", "when", "called", "group", "if_changed", "clear_hold_s", "respond_within_s", "origin"}
 SAID_OF_LIMITS = frozenset({"level", "within_s", "clear", "clear_range", "clear_hold_s", "origin"})

@@ -8,7 +8,7 @@ from gateway.core.calendars import local
 from gateway.core.cases import UNANSWERED
 from gateway.core.model import SECOND, Alert, AlertState, Case, Device, Kind, Level, Period, Rule, World
 from gateway.core.places import whereabouts
-from gateway.core.units import QUANTITIES, SIGNS, shown
+from gateway.core.units import QUANTITIES, SIGNS, shown, sign
 
 LEVELS = {Level.YELLOW: "黄色提示", Level.ORANGE: "橙色预警", Level.RED: "红色报警"}
 COMPONENTS = {"slot": "号仓", "door": "号门", "channel": "号通道"}
@@ -74,12 +74,23 @@ def _found(alert: Alert, world: World) -> str:
     if alert.value is None:
         several = f"所带 {alert.count} 台设备同时" if alert.count > 1 and not cleared else ""
         return "数据已恢复" if cleared else f"{several}没有数据"
+    if alert.called:
+        return _of_expression(alert, cleared)
     quantity = QUANTITIES[alert.quantity]
     if quantity.unit == "1":
         return f"{quantity.says}已解除" if cleared else quantity.says
     either = "±" if any(rule.id == alert.rule and rule.relative_to == "zero" for rule in world.rules) else ""
     limit = f"（限 {either}{shown(alert.quantity, alert.limit)}）" if alert.limit is not None else ""
     return f"{quantity.says} {shown(alert.quantity, alert.value)}{limit}"
+
+
+def _of_expression(alert: Alert, cleared: bool) -> str:
+    """What a rule worked out itself, under the name that it gives it."""
+    if not alert.unit:
+        return f"{alert.called}已解除" if cleared else alert.called
+    unit = sign(alert.unit)
+    limit = f"（限 {alert.limit:.6g}{unit}）" if alert.limit is not None else ""
+    return f"{alert.called} {alert.value:.4g}{unit}{limit}"
 
 
 def trend(quantity: str, days: int, count: int, low: float, high: float, compensated: str) -> str:

@@ -220,6 +220,7 @@ def _names() -> dict[Dimension, str]:
     return names
 
 
+SPANS = {"min": "分钟", "h": "小时", "d": "天"}
 SIGNS = {"C": " ℃", "deg": "°", "%": "%", "m/s2": " m/s²", "x": "", "mm/m/d": " mm/m/天", "mm/d": " mm/天"}
 
 
@@ -228,7 +229,17 @@ def shown(quantity: str, value: float) -> str:
     known = QUANTITIES.get(quantity)
     if known is None or known.unit == "1":
         return f"{value:g}"
-    return f"{value:.6g}{SIGNS.get(known.unit, f' {known.unit}')}"
+    return f"{value:.6g}{sign(known.unit)}"
+
+
+def sign(unit: str) -> str:
+    """A unit behind a number, as people write it: " ℃", "%", " ℃/分钟"."""
+    if unit in SIGNS:
+        return SIGNS[unit]
+    whole, per, span = unit.rpartition("/")
+    if per and span in SPANS:
+        return f"{sign(whole)}/{SPANS[span]}"
+    return f" {unit}" if unit not in ("", "1") else ""
 
 
 def decimals(quantity: str) -> int:

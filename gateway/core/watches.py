@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from gateway.core import calibration
 from gateway.core.codecs import Decode
@@ -16,6 +17,7 @@ from gateway.core.quality import Heard
 from gateway.core.silence import is_silence, learned_ns, learns, spans_ns
 from gateway.core.state import State, Track
 from gateway.core.units import QUANTITIES
+from gateway.core.weighing import Weighing, groups
 
 Bands = tuple[tuple[str, float, float], ...]  # (quantity, low, high)
 
@@ -23,11 +25,14 @@ Bands = tuple[tuple[str, float, float], ...]  # (quantity, low, high)
 class Subject:
     """A device or one component of it, with its rules made ready."""
 
-    __slots__ = ("astir", "band", "derived", "judges", "ranges", "traced")
+    __slots__ = ("astir", "band", "derived", "judges", "ranges", "traced", "weighed", "weighs")
 
     def __init__(self, fields: Sequence[Field], judges: list[Judge], derived: Derived | None) -> None:
-        self.ranges, self.judges, self.derived = ranges(fields), judges, derived
-        self.band = bands(self.ranges, judges)
+        self.ranges, self.derived = ranges(fields), derived
+        self.judges = [judge for judge in judges if judge.expression is None]
+        self.weighed = [judge for judge in judges if judge.expression is not None]  # its groups' too
+        self.weighs = False  # its values are remembered for expressions, its own or others'
+        self.band = bands(self.ranges, self.judges)
         self.traced = traced(fields)  # those whose values are compared with the ones before
         # Tracks of this subject: while 0, lying in the band is all there is to ask. One of which something
         # is derived is never done with so quickly.
@@ -99,12 +104,28 @@ class Watches:
         self.judges: dict[str, Judge] = {}
         self._world, self._state, self._decoder = world, state, decoder
         self._deriving = Deriving(world, state)
+        self.weighing = Weighing(world, state)
+        self._groups: dict[tuple[str, str], list[Judge]] = {}
+        for rule in world.rules:
+            if rule.group:
+                self._gather(rule)
         self._bands: dict[Bands, Bands] = {}  # those alike are one: a thousand are cold
         self._rules: dict[tuple[str, str], list[Rule]] = {}
         self._silences: dict[str, list[Rule]] = {}  # by scene
         for rule in filter(is_silence, world.rules):
             self._silences.setdefault(rule.scene, []).append(rule)
         self.of = {device.id: self._watch(device) for device in world.devices.values()}
+
+    def _gather(self, rule: Rule) -> None:
+        """One judge for each group of a rule, known to each of its members."""
+        for name, members in groups(self._world, rule).items():
+            first = self._world.devices[members[0][0]]
+            judge = judge_for(rule, first, "", self._world)
+            if judge is not None:
+                judge = replace(judge, key=f"{rule.id}|@{name}|", members=tuple(members))
+                self.judges[judge.key] = judge
+                for member in members:
+                    self._groups.setdefault(member, []).append(judge)
 
     def rule_of(self, track: Track) -> Rule:
         """The rule of a track as it is for its device. Raises KeyError when there is no such rule."""
@@ -133,11 +154,14 @@ class Watches:
             if (judge := judge_for(rule, device, component, self._world)) is not None
         ]
         self.judges.update({judge.key: judge for judge in judges})
+        judges += self._groups.get((device.id, component), ())
         model = self._world.models[device.model]
         fields = [field for field in model.fields if field.of == kind]
         subject = Subject(fields, judges, self._deriving.of(device, component))
         subject.band = self._bands.setdefault(subject.band, subject.band)
-        subject.astir += int(model.ends_after_s > 0)  # each of its words counts, so none goes the short way
+        subject.weighs = self.weighing.asks(model.scene, kind)
+        # Each word of these counts, so that none goes the short way.
+        subject.astir += int(model.ends_after_s > 0) + int(subject.weighs)
         return subject
 
     def _rules_of(self, model: str, kind: str) -> list[Rule]:
@@ -148,7 +172,7 @@ class Watches:
             found = self._rules[model, kind] = [
                 rule
                 for rule in self._world.rules
-                if rule.scene == scene and rule.each == kind and rule.quantity
+                if rule.scene == scene and rule.each == kind and rule.quantity and not rule.group
             ]
         return found
 

@@ -29,7 +29,7 @@ def fired_at(said: list[tuple[int, bool]], which: Limit, rule: Rule = HOT) -> in
     """When the level first fires, of verdicts at instants; time goes on for a day after the last."""
     one = Standing(YELLOW)
     for at, bad in [*said, (said[-1][0] + 86_400 * SECOND, None)]:
-        while (due := due_at(one, which, rule)) is not None and due < at:
+        while (due := due_at(one, which, rule)) is not None and due <= at:
             expire(one, which, rule, due)
             if one.phase is Phase.FIRING:
                 return one.fired

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import msgspec
 import pytest
 
 from gateway.core.conditions import judge_for
-from gateway.core.effective import book_of, effective, provenance, rule_of
+from gateway.core.effective import NUMBERS, book_of, effective, provenance, rule_of
 from gateway.core.model import Device, Level, LevelTuning, Limit, Place, Rule, Tuning, World
 from gateway.grammar import LIMIT_FIELDS, RULE_NUMBERS, LevelKeys, SomeLevelKeys
 from gateway.typed import keys_of
@@ -97,6 +98,15 @@ def test_a_level_is_switched_off_and_on_again_as_it_was() -> None:
     levels = {name: effective(found, HOT, device).limits for name, device in found.devices.items()}
     assert [one.level for one in levels["cab-2"]] == [Level.YELLOW, Level.RED]
     assert levels["cab-1"][1] == Limit(level=Level.ORANGE, above=66, hold_s=10, clear=58.0)
+
+
+def test_what_outlives_the_trouble_is_tuned_too(tmp_path) -> None:
+    tune = "tune:\n  - {rule: slot-hot, latch: true, min_on: 1m, because: x}\n"
+    found = loaded(tmp_path, {**FILES, "sites/tune.yaml": tune})
+    assert found.problems == [] and found.world is not None
+    rule = rule_of(found.world, "slot-hot", "cab-1")
+    assert rule is not None
+    assert (rule.latch, rule.min_on_s) == (True, 60)
 
 
 def test_silence_is_tuned_too() -> None:
@@ -227,6 +237,19 @@ def test_a_world_with_tuning_survives_the_store(tmp_path) -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=World) == found
 
 
+def test_loading_leaves_the_search_for_garbage_as_it_was(tmp_path) -> None:
+    """Switched off while it loads, also when what it loads is broken."""
+    for tune in (TUNED, "tune: ["):
+        loaded(tmp_path, {**FILES, "sites/tune.yaml": tune})
+        assert gc.isenabled()
+    gc.disable()
+    try:
+        loaded(tmp_path, FILES)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
 # ---------------------------------------------------------------- the tables of the grammar
 
 
@@ -236,7 +259,7 @@ def test_every_key_of_a_level_can_be_tuned() -> None:
     assert [key.key for key in keys_of(SomeLevelKeys)] == keys
     assert not any(key.required for key in keys_of(SomeLevelKeys))
     assert {LIMIT_FIELDS.get(key, key) for key in keys} <= Limit.__dataclass_fields__.keys()
-    assert set(RULE_NUMBERS.values()) <= Rule.__dataclass_fields__.keys()
+    assert set(RULE_NUMBERS.values()) == set(NUMBERS) <= Rule.__dataclass_fields__.keys()
 
 
 # ---------------------------------------------------------------- what can be tuned
