@@ -66,24 +66,45 @@ def run(path: Path, anchor: str) -> None:
 
 
 @main.command()
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "junit"]), default="text", show_default=True
+)
+@click.option("--strict", is_flag=True, help="a warning counts as a mistake")
 @config_option
-def check(path: Path) -> None:
-    """检查配置 · Every mistake in the files, with file and line. Exits 1 if there is one."""
-    from gateway.config import load, unreadable_files
-    from gateway.core.calendars import durings, local_date, missing_years
+def check(path: Path, form: str, strict: bool) -> None:
+    """检查配置 · Every mistake in the files, with file and line. Exits 1 if there is one.
+
+    Warnings tell what is no mistake and yet hardly meant.
+    """
+    from gateway.config import load
+    from gateway.reports import FORMATS
 
     now_ns = time.time_ns()
-    loaded = load(path, locale_of(), now_ns=now_ns)
-    print_problems(loaded.problems)
-    if loaded.config is None or loaded.world is None:
-        sys.exit(1)
+    loaded = load(path, locale_of(), now_ns=now_ns, lint=True)
+    found = [*loaded.problems, *loaded.warnings]
+    if form != "text":
+        click.echo(FORMATS[form](found, strict))
+    else:
+        print_problems(found)
+        _count_parts(loaded, strict, now_ns)
+    sys.exit(1 if loaded.problems or (strict and loaded.warnings) else 0)
+
+
+def _count_parts(loaded: Any, strict: bool, now_ns: int) -> None:
+    """What the files hold, when they hold; and what will be missing."""
+    from gateway.config import unreadable_files
+    from gateway.core.calendars import durings, local_date, missing_years
+
+    if loaded.problems or (strict and loaded.warnings):
+        return
     for secret in unreadable_files(loaded.config):
         click.echo(say(f"提醒: 密钥文件不可读 {secret}", f"note: secret file not readable: {secret}"))
     today = local_date(now_ns, loaded.world.timezone)
     for year in missing_years(loaded.world.calendar, durings(loaded.world), today):
         click.echo(say(f"提醒: 没有 {year} 年的工作日历", f"note: no calendar of workdays for {year}"))
-    parts = ("models", "rules", "places", "persons", "devices")
-    click.echo("ok: " + ", ".join(f"{part} {len(getattr(loaded.world, part))}" for part in parts))
+    parts = ("models", "rules", "places", "persons", "devices", *(["warnings"] if loaded.warnings else []))
+    sizes = {part: len(getattr(loaded if part == "warnings" else loaded.world, part)) for part in parts}
+    click.echo("ok: " + ", ".join(f"{part} {size}" for part, size in sizes.items()))
 
 
 @main.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -205,6 +205,7 @@ class Loaded:
     config: Config | None
     world: World | None
     problems: list[ConfigError]
+    warnings: Sequence[ConfigError] = ()  # only when they were asked for, and there is no problem
 
 
 NO_SHEETS: packs.Sheets = {}
@@ -216,11 +217,12 @@ def load(
     environ: Mapping[str, str] = os.environ,
     sheets: packs.Sheets = NO_SHEETS,
     now_ns: int | None = None,
+    lint: bool = False,
 ) -> Loaded:
     """Everything lilong.yaml names, or every mistake in it, in that language. `sheets`: see packs.
 
     With `now_ns` (UTC) a calendar that ends before that day is a mistake; a gateway that runs does not ask,
-    since on New Year's morning it must start.
+    since on New Year's morning it must start. `lint`: also what is no mistake and yet hardly meant.
     """
     path, problems = Path(path), Problems(locale)
     builder = Builder(problems)
@@ -238,9 +240,9 @@ def load(
         today=local_date(now_ns, keys.timezone) if keys and now_ns is not None else None,
     )
     directories = keys.directories if keys else _alone(node, "directories", Directories, SHIPPED)
-    world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets)
+    world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets, lint)
     found = problems.listed()
-    return Loaded(config if sound else None, None if found else world, found)
+    return Loaded(config if sound else None, None if found else world, found, problems.warnings())
 
 
 def state_directory(path: Path) -> Path:

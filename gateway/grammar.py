@@ -389,6 +389,8 @@ class RuleKeys:
     steps: tuple[Literal["case", "notify", "event"], ...] = ("case", "notify", "event")
     inhibited_by: tuple[Cause, ...] = ()
     handle_within: PositiveDuration | None = None
+    consequence: SomeText = ""
+    owner: SomeText = ""  # a role that holds a post, or words
     origin: Origin = NOWHERE
 
     @property
@@ -438,6 +440,8 @@ class RuleKeys:
             steps=self.steps,
             inhibited_by=self.inhibited_by,
             handle_within_s=self.handle_within or 0.0,
+            consequence=self.consequence,
+            owner=self.owner,
             origin=self.origin,
         )
 

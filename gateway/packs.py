@@ -43,11 +43,13 @@ def load_world(
     builder: Builder,
     owner: object,
     sheets: Sheets,
+    lint: bool = False,
 ) -> World | None:
     """The World those directories describe, or None with its mistakes in the builder's problems.
 
     `owner` is the built value that holds `directories`; mistakes in them are reported at its place.
     `sheets` are read instead of the files of those names: what an import would make of them.
+    `lint`: warnings too, when there is no mistake.
     """
     loading = _Loading(directories, folder, builder, owner, sheets)
     models = loading.records("devices", Model)
@@ -59,7 +61,10 @@ def load_world(
     if len(builder.problems):
         return None
     digest = loading.digest(surroundings.timezone)
-    return replace(_world(parts, surroundings.timezone, digest), tunings=checks.tunings(parts, builder))
+    world = replace(_world(parts, surroundings.timezone, digest), tunings=checks.tunings(parts, builder))
+    if lint:
+        checks.lint(parts, world, builder)
+    return world
 
 
 def read_sites(

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from gateway.codes import code_of, is_warning
+
 MISTAKES_MOST = 200  # of one file; nobody reads more, and 256 kB can hold 360,000
 LISTED_MOST = 40  # names in a row
 SHOWN_MOST = 60  # characters of a found value that a message repeats
@@ -81,6 +83,11 @@ class ConfigError(Exception):
         super().__init__(self.text(locale))
 
     @property
+    def code(self) -> str:
+        """Its name in codes.CODES: L… an error, W… a warning."""
+        return code_of(self._found.name)
+
+    @property
     def found(self) -> str:
         return self._found.in_(self.locale)
 
@@ -109,19 +116,24 @@ def shown_path(path: str) -> str:
 
 
 class Problems:
-    """Collects the mistakes of all files, so that a person sees them at once."""
+    """Collects the mistakes of all files, so that a person sees them at once. Warnings are kept apart."""
 
     def __init__(self, locale: str = "en") -> None:
         self.locale = locale
         self._errors: list[ConfigError] = []
+        self._warnings: list[ConfigError] = []
         self._counts: Counter[str] = Counter()
 
     def add(self, file: str, line: int, path: str, found: Phrase, expected: Phrase) -> None:
+        if is_warning(code_of(found.name)):
+            self._warnings.append(ConfigError(file, line, path, found, expected, self.locale))
+            return
         self._counts[file] += 1
         if self._counts[file] <= MISTAKES_MOST:
             self._errors.append(ConfigError(file, line, path, found, expected, self.locale))
 
     def __len__(self) -> int:
+        """How many errors; warnings do not count."""
         return self._counts.total()
 
     def listed(self) -> list[ConfigError]:
@@ -131,8 +143,16 @@ class Problems:
             for file, count in self._counts.items()
             if count > MISTAKES_MOST
         ]
-        unique = {error.order: error for error in errors}
-        return [unique[order] for order in sorted(unique)]
+        return _each_once(errors)
+
+    def warnings(self) -> list[ConfigError]:
+        """By file and line, each once."""
+        return _each_once(self._warnings)
+
+
+def _each_once(errors: Iterable[ConfigError]) -> list[ConfigError]:
+    unique = {error.order: error for error in errors}
+    return [unique[order] for order in sorted(unique)]
 
 
 # Every text a mistake is told with: name -> (zh-CN, English). The same blanks in both (a test compares).
@@ -296,7 +316,44 @@ PHRASES: dict[str, tuple[str, str]] = {
         "规则 {rule}：最高只到{level}，挡不住本规则的最高级别",
         "rule {rule}, which reaches only {level} and can never hide this rule's highest level",
     ),
+    # -- warnings: what stands there
+    "out_of_reach": (
+        "{key} {value}，而 {quantity} 只在 {low} 到 {high} 之间",
+        "{key} {value}, while {quantity} is never outside {low} to {high}",
+    ),
+    "never_clears": (
+        "到 {value} 才恢复，而 {quantity} 只在 {low} 到 {high} 之间",
+        "a clear limit of {value}, while {quantity} is never outside {low} to {high}",
+    ),
+    "clear_at_limit": ("恢复界限就是界限 {value}", "a clear limit at the limit {value} itself"),
+    "one_decides": (
+        "持续 {hold} 短于 {model} 的上报间隔 {every}",
+        "a hold of {hold}, shorter than the {every} between two messages of {model}",
+    ),
+    "fits_none": ("没有任何设备符合的规则 {rule}", "the rule {rule}, which no device fits"),
+    "same_rule": ("与 {rule}（{where}）判断相同的规则", "a rule that judges the same as {rule} ({where})"),
+    "too_long": (
+        "最长 {letters} 字的消息（短信 {parts} 条），如设备 {device}",
+        "a message of up to {letters} characters ({parts} SMS), as of device {device}",
+    ),
+    "storm": (
+        "{count} 台设备可能同时失联，都没有写 behind",
+        "{count} devices that may fall silent at once, none of them behind anything",
+    ),
     # -- what belongs there
+    "within_reach": ("{low} 到 {high} 之内、能达到的界限", "a limit inside {low} to {high}"),
+    "apart": ("与界限有距离的恢复界限", "a clear limit at some distance"),
+    "two_messages": (
+        "不短于 {every} 的 hold，或不写（一次读数即报）",
+        "a hold of {every} or more, or none (one reading decides)",
+    ),
+    "a_fitting_device": ("至少符合一台设备", "a rule that some device fits"),
+    "once": ("只写一次", "one rule"),
+    "parts_most": ("至多 {most} 条短信（{letters} 字）", "at most {most} SMS ({letters} characters)"),
+    "behind_something": (
+        "设备条目里写 behind（经过的网关），至多 {most} 台没有",
+        "`behind` in the devices' entries (the gateway they speak through); at most {most} without",
+    ),
     "one_key": ("每个键只写一次", "each key once"),
     "text_key": ("文字作为键", "a plain text as key"),
     "written_out": ("把内容完整写出", "the value written out"),

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from gateway.problems import locale_of
+from gateway import reports
+from gateway.problems import ConfigError, locale_of
 
 DEFAULT_CONFIG = Path("/etc/lilong/lilong.yaml")
 
@@ -45,8 +46,9 @@ def say(zh: str, en: str) -> str:
 
 
 def print_problems(problems: Iterable[Exception]) -> None:
+    """One a line, with its code where it has one."""
     for problem in problems:
-        click.echo(str(problem), err=True)
+        click.echo(reports.line_of(problem) if isinstance(problem, ConfigError) else problem, err=True)
 
 
 def load_files(path: Path) -> Any:

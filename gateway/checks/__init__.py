@@ -7,6 +7,7 @@ from gateway.checks.derived import check_derived
 from gateway.checks.devices import check_devices
 from gateway.checks.hours import check_hours, check_years
 from gateway.checks.inhibition import check_inhibition
+from gateway.checks.lint import lint
 from gateway.checks.models import check_models
 from gateway.checks.parts import Names, Parts, Surroundings, passes
 from gateway.checks.people import check_answered, check_ladders, check_ladders_complete, check_people
@@ -19,7 +20,7 @@ from gateway.core.model import Model, Person, Place, Post, Step
 from gateway.grammar import SiteKeys
 from gateway.typed import Builder
 
-__all__ = ["Parts", "Surroundings", "check", "tunings"]
+__all__ = ["Parts", "Surroundings", "check", "lint", "tunings"]
 
 
 def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ from gateway.checks.parts import Names, Parts, check_known, line_of, passes, upw
 from gateway.core.model import Level, Person, Place, Post, Step, Unit
 from gateway.grammar import SiteKeys
 from gateway.problems import listing, say
-from gateway.typed import Builder
+from gateway.typed import IDENTIFIER, Builder
 
 
 def check_people(parts: Parts, channels: Names, builder: Builder) -> None:
@@ -25,6 +26,15 @@ def check_people(parts: Parts, channels: Names, builder: Builder) -> None:
         if post.until and post.until <= post.since:
             builder.mistake(post, "to", say("ends_first"), say("after_since"))
     _check_one_person(parts.posts, builder)
+    _check_owners(parts, builder)
+
+
+def _check_owners(parts: Parts, builder: Builder) -> None:
+    """An owner that is written like a role must be one; any other is words for people."""
+    roles = {post.role for post in parts.posts}
+    for rule in parts.rules if roles and builder.complete(Post) else ():
+        if re.fullmatch(IDENTIFIER, rule.owner) and rule.owner not in roles:
+            builder.mistake(rule, "owner", say("no_post", value=rule.owner), say("a_post"))
 
 
 def _check_one_person(posts: Sequence[Post], builder: Builder) -> None:

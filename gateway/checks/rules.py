@@ -29,14 +29,16 @@ CLEARS = {  # each kind of limit, and by which key it clears
     "missed": "",
 }
 LIMITS = tuple(CLEARS)
+RED_NEEDS = ("consequence", "owner", "respond_within")  # besides action and basis, which every rule needs
 SILENCE = frozenset({"absent", "missed"})
 
 
 def check_levels(rule: RuleKeys, builder: Builder) -> None:
     if not rule.levels:
         builder.mistake(rule, "levels", say("none_of"), say("at_least_one"))
-    if Level.RED in rule.levels and not rule.respond_within:
-        builder.mistake(rule, "levels.red", say("red_without", key="respond_within"), say("required"))
+    for key in RED_NEEDS if Level.RED in rule.levels else ():
+        if not getattr(rule, key):
+            builder.mistake(rule, "levels.red", say("red_without", key=key), say("required"))
     sound = [_check_level(rule, level, builder) for level in sorted(rule.levels)]
     if not all(sound):
         return
@@ -96,7 +98,7 @@ def _check_clear(rule: RuleKeys, level: Level, chosen: str, fits: str, builder: 
     clear = getattr(keys, fits) if fits else None
     limit = getattr(keys, chosen)
     if clear is not None and BEYOND[chosen](clear, limit):
-        found = say("clear_beyond", key=fits, value=_shown(clear), limit=_shown(limit))
+        found = say("clear_beyond", key=fits, value=shown_limit(clear), limit=shown_limit(limit))
         builder.mistake(rule, f"levels.{level.word}.{fits}", found, say("on_good_side"))
 
 
@@ -108,7 +110,7 @@ BEYOND: Mapping[str, Callable[[Any, Any], bool]] = {  # a clear limit on the bad
 }
 
 
-def _shown(limit: float | tuple[float, float]) -> str:
+def shown_limit(limit: float | tuple[float, float]) -> str:
     return f"{limit[0]:g}..{limit[1]:g}" if isinstance(limit, tuple) else f"{limit:g}"
 
 
@@ -197,8 +199,10 @@ def _is_readable(rule: RuleKeys, builder: Builder) -> bool:
     try:
         parsed(rule.when)
     except Mistake as mistake:
-        found = say("in_column", column=mistake.column, found=Verbatim("", words=mistake.found))
-        builder.mistake(rule, "when", found, Verbatim("", words=mistake.expected))
+        words = Verbatim("", words=(mistake.found.zh, mistake.found.en))
+        found = say("in_column", column=mistake.column, found=words)
+        expected = Verbatim("", words=(mistake.expected.zh, mistake.expected.en))
+        builder.mistake(rule, "when", found, expected)
         return False
     return True
 

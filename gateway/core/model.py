@@ -347,6 +347,8 @@ class Rule:
     steps: tuple[str, ...] = ("case", "notify", "event")  # what follows from its alert
     inhibited_by: tuple[Cause, ...] = ()
     handle_within_s: float = 0.0  # an acknowledgement holds so long; 0: for ever
+    consequence: str = ""  # what happens when nobody comes; a red level needs it
+    owner: str = ""  # who answers for it: a role that holds a post, or words; a red level needs it
     origin: Origin = Origin()
 
     @property

@@ -224,6 +224,8 @@ EXTRAS: Mapping[str, Callable[[Rule, Any], str]] = {  # field of Rule -> what it
     "min_on_s": lambda rule, least_s: f"触发后至少保持 {span(least_s)}" if least_s else "",
     "latch": lambda rule, latch: "恢复后仍保持，须由人说明原因后复位" if latch else "",
     "during": lambda rule, during: _during(during) if during else "",
+    "consequence": lambda rule, words: f"无人处理的后果：{words}" if words else "",
+    "owner": lambda rule, words: f"负责：{words}" if words else "",
     "on_bad_quality": lambda rule, way: BAD_QUALITY[way or _usual_way(rule)] if rule.quantity else "",
 }
 

@@ -45,6 +45,8 @@ rules:
     basis: {{text: made up for breaking things, confidence: D}}
     action: 到场查看
     respond_within: 10m
+    consequence: none
+    owner: 无人
   - id: lasting
     says: 持续越限才报
     on: {{scene: structure}}
@@ -53,6 +55,8 @@ rules:
     basis: {{text: made up for breaking things, confidence: D}}
     action: 到场查看
     respond_within: 10m
+    consequence: none
+    owner: 无人
   - id: steep
     says: 长时间越限才报
     on: {{scene: structure}}
@@ -61,6 +65,8 @@ rules:
     basis: {{text: made up for breaking things, confidence: D}}
     action: 到场查看
     respond_within: 10m
+    consequence: none
+    owner: 无人
 """
 PEOPLE = """\
 places:

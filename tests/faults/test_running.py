@@ -23,6 +23,8 @@ TIGHTER = """\
     basis: {text: made up for breaking things, confidence: D}
     action: 到场查看
     respond_within: 10m
+    consequence: none
+    owner: 无人
 """
 
 

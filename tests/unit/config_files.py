@@ -58,6 +58,8 @@ rules:
     basis: {text: 项目缺省值, confidence: D}
     action: 断开该仓
     respond_within: 10m
+    consequence: 起火
+    owner: 物业
   - id: bag
     says: 小包垃圾落地
     on: {scene: waste, labels: {watched: "yes"}}

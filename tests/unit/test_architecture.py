@@ -24,6 +24,8 @@ RINGS = {
     "gateway.adapters": 2,
     "gateway.channels": 2,
     "gateway.checks": 2,
+    "gateway.codes": 2,
+    "gateway.reports": 2,
     "gateway.config": 2,
     "gateway.packs": 2,
     "gateway.csvfile": 2,

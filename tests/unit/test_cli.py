@@ -83,6 +83,29 @@ def test_check_tells_every_mistake_in_the_readers_language(run, folder: Path) ->
     assert "发现未知的键 abov" in run("check", lang="zh_CN.UTF-8").stderr
 
 
+def test_check_warns_of_what_is_hardly_meant_and_strict_refuses_it(run, folder: Path) -> None:
+    spoil(folder, "rules/all.yaml", "clear_below: 50", "clear_below: 55")
+    ran = run("check")
+    assert ran.exit_code == 0 and ran.stdout.endswith("devices 2, warnings 1\n")
+    assert re.search(
+        r"rules/all\.yaml:7: rules\[0\]\.levels\.yellow\.clear_below: .* \[W503\]$", ran.stderr.strip()
+    )
+    ran = run("check", "--strict")
+    assert ran.exit_code == 1 and "W503" in ran.stderr and ran.stdout == ""
+
+
+def test_check_speaks_to_programs(run, folder: Path) -> None:
+    assert json.loads(run("check", "--format", "json").stdout) == []
+    assert 'failures="0"' in run("check", "--format", "junit").stdout
+    spoil(folder, "rules/all.yaml", "above: 75", "abov: 75")
+    ran = run("check", "--format", "json")
+    rows = json.loads(ran.stdout)
+    assert ran.exit_code == 1 and ran.stderr == ""
+    assert {(row["code"], row["line"]) for row in rows} == {("L202", 8), ("L207", 8)}
+    ran = run("check", "--format", "junit")
+    assert ran.exit_code == 1 and 'failures="2"' in ran.stdout
+
+
 def test_check_reminds_of_a_secret_that_is_not_there(run, folder: Path) -> None:
     (folder / "hook-secret").unlink()
     ran = run("check")
@@ -101,7 +124,7 @@ def test_check_reminds_of_a_year_that_nobody_has_told(run, folder: Path, monkeyp
         monkeypatch.setattr("time.time_ns", lambda at_ns=at_ns: at_ns)
         ran = run("check")
         assert ran.exit_code == code and ran.stdout.startswith(says), day
-    assert "rules/all.yaml:16: rules[1].during.days: found no calendar of workdays for 2027" in ran.stderr
+    assert "rules/all.yaml:18: rules[1].during.days: found no calendar of workdays for 2027" in ran.stderr
 
 
 def test_run_and_others_stop_at_a_mistake(run, folder: Path) -> None:

@@ -1,0 +1,148 @@
+"""Warnings at their borders: what is still meant, and what hardly is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.checks.lengths import longest, short_messages
+from gateway.checks.lint import STORM_MOST
+from tests.unit.config_files import FILES, loaded, write
+
+RULE = """\
+rules:
+  - id: warm
+    says: 温度
+    on: {{scene: cabinet, each: slot}}
+    when: slot_temperature_c
+    levels: {{yellow: {level}}}
+    clear_hold: 1m
+    {more}
+    basis: {{text: 项目缺省值, confidence: D}}
+    action: 看一眼
+"""
+
+
+def codes(folder: Path, rules: str, site: str = "") -> list[str]:
+    from gateway.config import load
+
+    files = {**FILES, "rules/all.yaml": rules, "sites/site.yaml": FILES["sites/site.yaml"] + site}
+    found = load(write(folder, files), "en", environ={}, lint=True)
+    assert found.problems == []
+    return [one.code for one in found.warnings]
+
+
+@pytest.mark.parametrize(
+    ("level", "more", "code"),
+    [
+        # the quantity lies from -60 to 400
+        ("{above: 399}", "", ""),
+        ("{above: 400}", "", "W501"),
+        ("{below: -59}", "", ""),
+        ("{below: -60}", "", "W501"),
+        ("{inside: 390..410}", "", ""),
+        ("{inside: 401..410}", "", "W501"),
+        ("{outside: -50..400}", "", ""),
+        ("{outside: -60..400}", "", "W501"),
+        ("{is: 400}", "", ""),
+        ("{is: 401}", "", "W501"),
+        ("{above: 399}", "relative_to: zero", ""),
+        ("{above: 400}", "relative_to: zero", "W501"),
+        # what never ends
+        ("{above: 50, clear_below: -60}", "", ""),
+        ("{above: 50, clear_below: -61}", "", "W502"),
+        ("{above: 50, clear_below: -1}", "relative_to: zero", "W502"),
+        ("{below: 50, clear_above: 400}", "", ""),
+        ("{below: 50, clear_above: 401}", "", "W502"),
+        ("{inside: 5..12, clear_outside: -60..400}", "", "W502"),
+        ("{above: -61}", "", "W502"),
+        ("{above: 50, clear_below: 50}", "", "W503"),
+        ("{above: 50, clear_below: 49.9}", "", ""),
+        # the cabinet speaks every 30 s
+        ("{above: 50, hold: 30s}", "", ""),
+        ("{above: 50, hold: 29s}", "", "W504"),
+        ("{above: 50, hold: 0s}", "", ""),
+        ("{above: 50, readings: 3}", "", ""),
+        # who is meant
+        ("{above: 50}", "owner: 物业", ""),
+    ],
+)
+def test_what_a_level_can_be(tmp_path: Path, level: str, more: str, code: str) -> None:
+    text = RULE.format(level=level, more=more or "owner: 物业")
+    assert codes(tmp_path, text) == ([code] if code else [])
+
+
+def test_a_sensors_own_range_counts(tmp_path: Path) -> None:
+    spoilt = FILES["devices/cabinet.yaml"].replace(
+        "of: slot, unit: F", "of: slot, unit: F, low: -20, high: 85"
+    )
+    files = {**FILES, "devices/cabinet.yaml": spoilt}
+    files["rules/all.yaml"] = RULE.format(level="{above: 85}", more="owner: 物业")
+    from gateway.config import load
+
+    (warning,) = load(write(tmp_path, files), "en", environ={}, lint=True).warnings
+    assert str(warning).endswith(
+        "rules[0].levels.yellow.above: found above 85, while slot_temperature_c is never outside -20 to 85, "
+        "expected a limit inside -20 to 85"
+    )
+
+
+def test_a_state_waits_for_no_second_word(tmp_path: Path) -> None:
+    text = RULE.replace(", each: slot", "").replace("slot_temperature_c", "smoke")
+    assert (
+        codes(tmp_path, text.format(level="{above: 0.5, hold: 5s, clear_below: 0.5}", more="owner: 物业"))
+        == []
+    )
+
+
+def test_nothing_is_said_unless_it_is_asked_for(tmp_path: Path) -> None:
+    files = {**FILES, "rules/all.yaml": RULE.format(level="{above: 400}", more="owner: 物业")}
+    assert not loaded(tmp_path, files).warnings and loaded(tmp_path, files).problems == []
+
+
+@pytest.mark.parametrize(("more", "code"), [(0, ""), (1, "W508")])
+def test_a_storm_begins_above_its_number(tmp_path: Path, more: int, code: str) -> None:
+    """cab-1 is one of them; what is behind something is told of together and does not count."""
+    silent = RULE.replace(", each: slot", "").replace("    when: slot_temperature_c\n", "")
+    lines = [
+        f"  - {{id: c{n}, model: cabinet, at: estate, topic: site/c{n}}}\n"
+        for n in range(STORM_MOST - 1 + more)
+    ]
+    lines += ["  - {id: quiet, model: cabinet, at: estate, topic: site/quiet, behind: c0}\n"]
+    found = codes(tmp_path, silent.format(level="{absent: 5m}", more="owner: 物业"), "".join(lines))
+    assert found == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("字" * 70, 1),
+        ("字" * 71, 2),
+        ("字" * 134, 2),
+        ("字" * 135, 3),
+        ("字" * 201, 3),
+        ("字" * 202, 4),
+        ("😀" * 36, 2),
+    ],
+)
+def test_short_messages(text: str, count: int) -> None:
+    assert short_messages(text) == count
+
+
+def test_the_longest_text_names_the_longest_device(tmp_path: Path) -> None:
+    """At the top level, unanswered, with dates: as somebody on duty would get it."""
+    world = loaded(tmp_path, FILES).world
+    assert world is not None
+    rule = next(rule for rule in world.rules if rule.id == "slot-hot")
+    device, text = longest(rule, list(world.devices.values())[:1], world)
+    assert device.id == "cab-1"
+    assert text.splitlines() == [
+        "【红色报警，无人响应】充电仓过热 · cab-1 8号仓",
+        "位置：小区（街道）",
+        "情况：仓温度 399.9 ℃（限 75 ℃），01-15 16:00 起",
+        "要做：断开该仓",
+        "时限：16:10 前响应（10 分钟内）",
+        "此前已通知王经理，尚无响应。",
+        "筛查提示，不是法定鉴定结论。",
+    ]
