@@ -17,6 +17,7 @@ from gateway.core.codecs.formula import Formula
 from gateway.core.decoding import matches
 from gateway.core.doubts import STUCK
 from gateway.core.model import (
+    OWN,
     POSTED,
     Device,
     Field,
@@ -41,6 +42,7 @@ LIMITS = ("above", "below", "absent", "missed")
 SILENCE = frozenset({"absent", "missed"})
 SOURCES = ("of", "compensated_by", "across")  # keys of a derived quantity that name what is measured
 DAY_S = 86400.0
+GATEWAY = "lilong-gateway"  # the model of what the gateway says of itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -791,6 +793,7 @@ def _check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -
     models = {model.id: model for model in parts.models}
     places = {place.id: place for place in parts.places}
     parents = {place.id: place.within for place in parts.places}
+    _check_one_gateway(parts.devices, builder)
     for device in parts.devices:
         _known(builder, device, "at", "place", device.at, builder.ids(Place))
         _known(builder, device, "model", "model", device.model, builder.ids(Model))
@@ -813,6 +816,9 @@ def _check_heard(device: Device, surroundings: Surroundings, builder: Builder) -
     if device.topic.startswith(POSTED):
         _check_posted(device, surroundings, builder)
         return
+    if device.topic.startswith(OWN) or device.model == GATEWAY:
+        _check_own(device, surroundings, builder)
+        return
     subscribe = surroundings.subscribe
     if subscribe is not None and not any(matches(pattern, device.topic) for pattern in subscribe):
         builder.mistake(device, "topic", say("unheard", value=device.topic), one_of(subscribe))
@@ -824,10 +830,31 @@ def _check_posted(device: Device, surroundings: Surroundings, builder: Builder) 
         builder.mistake(device, "topic", say("value", value=device.topic), one_of([own]))
     if surroundings.intake is False:
         builder.mistake(device, "topic", say("no_intake", value=device.topic), say("an_intake"))
+    _check_no_broker(device, POSTED, surroundings, builder)
+
+
+def _check_no_broker(device: Device, below: str, surroundings: Surroundings, builder: Builder) -> None:
+    """Else whoever may publish at the broker could speak for it."""
     for pattern in surroundings.subscribe or ():
-        if matches(pattern, device.topic):  # else whoever may publish at the broker could speak for it
+        if matches(pattern, device.topic):
             found = say("heard_twice", value=device.topic, filter=pattern)
-            builder.mistake(device, "topic", found, say("posted_only"))
+            builder.mistake(device, "topic", found, say("no_broker", value=below))
+
+
+def _check_own(device: Device, surroundings: Surroundings, builder: Builder) -> None:
+    """What the gateway says of itself comes by no way but its own."""
+    own = f"{OWN}{device.id}"
+    if device.topic != own:
+        builder.mistake(device, "topic", say("value", value=device.topic), one_of([own]))
+    _check_no_broker(device, OWN, surroundings, builder)
+
+
+def _check_one_gateway(devices: Sequence[Device], builder: Builder) -> None:
+    """A process is one gateway: a second device for it would never speak."""
+    own = [device for device in devices if device.topic.startswith(OWN)]
+    for other in own[1:]:
+        found = say("second_gateway", value=other.id, other=own[0].id)
+        builder.mistake(other, "topic", found, say("one_gateway"))
 
 
 def _check_zeros(device: Device, builder: Builder) -> None:

@@ -54,7 +54,7 @@ STOOD_STILL_S = 10.0  # between two turns of an idle loop: the process was stopp
 STORE_RETRY_S = 1.0  # between two attempts while the disk refuses
 REPLAY_MOST = 5_000  # messages read from the log at a time while stepping again
 
-MESSAGES = telemetry.counter("lilong_messages_total", "Messages committed to the log")
+MESSAGES = telemetry.counter("lilong_messages_total", "Messages from devices committed to the log")
 COMMIT_S = telemetry.histogram("lilong_commit_seconds", "One transaction of the pipeline, fsync included")
 MARKED = telemetry.counter("lilong_readings_marked_total", "Readings that are not plainly good", ["quality"])
 QUEUED = telemetry.gauge("lilong_queue_messages", "Messages read from the broker and not yet committed")
@@ -73,6 +73,11 @@ class Posted(Delivery):
     def settle(self) -> None:
         if not self.done.done() and self.done.set_running_or_notify_cancel():
             self.done.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Posted):
+    """What the gateway says of itself: no sensor spoke."""
 
 
 class Acknowledger(Protocol):
@@ -134,6 +139,9 @@ class Pipeline:
         self._new_world: bytes | None = None
         self.progress_at = time.monotonic()  # last commit, or last proof that there was nothing to do
         self.received_ns = 0  # wall time of the last message
+        self._reports = 0  # of the gateway itself, in what is being committed
+        self._held_back_at: float | None = None  # since when the queue is full or the disk refuses
+        self._held_back_s = 0.0  # the longest such time that is over and was not asked for yet
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
 
     def listen_to(self, broker: Acknowledger) -> None:
@@ -168,6 +176,7 @@ class Pipeline:
         """From the network thread: False when the queue is full, and the broker must hold the rest."""
         with self._news:
             if self._waiting >= QUEUE_MOST or self._stopping:
+                self._hold_back()
                 return False
             self._queue.append(delivery)
             self._waiting += len(delivery.messages)
@@ -194,6 +203,27 @@ class Pipeline:
             queue.append(asked)
             self._news.notify()
         return asked.future
+
+    # ------------------------------------------------------------ not taking anything
+
+    def take_held_back_s(self) -> float:
+        """The longest time, now or since this was last asked, that the queue was full or the disk refused."""
+        with self._news:
+            now_s = self._since_held_back_s()
+            found, self._held_back_s = max(now_s, self._held_back_s), 0.0
+        return found * self.clock.speed
+
+    def _since_held_back_s(self) -> float:
+        return 0.0 if self._held_back_at is None else time.monotonic() - self._held_back_at
+
+    def _hold_back(self) -> None:
+        with self._news:
+            self._held_back_at = self._held_back_at or time.monotonic()
+
+    def _take_again(self) -> None:
+        with self._news:
+            self._held_back_s = max(self._held_back_s, self._since_held_back_s())
+            self._held_back_at = None
 
     # ------------------------------------------------------------ the thread
 
@@ -249,7 +279,10 @@ class Pipeline:
                 found = self._queue.popleft()
                 work.append(found)
                 messages += len(found.messages) if isinstance(found, Delivery) else 0
+                self._reports += isinstance(found, Report)
             self._waiting -= messages
+            if self._held_back_at is not None and self._waiting < QUEUE_MOST // 2:  # else it is full at once
+                self._take_again()
             QUEUED.set(self._waiting)
             return work
 
@@ -331,7 +364,6 @@ class Pipeline:
                 items = []
             yield found.make(at, wall_ns), found
         if items:
-            self.received_ns = wall_ns
             yield Messages(at, wall_ns, items), None
 
     def _step(self, event: Event, asked: _Asked | None) -> Record:
@@ -355,7 +387,11 @@ class Pipeline:
         if checkpoint is not None:
             self.checkpointed = max(self._checkpoint_last - RECENT_MOST, 0)  # the newest may be torn
             self._checkpoint_last = checkpoint.position
-        MESSAGES.inc(sum(r.count for r in records if isinstance(r.event, Messages)))
+        messages = sum(r.count for r in records if isinstance(r.event, Messages))
+        reports, self._reports = min(self._reports, messages), 0
+        if messages > reports:
+            MESSAGES.inc(messages - reports)
+            self.received_ns = self.clock.wall_ns()
 
     def _checkpoint(self, position: int) -> Checkpoint:
         state = self.engine.state
@@ -392,6 +428,7 @@ class Pipeline:
         telemetry.log(
             "store_failed", "error", error=error, hint="free or repair the disk; nothing is lost yet"
         )
+        self._hold_back()
         listen = _Asked(lambda at, wall_ns: Link(at, wall_ns, self.engine.state.link_up), Future())
         while not self._company.wait(STORE_RETRY_S):
             try:
@@ -400,6 +437,7 @@ class Pipeline:
             except sqlite3.Error:
                 continue
             telemetry.log("store_recovered")
+            self._take_again()
             return done
         return None
 

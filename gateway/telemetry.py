@@ -41,6 +41,8 @@ EVENTS: dict[str, str] = {
     "reload_refused": "a changed configuration has mistakes; the old one stays in force",
     "reloaded": "a changed configuration is in force",
     "restart_needed": "a part of lilong.yaml changed that only a restart puts in force",
+    "selfcheck_failed": "our own code failed on what the gateway tells of itself; it is tried again",
+    "selfcheck_left_out": "what the gateway tells of itself found no room; the next report tells it",
     "started": "the process began",
     "stood_still": "the process, or the whole box, stood still; what was said meanwhile is heard now",
     "stopped": "the process ended cleanly",
