@@ -10,10 +10,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -43,6 +43,7 @@ from gateway.core.model import (
     Tick,
     World,
 )
+from gateway.core.noisy import Noise, kept_ns
 from gateway.core.state import State
 
 QUEUE_MOST = 10_000  # messages waiting here; the broker holds the rest
@@ -52,11 +53,15 @@ CHECKPOINT_S = 10.0  # at most this much log is stepped again at start
 IDLE_S = 1.0  # how often an idle pipeline shows that it lives
 STOOD_STILL_S = 10.0  # between two turns of an idle loop: the process was stopped, or the whole box was
 STORE_RETRY_S = 1.0  # between two attempts while the disk refuses
+NOISE_S = 10.0  # between two lines about noisy devices
 REPLAY_MOST = 5_000  # messages read from the log at a time while stepping again
 
 MESSAGES = telemetry.counter("lilong_messages_total", "Messages from devices committed to the log")
 COMMIT_S = telemetry.histogram("lilong_commit_seconds", "One transaction of the pipeline, fsync included")
 MARKED = telemetry.counter("lilong_readings_marked_total", "Readings that are not plainly good", ["quality"])
+NOISY = telemetry.counter(
+    "lilong_messages_noisy_total", "Repetitions of flooding devices: acknowledged and let go"
+)
 QUEUED = telemetry.gauge("lilong_queue_messages", "Messages read from the broker and not yet committed")
 
 CRASHED = Marked(0, ALL, Quality.GOOD, store=False, left_out=(Refusal.CRASHED,))  # never stepped again
@@ -139,6 +144,9 @@ class Pipeline:
         self._new_world: bytes | None = None
         self.progress_at = time.monotonic()  # last commit, or last proof that there was nothing to do
         self.received_ns = 0  # wall time of the last message
+        self._noise = Noise(self.engine.world, self.engine.decoder)
+        self._let_go: Counter[str] = Counter()  # device -> messages, not told yet
+        self._noise_at = 0.0  # when they may be told next
         self._reports = 0  # of the gateway itself, in what is being committed
         self._held_back_at: float | None = None  # since when the queue is full or the disk refuses
         self._held_back_s = 0.0  # the longest such time that is over and was not asked for yet
@@ -284,7 +292,32 @@ class Pipeline:
             if self._held_back_at is not None and self._waiting < QUEUE_MOST // 2:  # else it is full at once
                 self._take_again()
             QUEUED.set(self._waiting)
-            return work
+        return self._sifted(work)
+
+    def _sifted(self, work: Work) -> Work:
+        """Without what a flooding device repeats: that is acknowledged with its delivery, and counted."""
+        if self._noise.decoder is not self.engine.decoder:
+            self._noise = Noise(self.engine.world, self.engine.decoder)
+        at, wall_ns = self.clock.at(), self.clock.wall_ns()
+        kept = kept_ns(self.engine.state, at)
+        sifted: Work = []
+        for found in work:
+            if isinstance(found, Delivery):
+                messages = self._noise.sift(found.messages, at, wall_ns, kept, self._let_go)
+                found = found if messages is found.messages else replace(found, messages=messages)
+            sifted.append(found)
+        self._tell_noise()
+        return sifted
+
+    def _tell_noise(self) -> None:
+        """A line for each noisy device, at once and then every few seconds."""
+        if self._let_go and time.monotonic() >= self._noise_at:
+            for device, count in self._let_go.items():
+                hint = "it repeats itself far more often than its model says; what changed is all kept"
+                telemetry.log("device_noisy", "warning", device=device, count=count, hint=hint)
+            NOISY.inc(self._let_go.total())
+            self._let_go.clear()
+            self._noise_at = time.monotonic() + NOISE_S
 
     def _gather(self) -> None:
         """Right after a commit, waits for company: one fsync serves as many as come."""

@@ -68,6 +68,7 @@ EVENTS: dict[str, str] = {
     "baseline_fitted": "what temperature does was learnt from a device's approved baseline period",
     "baseline_unfit": "an approved baseline period does not tell what temperature does; nothing is derived",
     "calibration_overdue": "a sensor should have been calibrated by the day in `reason`",
+    "device_noisy": "a device floods: of what it says beyond its bound only what is new is kept",
     "device_clock_skewed": "a device's clock is wrong by a constant span, or was set right again",
     "group_back": "half of those behind a gateway or broker speak again; each is watched alone",
     "group_silent": "most of those behind a gateway or broker fell silent together: one alert, not many",
