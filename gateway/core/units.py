@@ -185,6 +185,7 @@ def factor(unit: str, wanted: str) -> float:
 
 
 SIGNS = {"C": " ℃", "deg": "°", "%": "%", "m/s2": " m/s²", "x": "", "mm/m/d": " mm/m/天", "mm/d": " mm/天"}
+SIGNS |= {"1/h": " 次/小时", "cases": " 件", "rules": " 条"}
 
 
 def shown(quantity: str, value: float) -> str:

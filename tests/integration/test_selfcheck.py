@@ -2,16 +2,32 @@
 
 import sqlite3
 import time
+from dataclasses import replace
 
 import pytest
 
 from gateway import telemetry
+from gateway.adapters import certificates
 from gateway.adapters.clock import Anchor
+from gateway.adapters.mqtt import Delivery
+from gateway.adapters.store import Record
 from gateway.app import App
 from gateway.config import load
-from gateway.core.model import SECOND
+from gateway.core.model import (
+    SECOND,
+    Case,
+    Kind,
+    Level,
+    Message,
+    Notification,
+    NotificationState,
+    Stage,
+    Tick,
+)
 from gateway.doctor import diagnose
+from gateway.forwarder import Standing
 from gateway.web.rows import open_cases
+from tests.servers.certificates import make_certificates
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.publisher import publish
 from tests.waiting import until
@@ -170,3 +186,100 @@ def test_a_step_of_the_clock_is_told_once(tmp_path, started, monkeypatch):
     assert app.selfcheck.quantities()["clock_step_s"] == pytest.approx(-3600, abs=0.1)
     assert app.selfcheck.report()
     assert app.selfcheck.quantities()["clock_step_s"] == pytest.approx(0, abs=0.1)
+
+
+# ---------------------------------------------------------------- each figure by itself
+
+
+def put(app, *effects):
+    app.pipeline.stop()  # there is one writer, and now it is us
+    app.store.commit([Record(Tick(app.clock.at(), app.clock.wall_ns()), list(effects))])
+
+
+def case_of(app, name, stage):
+    now_ns = app.clock.wall_ns()
+    return Case(
+        id=name, alerts=(), device="gateway-1", component="", place="street", rule="x", level=Level.YELLOW,
+        stage=stage, opened_ns=now_ns, changed_ns=now_ns, climbing_at=0,
+    )  # fmt: skip
+
+
+def told(app, case, state, *, ago_s=0, name="n"):
+    return Notification(
+        id=f"{case}-{name}", case=case, alert="a", kind=Kind.RAISED, level=Level.YELLOW, person="duty",
+        channel="gone", address="", title="", text="", state=state,
+        created_ns=app.clock.wall_ns() - ago_s * SECOND, due_at=app.clock.at() - ago_s * SECOND,
+    )  # fmt: skip
+
+
+def test_a_case_that_nobody_could_be_told_of_is_lost(tmp_path, started):
+    """Refused by all within the hour. Not: told after all, still under way, or long ago."""
+    app = started(site(tmp_path, 1), speed=1.0)
+    refused, due = NotificationState.REFUSED, NotificationState.DUE
+    put(
+        app,
+        case_of(app, "lost", Stage.FOUND),
+        told(app, "lost", refused),
+        told(app, "lost", refused, name="m"),
+    )
+    put(app, case_of(app, "sent", Stage.SENT), told(app, "sent", refused))
+    put(app, case_of(app, "trying", Stage.FOUND), told(app, "trying", refused))
+    put(app, told(app, "trying", due, name="again"))
+    put(app, case_of(app, "old", Stage.FOUND), told(app, "old", refused, ago_s=3700))
+    assert app.selfcheck.quantities()["notifications_lost"] == 1
+
+
+def test_the_oldest_message_that_no_provider_took(tmp_path, started):
+    app = started(site(tmp_path, 1), speed=1.0)
+    due, accepted = NotificationState.DUE, NotificationState.ACCEPTED
+    put(
+        app,
+        told(app, "a", due, ago_s=50),
+        told(app, "b", due, ago_s=130),
+        told(app, "c", accepted, ago_s=900),
+    )
+    assert app.selfcheck.quantities()["notifications_waiting_s"] == pytest.approx(130, abs=5)
+
+
+def test_payloads_refused_within_the_hour(tmp_path, started, monkeypatch):
+    app = started(site(tmp_path, 1), speed=1.0)
+    junk = [Message(f"site/street/stranger-{number}", b"{}") for number in range(7)]
+    assert app.pipeline.deliver(Delivery(0, (), junk))
+    until(lambda: app.selfcheck.quantities()["quarantined_per_hour"] == 7)
+    at = app.clock.at
+    monkeypatch.setattr(app.clock, "at", lambda: at() + 3601 * SECOND)
+    assert app.selfcheck.quantities()["quarantined_per_hour"] == 0
+
+
+def test_how_old_what_a_sink_has_not_taken_is(tmp_path, started, monkeypatch):
+    app = started(site(tmp_path, 1), speed=1.0)
+    first = app.store.position()
+    put(app)
+    at = app.clock.at
+    monkeypatch.setattr(app.clock, "at", lambda: at() + 700 * SECOND)
+    put(app)
+    standing = {
+        "influx": Standing(2, 0, "away", first),
+        "archive": Standing(1, 0, "", first + 1),
+    }
+    app.selfcheck._parts = replace(app.selfcheck._parts, standing=lambda: standing)
+    said = app.selfcheck.quantities()
+    assert said["database_behind_s"] == pytest.approx(700, abs=5)
+    assert said["archive_behind_s"] == pytest.approx(0, abs=5)
+    standing["influx"] = Standing(0, 9, "", first)  # nothing owed, however old the last one is
+    assert app.selfcheck.quantities()["database_behind_s"] == 0
+
+
+def test_the_brokers_certificate(tmp_path, started):
+    """Valid for a day: shown at the handshake, counted from then on."""
+    certificates.forget()
+    shown = make_certificates(tmp_path / "certificates")
+    with Mosquitto(tmp_path, certificates=shown) as broker:
+        path = site(tmp_path, broker.port)
+        path.write_text(
+            path.read_text().replace("client_id: alone", f"client_id: alone, ca_file: {shown.ca}")
+        )
+        app = started(path, speed=1.0)
+        until(lambda: app.subscriber.connected)
+        assert 0.5 < app.selfcheck.quantities()["certificate_days"] < 1.5
+    certificates.forget()
