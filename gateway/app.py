@@ -29,11 +29,12 @@ from gateway.adapters.clock import Anchor, Clock
 from gateway.adapters.influx import InfluxSink
 from gateway.adapters.mqtt import Subscriber
 from gateway.adapters.store import Record, Store
+from gateway.checks.edits import undeclared_edits
 from gateway.chores import Chores
 from gateway.config import Config, load
 from gateway.control import SOCKET, Control
 from gateway.core.calibration import due_within
-from gateway.core.model import Link, Message, Messages, Notification, Refused, World
+from gateway.core.model import Act, Link, Message, Messages, Noted, Notification, Refused, Verb, World
 from gateway.forwarder import Forwarder, Sink
 from gateway.links import Links, load_keys
 from gateway.notifier import Notifier, StoreLedger
@@ -128,7 +129,8 @@ class App:
             )
         )
         self.control = Control(
-            self.config.state / SOCKET, {"reload": self._asked_reload, "replay": self._replay}
+            self.config.state / SOCKET,
+            {"reload": self._asked_reload, "replay": self._replay, "reset": self._reset},
         )
         self._stop = threading.Event()
         self._reload_wanted = threading.Event()
@@ -222,11 +224,10 @@ class App:
         try:
             config, world = load_or_refuse(self._path, self._locale)
         except ConfigurationRefused as refused:
-            self._config_ok = False
-            for problem in refused.problems:
-                telemetry.log("reload_refused", "error", error=str(problem), hint="lilong check shows it all")
-            systemd.ready("reload refused; the configuration before it stays in force")
-            return refused.problems
+            return self._refuse(refused.problems, "lilong check shows it all")
+        tracks = list(self.pipeline.engine.state.tracks.values())
+        if problems := undeclared_edits(tracks, world, self._locale):
+            return self._refuse(problems, "say if_changed in the rule")
         self.pipeline.reconfigure(world).result()
         self.world, self._config_ok = world, True
         self.subscriber.subscribe(config.broker.subscribe)
@@ -239,6 +240,13 @@ class App:
         telemetry.log("reloaded", count=len(world.devices))
         systemd.ready(f"{len(world.devices)} devices, {len(world.rules)} rules")
         return []
+
+    def _refuse(self, problems: list[ConfigError], hint: str) -> list[ConfigError]:
+        self._config_ok = False
+        for problem in problems:
+            telemetry.log("reload_refused", "error", error=str(problem), hint=hint)
+        systemd.ready("reload refused; the configuration before it stays in force")
+        return problems
 
     def _remember_filters(self, config: Config) -> None:
         """The broker's session keeps filters over our restarts; unwanted ones must be taken back."""
@@ -260,6 +268,17 @@ class App:
             self.store.settle_quarantine([row["id"]], "replayed")
             still += [f"{number}: {e.code}: {e.reason}" for e in effects if isinstance(e, Refused)]
         return still
+
+    def _reset(self, asked: Mapping[str, Any]) -> list[str]:
+        """A person at this box resets what is latched; returns why not, if so."""
+        case, person, reason = (str(asked[key]) for key in ("case", "person", "reason"))
+        if person not in self.world.persons:
+            return [f"no person {person}"]
+        effects = self.pipeline.submit(
+            lambda at, wall_ns: Act(at, wall_ns, case, person, Verb.RESET, reason, "cli")
+        ).result()
+        ignored = [one for one in effects if isinstance(one, Noted) and one.event == "act_ignored"]
+        return [str(one.fields["reason"]) for one in ignored]
 
     # ------------------------------------------------------------ between the parts
 

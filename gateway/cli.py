@@ -15,6 +15,7 @@ import click
 from gateway import __version__
 from gateway.cli_devices import devices
 from gateway.cli_models import model, schema
+from gateway.cli_rules import rule
 from gateway.problems import locale_of
 from gateway.terminal import (
     Ordered,
@@ -222,6 +223,18 @@ def show(case: str, path: Path) -> None:
 
 
 @main.command()
+@click.argument("case")
+@click.option("--person", required=True, help="who resets it: an id of the site")
+@click.option("--reason", required=True, help="why it may be reset")
+@config_option
+def reset(case: str, person: str, reason: str, path: Path) -> None:
+    """复位 · Let go what is latched in a case. CASE is its whole id, or an alert's."""
+    for why in ask_gateway(path, "reset", case=case, person=person, reason=reason):
+        sys.exit(f"lilong: not reset: {why}")
+    click.echo(say("已复位", "reset"))
+
+
+@main.command()
 @click.argument("device", default="")
 @click.option("--days", default=1.0, show_default=True, help="so far back")
 @config_option
@@ -293,6 +306,7 @@ def quarantine_replay(numbers: tuple[int, ...], path: Path, everything: bool) ->
 
 
 main.add_command(devices)
+main.add_command(rule)
 main.add_command(model)
 main.add_command(schema)
 

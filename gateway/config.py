@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 from gateway import packs, yamlfile
+from gateway.checks import Surroundings
 from gateway.core.model import World
-from gateway.crosscheck import Surroundings
 from gateway.grammar import SiteKeys
 from gateway.packs import SHIPPED, Directories
 from gateway.problems import ConfigError, Problems, one_of, say

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -13,11 +13,14 @@ from gateway.core.codecs import CODECS, chirpstack
 from gateway.core.codecs.bits import TYPES, picked
 from gateway.core.codecs.formula import Formula
 from gateway.core.codecs.waveform import SHAPES, UNITS
+from gateway.core.conditions import parsed
 from gateway.core.derived import WAYS
+from gateway.core.expressions import Expression
 from gateway.core.model import (
     SECOND,
     Basis,
     Calibration,
+    Cause,
     Codec,
     Components,
     Derivation,
@@ -25,8 +28,10 @@ from gateway.core.model import (
     Example,
     Field,
     Level,
+    LevelTuning,
     Limit,
     Model,
+    Number,
     Origin,
     Period,
     Person,
@@ -36,15 +41,18 @@ from gateway.core.model import (
     Rule,
     Scenario,
     Step,
+    Tuning,
     Unit,
     Wave,
 )
 from gateway.core.units import QUANTITIES
+from gateway.core.words import Mistake
 from gateway.problems import say
 from gateway.typed import (
     LENIENT,
     Duration,
     Identifier,
+    Key,
     Kind,
     Minute,
     PositiveDuration,
@@ -52,12 +60,17 @@ from gateway.typed import (
     SomeText,
     Window,
     between,
+    keys_of,
     parse_duration,
+    part_of,
     spell,
 )
 
 NOWHERE = Origin()
 WITHIN_S = 7200.0  # two neighbours that both speak hourly always find each other
+READINGS_MOST = 60  # they are remembered one by one
+QUANTITY_NAME = re.compile(r"[a-z][a-z0-9_]*")  # the name of one, known or not; else an expression
+_NUMBER = r"-?\d+(?:\.\d+)?"
 STEPS_MOST = 100_000  # of one scenario: a year at 5 minutes
 
 # ---------------------------------------------------------------- single values
@@ -158,6 +171,31 @@ def parse_odd(value: Any) -> int:
     return value
 
 
+def parse_readings(value: Any) -> tuple[int, int]:
+    """`3`, or `3 of 5`: so many bad ones of the last so many."""
+    if type(value) is int:
+        value = str(value)
+    match = re.fullmatch(r"(\d{1,2})(?: of (\d{1,2}))?", value, re.ASCII) if isinstance(value, str) else None
+    if not match or not 2 <= int(match[1]) <= int(match[2] or match[1]) <= READINGS_MOST:
+        raise ValueError
+    return int(match[1]), int(match[2] or match[1])
+
+
+def parse_equal(value: Any) -> float:
+    """A number, or `true` of an expression that is a truth."""
+    if value is True or type(value) in (int, float):
+        return float(value)
+    raise ValueError
+
+
+def parse_range(value: Any) -> tuple[float, float]:
+    """`5..12`: from the first to the second, which is greater."""
+    match = re.fullmatch(rf"({_NUMBER})\.\.({_NUMBER})", value, re.ASCII) if isinstance(value, str) else None
+    if not match or float(match[1]) >= float(match[2]):
+        raise ValueError
+    return float(match[1]), float(match[2])
+
+
 Hex = Annotated[str, Kind(say("hex"), parse_hex)]
 Tag = Annotated[str, Kind(say("block_id"), parse_tag)]
 Bits = Annotated[str, Kind(say("bits"), parse_bits)]
@@ -170,6 +208,9 @@ Expectation = Annotated[tuple[str, float], Kind(say("expectation"), parse_expect
 Topic = Annotated[str, Kind(say("topic"), parse_topic)]
 Windows = Mapping[Identifier, tuple[Window, ...]]
 Labels = Mapping[Identifier, SomeText]
+Equal = Annotated[float, Kind(say("equal"), parse_equal)]
+Readings = Annotated[tuple[int, int], Kind(say("readings", most=READINGS_MOST), parse_readings)]
+Range = Annotated[tuple[float, float], Kind(say("range"), parse_range)]
 Odd = Annotated[int, Kind(say("odd_between", low=5, high=25), parse_odd)]
 
 PLACE_KINDS = Literal[
@@ -239,6 +280,7 @@ spell(
     text=("text", SomeText),
     confidence=("confidence", Literal["V", "V2", "M", "D"]),
 )
+spell(Cause, rule=("rule", Identifier), at=("at", Literal["device", "place"]))
 spell(
     Place,
     says=("says", SomeText),
@@ -290,6 +332,7 @@ class SubjectKeys:
     each: Identifier = ""
     model: Identifier = ""
     labels: Labels = field(default_factory=dict)
+    group: Literal["", "device", "place", PLACE_KINDS] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,11 +341,23 @@ class LevelKeys:
 
     above: float | None = None
     below: float | None = None
+    inside: Range | None = None
+    outside: Range | None = None
+    equals: float | None = None
     absent: PositiveDuration | None = None
     missed: float | None = None
     hold: Duration = 0.0
+    within: PositiveDuration | None = None
+    readings: Readings | None = None
     clear_below: float | None = None
     clear_above: float | None = None
+    clear_inside: Range | None = None
+    clear_outside: Range | None = None
+    clear_hold: Duration | None = None
+    origin: Origin = field(default=NOWHERE, compare=False)
+
+
+spell(LevelKeys, equals=("is", Equal | None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,20 +370,51 @@ class RuleKeys:
     levels: Mapping[Level, LevelKeys]
     basis: Basis
     action: SomeText
-    when: Identifier = ""
+    when: SomeText = ""
+    called: SomeText = ""
     relative_to: Literal["", "baseline", "zero"] = ""
     outside: Identifier = ""
     clear_hold: Duration = 300.0
+    min_on: Duration = 0.0
+    latch: bool = False
     respond_within: PositiveDuration | None = None
+    if_changed: Literal["", "keep", "re-evaluate", "close"] = ""
     on_bad_quality: Literal["", "hold", "raise", "judge"] = ""
+    mode: Literal["live", "shadow", "off"] = "live"
+    steps: tuple[Literal["case", "notify", "event"], ...] = ("case", "notify", "event")
+    inhibited_by: tuple[Cause, ...] = ()
+    handle_within: PositiveDuration | None = None
     origin: Origin = NOWHERE
+
+    @property
+    def expression(self) -> Expression | None:
+        """What `when` works out; None for silence, a quantity, or a text that is none."""
+        if not self.when or QUANTITY_NAME.fullmatch(self.when):
+            return None
+        try:
+            return parsed(self.when)
+        except Mistake:
+            return None
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """All that it reads."""
+        return self.expression.quantities if self.expression else (self.when,) if self.when else ()
+
+    @property
+    def quantity(self) -> str:
+        """The quantity judged; of an expression the first that it reads."""
+        return self.expression.quantities[0] if self.expression else self.when
 
     def rule(self) -> Rule:
         return Rule(
             id=self.id,
             says=self.says,
             scene=self.on.scene,
-            quantity=self.when,
+            quantity=self.quantity,
+            when=self.when if self.expression else "",
+            called=self.called,
+            group=self.on.group,
             limits=tuple(_limit(level, self.levels[level]) for level in sorted(self.levels)),
             basis=self.basis,
             action=self.action,
@@ -338,8 +424,15 @@ class RuleKeys:
             relative_to=self.relative_to,
             outside=self.outside,
             clear_hold_s=self.clear_hold,
+            min_on_s=self.min_on,
+            latch=self.latch,
             respond_within_s=self.respond_within or 0.0,
+            if_changed=self.if_changed,
             on_bad_quality=self.on_bad_quality,
+            mode=self.mode,
+            steps=self.steps,
+            inhibited_by=self.inhibited_by,
+            handle_within_s=self.handle_within or 0.0,
             origin=self.origin,
         )
 
@@ -349,10 +442,18 @@ def _limit(level: Level, keys: LevelKeys) -> Limit:
         level=level,
         above=keys.above,
         below=keys.below,
+        inside=keys.inside,
+        outside=keys.outside,
+        equals=keys.equals,
         absent_s=keys.absent,
         missed=keys.missed,
         hold_s=keys.hold,
+        within_s=keys.within or 0.0,
+        readings=keys.readings,
         clear=keys.clear_below if keys.clear_above is None else keys.clear_above,
+        clear_range=keys.clear_inside or keys.clear_outside,
+        clear_hold_s=keys.clear_hold,
+        origin=keys.origin,
     )
 
 
@@ -391,6 +492,76 @@ class CalibrationKeys:
 
 
 spell(CalibrationKeys, since=("from", Minute))
+
+OFF = "off"
+SomeLevelKeys = part_of(LevelKeys)
+LIMIT_FIELDS = {  # how the number of a level is called in Limit, where not as in the file
+    "is": "equals",
+    "absent": "absent_s",
+    "hold": "hold_s",
+    "within": "within_s",
+    "clear_below": "clear",
+    "clear_above": "clear",
+    "clear_inside": "clear_range",
+    "clear_outside": "clear_range",
+    "clear_hold": "clear_hold_s",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneKeys:
+    """One entry under `tune:`: a rule's numbers for some devices. What it does not give stays as it was."""
+
+    rule: Identifier
+    because: SomeText
+    labels: Labels = field(default_factory=dict)
+    at: Identifier = ""
+    device: Identifier = ""
+    levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
+    clear_hold: Duration | None = None
+    min_on: Duration | None = None
+    latch: bool | None = None
+    respond_within: PositiveDuration | None = None
+    origin: Origin = NOWHERE
+
+    def given(self, level: Level) -> dict[Key, Number]:
+        """The keys that the entry gives of a level."""
+        keys = self.levels[level]
+        known = () if keys == OFF else keys_of(SomeLevelKeys)
+        return {key: number for key in known if (number := getattr(keys, key.field)) is not None}
+
+    def tuning(self, line_at: Callable[[str], int]) -> Tuning:
+        """`line_at` tells the line of a key of the entry."""
+        numbers = {name: getattr(self, name) for name in RULE_NUMBERS if getattr(self, name) is not None}
+        return Tuning(
+            rule=self.rule,
+            because=self.because,
+            labels=self.labels,
+            at=self.at,
+            device=self.device,
+            levels={level: self._level(level, line_at) for level in sorted(self.levels)},
+            numbers={RULE_NUMBERS[name]: number for name, number in numbers.items()},
+            lines={RULE_NUMBERS[name]: line_at(name) for name in numbers},
+            origin=self.origin,
+        )
+
+    def _level(self, level: Level, line_at: Callable[[str], int]) -> LevelTuning:
+        given, step = self.given(level), f"levels.{level.word}"
+        lines = {LIMIT_FIELDS.get(key.key, key.key): line_at(f"{step}.{key.key}") for key in given}
+        return LevelTuning(
+            numbers={LIMIT_FIELDS.get(key.key, key.key): number for key, number in given.items()},
+            off=self.levels[level] == OFF,
+            lines=lines or {OFF: line_at(step)},
+        )
+
+
+RULE_NUMBERS = {  # key -> field of Rule
+    "clear_hold": "clear_hold_s",
+    "min_on": "min_on_s",
+    "latch": "latch",
+    "respond_within": "respond_within_s",
+}
+spell(TuneKeys, levels=("levels", Mapping[Level, Literal["off"] | SomeLevelKeys]))  # type: ignore[valid-type]
 
 
 def instant_ns(minute: str, timezone: str) -> int:
@@ -457,6 +628,7 @@ class SiteKeys:
     ladders: Annotated[Mapping[Level, tuple[Step, ...]], LENIENT] = field(default_factory=dict)
     devices: Annotated[tuple[Device, ...], LENIENT] = ()
     calibrations: Annotated[tuple[CalibrationKeys, ...], LENIENT] = ()
+    tune: Annotated[tuple[TuneKeys, ...], LENIENT] = ()
     origin: Origin = NOWHERE
 
 

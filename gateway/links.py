@@ -39,6 +39,7 @@ class Purpose(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     DONE = "done"
     FALSE = "false"
+    RESET = "reset"
 
     @property
     def verb(self) -> Verb | None:

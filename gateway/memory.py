@@ -8,6 +8,8 @@ full search is ours to call. Young garbage is still looked for as always, only l
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 YOUNG = 2_000  # new objects between two looks at the newest: 0.2 ms
 MIDDLE = 5  # of those, before what survived them is looked at too: 3 ms
@@ -20,3 +22,15 @@ def settle() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """No search while very much is made that stays: a fifth of the time of loading 10,000 devices."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import crosscheck, csvfile, yamlfile
+from gateway import checks, csvfile, yamlfile
 from gateway.core.model import Calibration, Model, World
 from gateway.grammar import TABLES, PackKeys, SiteKeys
+from gateway.memory import undisturbed
 from gateway.problems import Problems, listing, say
 from gateway.typed import Builder, SomeText
 
@@ -34,10 +35,11 @@ SHIPPED = Directories()
 # ---------------------------------------------------------------- loading
 
 
+@undisturbed()
 def load_world(
     directories: Directories,
     folder: Path,
-    surroundings: crosscheck.Surroundings,
+    surroundings: checks.Surroundings,
     builder: Builder,
     owner: object,
     sheets: Sheets,
@@ -51,12 +53,13 @@ def load_world(
     models = loading.records("devices", Model)
     packs = loading.records("rules", PackKeys)
     sites = loading.records("sites", SiteKeys)
-    parts = crosscheck.Parts(models, packs, sites)
+    parts = checks.Parts(models, packs, sites)
     if not loading.lost:  # else every name in the lost file would be called unknown
-        crosscheck.check(parts, surroundings, builder)
+        checks.check(parts, surroundings, builder)
     if len(builder.problems):
         return None
-    return _world(parts, surroundings.timezone, loading.digest(surroundings.timezone))
+    digest = loading.digest(surroundings.timezone)
+    return replace(_world(parts, surroundings.timezone, digest), tunings=checks.tunings(parts, builder))
 
 
 def read_sites(
@@ -67,17 +70,19 @@ def read_sites(
     return loading.records("sites", SiteKeys), loading.files("sites")
 
 
-def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
+def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
+    rules = tuple(keys.rule() for keys in parts.rules if keys.mode != "off")
+    judging = {rule.id for rule in rules}
     return World(
         models={model.id: model for model in parts.models},
-        rules=tuple(keys.rule() for keys in parts.rules),
+        rules=rules,
         places={place.id: place for place in parts.places},
         units={unit.id: unit for unit in parts.units},
         persons={person.id: person for person in parts.persons},
         posts=tuple(parts.posts),
         ladders={level: steps for site in parts.sites for level, steps in site.ladders.items()},
         devices={device.id: device for device in parts.devices},
-        scenarios=tuple(parts.scenarios),
+        scenarios=tuple(one for one in parts.scenarios if one.rule in judging),
         calibrations=_calibrations(parts, timezone),
         derivations=tuple(keys.derivation() for keys in parts.derived),
         timezone=timezone,
@@ -85,7 +90,7 @@ def _world(parts: crosscheck.Parts, timezone: str, digest: str) -> World:
     )
 
 
-def _calibrations(parts: crosscheck.Parts, timezone: str) -> dict[str, tuple[Calibration, ...]]:
+def _calibrations(parts: checks.Parts, timezone: str) -> dict[str, tuple[Calibration, ...]]:
     """By device, in the order in which they come into force."""
     found: dict[str, list[Calibration]] = {}
     for keys in parts.calibrations:

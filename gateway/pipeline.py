@@ -25,7 +25,8 @@ from gateway.adapters.mqtt import Delivery
 from gateway.adapters.store import WORLD, Checkpoint, Logged, Record, Store, StoreDamaged
 from gateway.core import state as states
 from gateway.core.codecs import CODECS
-from gateway.core.engine import ALL, RECENT_MOST, Engine
+from gateway.core.engine import Engine
+from gateway.core.hearing import ALL
 from gateway.core.model import (
     Configured,
     Effect,
@@ -44,6 +45,7 @@ from gateway.core.model import (
     World,
 )
 from gateway.core.noisy import Noise, kept_ns
+from gateway.core.repeats import RECENT_MOST
 from gateway.core.state import State
 
 QUEUE_MOST = 10_000  # messages waiting here; the broker holds the rest

@@ -43,6 +43,16 @@ class Phrase:
         return (zh if locale == "zh" else en).format_map(filled)
 
 
+@dataclass(frozen=True, slots=True)
+class Verbatim(Phrase):
+    """Words that another part has in both languages already."""
+
+    words: tuple[str, str] = ("", "")  # zh-CN, English
+
+    def in_(self, locale: str) -> str:
+        return shown(self.words[locale != "zh"])
+
+
 def say(phrase: str, /, **blanks: object) -> Phrase:
     """Phrase `phrase` of PHRASES; strings that go into its blanks are made safe to show."""
     return Phrase(phrase, {k: v if isinstance(v, Phrase) else shown(v) for k, v in blanks.items()})
@@ -263,7 +273,24 @@ PHRASES: dict[str, tuple[str, str]] = {
     "too_late": ("时刻 {value}，数据到 {end} 为止", "{value}, while the series ends at {end}"),
     "lengths": ("长短不一的数据序列", "series of different lengths"),
     "out_of_order": ("先后颠倒的时刻", "instants that go backwards"),
+    "tunes_nothing": ("什么也没改的条目", "an entry that changes nothing"),
+    "tunes_nobody": (
+        "规则 {rule} 在此范围内没有任何设备",
+        "no device here that rule {rule} judges",
+    ),
+    "tuned_twice": (
+        "{key}：设备 {device} 同等优先的另一处（{where}）已改过",
+        "{key}, which {where} sets too, with the same say over device {device}",
+    ),
+    "red_off": ("被关闭的红色级别", "a red level that is switched off"),
     "red_without": ("红色级别而没有 {key}", "a red level without {key}"),
+    "hides_itself": ("抑制自己的规则 {rule}", "the rule {rule} itself"),
+    "hide_each_other": ("互相抑制的规则：{value}", "rules that hide each other: {value}"),
+    "no_such_level": ("规则 {rule} 没有的级别 {level}", "the level {level}, which rule {rule} has not"),
+    "never_hides": (
+        "规则 {rule}：最高只到{level}，挡不住本规则的最高级别",
+        "rule {rule}, which reaches only {level} and can never hide this rule's highest level",
+    ),
     # -- what belongs there
     "one_key": ("每个键只写一次", "each key once"),
     "text_key": ("文字作为键", "a plain text as key"),
@@ -293,6 +320,36 @@ PHRASES: dict[str, tuple[str, str]] = {
     "some_text": ("非空的文字", "a text that is not empty"),
     "whole": ("整数", "a whole number"),
     "whole_between": ("{low} 到 {high} 之间的整数", "a whole number from {low} to {high}"),
+    "readings": ("次数，如 3 或 3 of 5（最多 {most}）", "a count such as 3, or 3 of 5 (at most {most})"),
+    "equal": ("一个数，或 true", "a number, or true"),
+    "another_question": (
+        "规则问的已是另一件事，而它的报警尚未解除",
+        "a rule that asks another question while an alert of it stands",
+    ),
+    "if_changed": (
+        "if_changed: keep、re-evaluate 或 close",
+        "if_changed: keep, re-evaluate or close",
+    ),
+    "in_column": ("第 {column} 列的{found}", "{found} in column {column}"),
+    "short_window": (
+        "窗口 {window}，而 {model} 每 {every} 秒才上报一次",
+        "the window {window}, while {model} speaks every {every} s",
+    ),
+    "longer_window": ("至少能容纳两次读数的时长", "a span of at least two readings"),
+    "long_window": (
+        "窗口 {window}，{model} 会有超过 {most} 个读数",
+        "the window {window}, in which {model} says more than {most} readings",
+    ),
+    "shorter_window": ("更短的时长", "a shorter span"),
+    "without_expression": ("{key}，而 when 不是表达式", "{key} without an expression in when"),
+    "group_and_members": (
+        "on.group 与 when 中的组函数只有其一",
+        "only one of on.group and a function of a group in when",
+    ),
+    "both_or_neither": ("两者都写或都不写", "both or neither"),
+    "a_truth": ("真假表达式的数值界限", "a limit of numbers on an expression that is true or false"),
+    "is_true": ("is: true", "is: true"),
+    "range": ("由小到大的范围，如 5..12", "a range such as 5..12, the lesser first"),
     "odd_between": ("{low} 到 {high} 之间的奇数", "an odd number from {low} to {high}"),
     "a_measure": ("连续变化的测量量", "a quantity that varies"),
     "over": ("大于 {low} 的数", "a number above {low}"),
@@ -389,6 +446,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "as_in_topic": ("与主题一致的编号 {value}", "the id as in the topic: {value}"),
     "required": ("有值（必填）", "a value (it is required)"),
     "unique": ("唯一的{what}", "each {what} once"),
+    "one_way": ("只写 hold 或 readings 之一", "either hold or readings"),
+    "not_longer": ("{key} 不比 {other} 长", "{key} that is no longer than {other}"),
+    "longer_than": ("比 {other} 更长的时间", "a span longer than {other}"),
     "only_one_of": ("恰好一项：{words}", "exactly one of {words}"),
     "at_least_one": ("至少一项", "at least one"),
     "together": ("{words} 一起写", "{words} together"),
@@ -399,6 +459,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "on_good_side": ("在界限的正常一侧", "a value on the good side of the limit"),
     "a_tree": ("一棵树：每处只有一个上级且不成环", "a tree"),
     "baseline_for": ("规则 {rule} 需要的基线", "the baseline that rule {rule} needs"),
+    "a_cause": ("另一条规则，不成环", "another rule, and no ring of them"),
+    "as_bad": ("级别不低于本规则的原因", "a cause that gets as bad as this rule"),
     "window_for": (
         "规则 {rule} 需要的时段（在该处或上级）",
         "the window that rule {rule} needs, there or above",
@@ -413,6 +475,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "within_series": ("数据序列之内的时刻", "an instant within the series"),
     "same_length": ("每个序列步数相同", "as many steps in each series"),
     "ascending": ("从早到晚", "earliest first"),
+    "a_change": ("levels、clear_hold 或 respond_within", "levels, clear_hold or respond_within"),
+    "a_judged_device": ("该规则判断的设备", "devices that the rule judges"),
+    "one_say": ("每个数值只由一处决定", "one entry that decides it"),
+    "red_stays": ("其数值；红色不可关闭", "other limits for it; red is never switched off"),
     "good_example": ("至少一个能解码的示例", "at least one example that decodes"),
     # -- what things are called
     "what_place": ("地点", "place"),

@@ -46,14 +46,13 @@ HOLDING = "SELECT at FROM log WHERE first <= ? ORDER BY first DESC LIMIT 1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What is looked at. `standing` is the forwarder's, `rules_disabled` the engine's count."""
+    """What is looked at. `standing` is the forwarder's."""
 
     store: Store
     pipeline: Pipeline
     clock: Clock
     world: Callable[[], World]
     standing: Callable[[], Mapping[str, Standing]]
-    rules_disabled: Callable[[], int] = lambda: 0  # no rule can be switched off yet
 
 
 class SelfCheck:
@@ -120,7 +119,7 @@ class SelfCheck:
             "notifications_waiting_s": self._waiting_s(reader),
             "notifications_lost": _one(reader, LOST, *_lost_of(at)),
             "queue_full_s": self._held_back_s,
-            "rules_disabled": self._parts.rules_disabled(),
+            "rules_disabled": len(self._parts.pipeline.engine.state.disabled),
             "clock_step_s": (self._wall_less_steady() - self._offset_ns) / SECOND,
             "restarts_per_hour": sum(start > at - HOUR_NS for start in self._restarts),
         }

@@ -234,6 +234,17 @@ def _usual(name: str, hint: Any) -> tuple[str, Any]:
     return name, hint
 
 
+def part_of(cls: type) -> Any:
+    """A dataclass with the same keys, all of them optional and None when they are left out."""
+    hints = {key.field: key.hint for key in keys_of(cls)}
+    fields: list[Any] = [(name, hint | None, None) for name, hint in hints.items()]
+    fields.append(("origin", Origin, dataclasses.field(default=Origin(), compare=False)))
+    name = f"Some{cls.__name__}"
+    made = dataclasses.make_dataclass(name, fields, frozen=True, slots=True, kw_only=True)
+    spell(made, **{key.field: (key.key, key.hint | None) for key in keys_of(cls)})
+    return made
+
+
 # ---------------------------------------------------------------- building
 
 
@@ -254,6 +265,10 @@ class Builder:
         _, node, path = (value, value, "") if isinstance(value, Node) else self._stood[id(value)]
         line = _line_at(node, step)
         self.problems.add(node.file, line, joined(path, step), found, expected)
+
+    def line_of(self, value: Any, step: str) -> int:
+        """The line of a key of a built dataclass; of the innermost one that is there."""
+        return _line_at(self._stood[id(value)][1], step)
 
     def ids(self, cls: type) -> set[str]:
         """Every id seen of that kind, in broken entries too: those are no unknown names."""
@@ -308,9 +323,12 @@ class Builder:
         return self._map(node, key_hint, item_hint, path, lenient=True)
 
     def _optional(self, node: Node, hints: tuple[Any, ...], path: str) -> Any:
-        if isinstance(node, Scalar) and node.value is None:
-            return None
-        return self.build(node, next(hint for hint in hints if hint is not NoneType), path)
+        """One of them, and null or a word that stands for it."""
+        words = [word for hint in hints if get_origin(hint) is Literal for word in get_args(hint)]
+        if isinstance(node, Scalar) and (node.value in words or (node.value is None and not words)):
+            return node.value
+        others = (hint for hint in hints if hint is not NoneType and get_origin(hint) is not Literal)
+        return self.build(node, next(others), path)
 
     def _scalar(self, node: Node, kind: Kind, path: str) -> Any:
         if isinstance(node, Scalar):

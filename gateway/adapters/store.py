@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import msgspec
 
+from gateway.core.cases import ENDED
 from gateway.core.model import (
     Alert,
     Case,
@@ -37,7 +38,6 @@ from gateway.core.model import (
     QuarantineRow,
     Reading,
     Refused,
-    Stage,
 )
 
 SCHEMA_VERSION = 1
@@ -468,7 +468,7 @@ def _upsert_alert(db: sqlite3.Connection, alert: Alert) -> None:
 
 
 def _upsert_case(db: sqlite3.Connection, case: Case) -> None:
-    is_open = case.stage not in (Stage.CLOSED, Stage.FALSE)
+    is_open = case.stage not in ENDED
     head = (case.id, case.device, case.component, case.place, case.rule, int(case.level), case.stage)
     tail = (case.responsible, case.opened_ns, case.changed_ns, is_open, _json(case))
     db.execute("INSERT OR REPLACE INTO cases VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", (*head, *tail))

@@ -17,6 +17,8 @@ class Turn(StrEnum):
     VERIFIED = "verified"  # the sensor has been normal for its clear time
     FALSE = "false"
     RAISED = "raised"  # a higher level: everything said about the lower one is void
+    EXPIRED = "expired"  # acknowledged, and not handled in time: nobody's again
+    MERGED = "merged"  # its alert turned out to be a symptom
 
 
 _OPEN = (Stage.FOUND, Stage.SENT, Stage.ACKNOWLEDGED, Stage.HANDLING, Stage.HANDLED)
@@ -29,6 +31,11 @@ TURNS: dict[tuple[Stage, Turn], Stage] = {
     (Stage.HANDLED, Turn.VERIFIED): Stage.CLOSED,
     **{(stage, Turn.FALSE): Stage.FALSE for stage in _OPEN},
     **{(stage, Turn.RAISED): Stage.FOUND for stage in _OPEN},
+    (Stage.ACKNOWLEDGED, Turn.EXPIRED): Stage.SENT,
+    (Stage.HANDLING, Turn.EXPIRED): Stage.SENT,
+    (Stage.FOUND, Turn.MERGED): Stage.MERGED,
+    (Stage.SENT, Turn.MERGED): Stage.MERGED,
 }
 UNANSWERED = (Stage.FOUND, Stage.SENT)  # nobody has said "mine": the ladder goes on
-ENDED = (Stage.CLOSED, Stage.FALSE)
+ANSWERED = (Stage.ACKNOWLEDGED, Stage.HANDLING)  # somebody is at work: the ladder waits
+ENDED = (Stage.CLOSED, Stage.FALSE, Stage.MERGED)

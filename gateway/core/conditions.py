@@ -8,13 +8,19 @@ much as 8 comparisons.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from gateway.core.calendars import inside, parse_window
 from gateway.core.calibration import zeros
+from gateway.core.doubts import STUCK
+from gateway.core.effective import effective
+from gateway.core.expressions import Expression, parse
 from gateway.core.model import Derivation, Device, Level, Limit, Rule, Verdict, World
 from gateway.core.places import windows_of
 
+parsed = cache(parse)
 NEVER_CALM = (math.inf, -math.inf)
 NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 
@@ -35,6 +41,13 @@ class Judge:
     low: float
     high: float
     zeros: tuple[tuple[int, float], ...] = ()
+    expression: Expression | None = None  # what gives the value, where it is no quantity
+    members: tuple[tuple[str, str], ...] = ()  # of a group: (device, component)
+
+    @property
+    def restless(self) -> bool:
+        """Whether a value that sinks by itself may become bad: windows empty when nobody speaks."""
+        return any(limit.above is None for limit in self.rule.limits)
 
     def measure(self, value: float, measured_ns: int = NOW) -> float:
         if self.baseline is None:
@@ -46,8 +59,6 @@ class Judge:
 
     def beyond(self, value: float, measured_ns: int = NOW) -> bool:
         """Whether any level's limit is crossed, whatever the hour."""
-        if not self.zeros:
-            return not self.low <= value <= self.high
         return any(crossed(limit, self.measure(value, measured_ns), False) for limit in self.rule.limits)
 
     def verdict(
@@ -79,7 +90,18 @@ def crossed(limit: Limit, value: float, active: bool) -> bool:
         return value > (limit.above if not active or limit.clear is None else limit.clear)
     if limit.below is not None:
         return value < (limit.below if not active or limit.clear is None else limit.clear)
-    return False
+    if limit.equals is not None:
+        return value == limit.equals
+    bounds = limit.clear_range if active and limit.clear_range else limit.inside or limit.outside
+    if bounds is None:
+        return False
+    return (bounds[0] <= value <= bounds[1]) == (limit.inside is not None)
+
+
+def reads(judge: Judge, values: Mapping[str, float]) -> bool:
+    """Whether an expression reads any of these."""
+    assert judge.expression is not None
+    return any(name in values for name in judge.expression.quantities)
 
 
 def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:
@@ -91,10 +113,24 @@ def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:
     )
 
 
+def speaks_of(rule: Rule, device: Device, world: World) -> bool:
+    """Whether a rule can ever say anything of a device: it is silence, or measured, or derived for it."""
+    model = world.models[device.model]
+    if not applies(rule, device, model.scene):
+        return False
+    fields = [field for field in model.fields if field.of == rule.each]
+    derived = [one.quantity for one in world.derivations if applies(one, device, model.scene)]
+    if rule.when:
+        return set(parsed(rule.when).quantities) <= {*(field.quantity for field in fields), *derived}
+    known = {"", *(field.quantity for field in fields), *([] if rule.each else derived)}
+    return rule.quantity in known or (rule.quantity == STUCK and any(field.stuck_after for field in fields))
+
+
 def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge | None:
-    """The rule made ready for a subject; None when it has nothing to say of it."""
+    """The rule made ready for a subject, with the numbers tuned for it; None when it says nothing of it."""
     if not applies(rule, device, world.models[device.model].scene):
         return None
+    rule = effective(world, rule, device)
     baseline = None
     held: tuple[tuple[int, float], ...] = ()
     if rule.relative_to == "zero":
@@ -108,6 +144,8 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
     if rule.outside:
         windows = tuple(map(parse_window, windows_of(world, device.at, rule.outside) or ()))
     key = f"{rule.id}|{device.id}|{component}"
+    if rule.when:
+        return Judge(rule, key, "", None, windows, *band(rule, None), expression=parsed(rule.when))
     bands = [NEVER_CALM if math.isnan(zero) else band(rule, zero) for _, zero in held]
     bands = bands or [band(rule, baseline)]
     low, high = max(low for low, _ in bands), min(high for _, high in bands)
@@ -116,6 +154,17 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
 
 def band(rule: Rule, baseline: float | None) -> tuple[float, float]:
     """(low, high): a value in it is good for every level."""
-    high = min((limit.above for limit in rule.limits if limit.above is not None), default=math.inf)
-    low = max((limit.below for limit in rule.limits if limit.below is not None), default=-math.inf)
+    calm = [calm_of(limit) for limit in rule.limits]
+    low, high = max(low for low, _ in calm), min(high for _, high in calm)
     return (low, high) if baseline is None else (baseline - high, baseline + high)
+
+
+def calm_of(limit: Limit) -> tuple[float, float]:
+    """One interval in which the limit is surely not crossed: below it, where there is another above."""
+    if limit.outside is not None:
+        return limit.outside
+    worst = limit.inside[0] if limit.inside else limit.equals
+    if worst is not None:
+        return -math.inf, math.nextafter(worst, -math.inf)
+    low, high = limit.below, limit.above
+    return -math.inf if low is None else low, math.inf if high is None else high

@@ -12,7 +12,7 @@ import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeGuard
 from zlib import crc32
 
 from msgspec import json, structs
@@ -134,7 +134,7 @@ class Formatter:
                 self._read(event, first, _by_index(logged.marks), readings, kept, unreadable)
         kept += [(first, "good", one) for one in _ends(logged.changes, self._world)]
         lines, rows = self._written_safely(kept, event, first, unreadable)
-        told = [change for change in logged.changes if not isinstance(change, Ended)]
+        told = [change for change in logged.changes if _is_point(change)]
         at = [item[0] for item in kept] + [first] * len(told)
         lines += [change_line(change, self._world) for change in told]
         end = first + (len(event.items) if type(event) is Messages else 1)
@@ -296,6 +296,11 @@ def place_tags(world: World, place: str) -> dict[str, str]:
 # ---------------------------------------------------------------- what happened is points too
 
 
+def _is_point(change: Alert | Case | Notification | Ended) -> TypeGuard[Alert | Case | Notification]:
+    """A state that is over is a point of its quantity; an alert is one unless its rule leaves that out."""
+    return not isinstance(change, Ended) and (not isinstance(change, Alert) or change.point)
+
+
 def change_line(change: Alert | Case | Notification, world: World) -> str:
     """A point of what happened: no names, numbers or texts of people, only ids."""
     if isinstance(change, Alert):
@@ -306,6 +311,7 @@ def change_line(change: Alert | Case | Notification, world: World) -> str:
 def _alert_line(alert: Alert, world: World) -> str:
     tags = _subject_tags(world, alert.device, alert.component)
     tags |= {"rule": alert.rule, "level": alert.level.word, "state": alert.state.value}
+    tags |= {} if alert.mode == "live" else {"mode": alert.mode}
     fields: dict[str, str | int | float | None] = {
         "id": alert.id,
         "case": alert.case,
@@ -316,6 +322,7 @@ def _alert_line(alert: Alert, world: World) -> str:
         "count": alert.count,
         "raised_ns": alert.raised_ns,
     }
+    fields |= {"hidden_by": alert.hidden_by} if alert.hidden_by else {}
     return f"alert{tags_text(tags)} {fields_text(fields)} {apart(alert.changed_ns, alert.id)}"
 
 

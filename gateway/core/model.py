@@ -246,6 +246,13 @@ class Model:
         """Its kinds of components; the axes of a waveform are components too."""
         return [part.kind for part in self.components] + (["axis"] if self.codec.wave else [])
 
+    def parts(self, kind: str) -> list[str]:
+        """The names of its components of a kind; of kind "" there is one, the device itself."""
+        if self.codec.wave and kind == "axis":
+            return [f"axis-{name}" for name in self.codec.wave.axes]
+        counts = [part.count for part in self.components if part.kind == kind]
+        return [f"{kind}-{one + 1}" for count in counts for one in range(count)] if kind else [""]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derivation:
@@ -266,15 +273,23 @@ class Derivation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One level of a rule: one of above, below, absent_s, missed is set, or the last two (the later one)."""
+    """One level of a rule: one of the limits is set, or absent_s and missed (the later one)."""
 
     level: Level
     above: float | None = None
     below: float | None = None
+    inside: tuple[float, float] | None = None  # bad from the first to the second, both included
+    outside: tuple[float, float] | None = None
+    equals: float | None = None  # `is`
     absent_s: float | None = None
     missed: float | None = None  # absent for so many of the device's own intervals
     hold_s: float = 0.0
+    within_s: float = 0.0  # 0: hold_s on end; else so much in all of the last within_s
+    readings: tuple[int, int] | None = None  # instead of hold_s: so many bad ones of the last so many
     clear: float | None = None  # clear_below / clear_above; None: the limit itself
+    clear_range: tuple[float, float] | None = None  # clear_inside / clear_outside; None: the limit itself
+    clear_hold_s: float | None = None  # None: the rule's
+    origin: Origin = field(default=Origin(), compare=False)  # where the level was written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +299,15 @@ class Basis:
     text: str
     confidence: str
     clause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Whose alert hides another rule's: its symptoms are kept and shown, and tell nobody."""
+
+    rule: str
+    at: str = "device"  # the same device, any part of it; or "place": the same place, or one inside it
+    level: Level | None = None  # the lowest level of the cause that counts; None: any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,12 +324,32 @@ class Rule:
     each: str = ""  # component kind; "" judges the device itself
     model: str = ""  # only this model
     labels: Mapping[str, str] = field(default_factory=dict)  # only devices that carry these
+    when: str = ""  # an expression, where it is more than `quantity`, which is then the first that it reads
+    called: str = ""  # what the expression says, in Chinese
+    group: str = ""  # judged together: device, place, or a kind of place
     relative_to: str = ""  # "baseline": judges |value - the device's baseline|; "zero": |value|
     outside: str = ""  # name of the place's window; inside it the verdict is good
     clear_hold_s: float = 300.0
+    min_on_s: float = 0.0  # an alert stands at least so long
+    latch: bool = False  # a level that fired stands until a person resets it
     respond_within_s: float = 0.0
+    if_changed: str = ""  # keep | re-evaluate | close: what stands, once the rule asks another question
     on_bad_quality: str = ""  # hold | raise | judge; "": red levels raise, the others hold
+    mode: str = "live"  # live | shadow: raised and stored, but no case and nobody told. off: not in a World
+    steps: tuple[str, ...] = ("case", "notify", "event")  # what follows from its alert
+    inhibited_by: tuple[Cause, ...] = ()
+    handle_within_s: float = 0.0  # an acknowledgement holds so long; 0: for ever
     origin: Origin = Origin()
+
+    @property
+    def opens(self) -> bool:
+        """Whether its alert opens a case."""
+        return self.mode == "live" and "case" in self.steps
+
+    @property
+    def tells(self) -> bool:
+        """Whether people are told of that case."""
+        return self.opens and "notify" in self.steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -424,6 +468,36 @@ class Calibration:
     note: str = ""
 
 
+Number = int | float | bool | str | tuple[float, ...]  # whatever a rule's number may be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelTuning:
+    """What an entry changes of one level: fields of Limit. A level that was not there is added."""
+
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    off: bool = False
+    lines: Mapping[str, int] = field(default_factory=dict)  # field of Limit -> line of its key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Numbers of a rule as they are at this site, or for some of its devices: one entry under `tune:`.
+
+    At most one of labels, at, device says for which devices; none: for all that the rule judges.
+    """
+
+    rule: str
+    because: str  # who decided it, and why
+    labels: Mapping[str, str] = field(default_factory=dict)
+    at: str = ""  # a place, and all that is within
+    device: str = ""
+    levels: Mapping[Level, LevelTuning] = field(default_factory=dict)
+    numbers: Mapping[str, Number] = field(default_factory=dict)  # fields of Rule: clear_hold_s
+    lines: Mapping[str, int] = field(default_factory=dict)  # field of Rule -> line of its key
+    origin: Origin = Origin()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Everything the core knows that is not state: swapped whole, atomically, on reload."""
@@ -439,6 +513,7 @@ class World:
     scenarios: tuple[Scenario, ...] = ()
     calibrations: Mapping[str, tuple[Calibration, ...]] = field(default_factory=dict)  # device -> ascending
     derivations: tuple[Derivation, ...] = ()
+    tunings: tuple[Tuning, ...] = ()
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
@@ -472,6 +547,7 @@ class Verb(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     DONE = "done"
     FALSE = "false"
+    RESET = "reset"  # of what is latched; the note says why
 
 
 class Act(msgspec.Struct, frozen=True, tag="act", array_like=True):
@@ -520,6 +596,7 @@ Event = Messages | Tick | Link | Act | Outcome | Configured
 
 class AlertState(StrEnum):
     FIRING = "firing"
+    LATCHED = "latched"  # returned to normal, waiting for a person's reset
     CLEARED = "cleared"
 
 
@@ -542,6 +619,13 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1  # bad readings so far
     evidence: str = ""  # of a derived quantity: from what, and by which version of which baseline
     heard_ns: int = 0  # of silence: the device's last word, or when we first knew of it
+    called: str = ""  # of an expression: what `value` is, and in which unit
+    unit: str = ""
+    chattering: bool = False  # it will not stand still: told once, slow to end
+    mode: str = "live"  # of its rule; a shadow one has no case and tells nobody
+    hidden_by: str = ""  # the alert whose symptom it is: it stands in that one's case, and tells nobody
+    point: bool = True  # its changes are points of the time series
+    fell_at: int | None = None  # steady instant from which it is below its case's level
 
 
 class Stage(StrEnum):
@@ -555,10 +639,11 @@ class Stage(StrEnum):
     VERIFIED = "verified"  # and the sensor agrees
     CLOSED = "closed"
     FALSE = "false"
+    MERGED = "merged"  # its alert is a symptom: the case of the cause goes on
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """The human side of an alert. Open until its stage is CLOSED or FALSE."""
+    """The human side of an alert. Open until its stage is CLOSED, FALSE or MERGED."""
 
     id: str
     alerts: tuple[str, ...]
@@ -575,6 +660,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     handled_by: str = ""
     rung: int = 0  # steps of the ladder already taken for this level
     climbing_at: int = 0  # steady instant the present ladder began
+    told: tuple[str, ...] = ()  # every person whom the ladder has named
+    silent: bool = False  # nobody is told: its rule only keeps a list, or went into the shadow
+    answered_at: int | None = None  # steady instant of the acknowledgement, or of the bounce after it
+    merged_into: str = ""  # the case of the cause
 
 
 class NotificationState(StrEnum):
@@ -592,6 +681,8 @@ class Kind(StrEnum):
     ESCALATED = "escalated"
     BOUNCED = "bounced"  # "done" came while the sensor still says bad
     CLEARED = "cleared"  # the sensor is normal again
+    LATCHED = "latched"  # it is, but somebody must reset the alarm
+    OVERDUE = "overdue"  # acknowledged, and not handled in time
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,13 +41,14 @@ def would_have_fired(
 
 
 def _moved(track: Past, judge: Judge, value: float, measured_ns: int, minute: int) -> list[tuple[Level, int]]:
-    fired, clear_ns = [], int(judge.rule.clear_hold_s * SECOND)
-    for limit, one in zip(judge.rule.limits, track.standings, strict=True):
-        stood, hold_ns = one.phase in ACTIVE, int(limit.hold_s * SECOND)
-        expire(one, hold_ns, clear_ns, measured_ns)  # until this sample it stayed as it was
+    fired, rule = [], judge.rule
+    for limit, one in zip(rule.limits, track.standings, strict=True):
+        stood = one.phase in ACTIVE
+        expire(one, limit, rule, measured_ns)  # until this sample it stayed as it was
         since_ns = one.since if one.phase in ACTIVE else None  # it may be over with this very sample
-        turn(one, judge.verdict(limit, value, one.phase in ACTIVE, minute, measured_ns), measured_ns)
-        expire(one, hold_ns, clear_ns, measured_ns)
+        verdict = judge.verdict(limit, value, one.phase in ACTIVE, minute, measured_ns)
+        turn(one, limit, verdict, measured_ns)
+        expire(one, limit, rule, measured_ns)
         if since_ns is None and one.phase in ACTIVE:
             since_ns = one.since
         if since_ns is not None and not stood:

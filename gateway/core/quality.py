@@ -142,7 +142,7 @@ def name_of_skew(shift_ns: int, measured_ns: int, drifting: bool = False) -> str
 
 
 def assess(heard: Heard, reading: Reading, lateness_ns: int, known: bool, wrong_clock: str) -> Worth:
-    """What a reading is worth that is not plainly plausible and new (which Engine._usual asks first).
+    """What a reading is worth that is not plainly plausible and new (which hearing asks first).
 
     `known`: it came before. `wrong_clock`: the model's policy, correct, arrival or hold.
     """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.core import chatter
 from gateway.core.alerts import ACTIVE, Standing
+from gateway.core.measures import Windows
 from gateway.core.model import Alert, Case, Level, Notification
 from gateway.core.past import Past
 from gateway.core.quality import Heard
@@ -25,6 +27,14 @@ class Track(msgspec.Struct):
     count: int = 0  # bad readings of this episode; of a group's silence, how many devices
     evidence: str = ""  # where a derived value comes from, in words
     heard_at: int = 0  # of silence: steady instant of the last word
+    question: str = ""  # of the rule that made it: core.edits.question
+    sides: int = chatter.NONE  # on which side of the limit its last readings were
+    chattering: bool = False
+
+    @property
+    def quiet_ns(self) -> int:
+        """For how long it must be good at least before it is over."""
+        return chatter.QUIET_NS if self.chattering else 0
 
     def level(self) -> Level | None:
         """The alert's level: the highest that stands."""
@@ -95,6 +105,11 @@ class State(msgspec.Struct):
     series: dict[str, Series] = {}  # of|compensated by|device
     latest: dict[str, Latest] = {}  # quantity|device
     past: dict[str, Past] = {}  # what rules make of samples that came too late to ring
+    known: dict[str, dict[str, Latest]] = {}  # device|component -> quantities that expressions ask for
+    windows: Windows = {}  # measure|device|component
+    waking: dict[str, int] = {}  # key of a judge -> when time alone may change what its expression says
+    disabled: dict[str, str] = {}  # rules that failed, and how: they judge no more until their files change
+    raised: dict[str, list[int]] = {}  # key of a track -> when it raised its alert in the last minute
     groups: dict[str, Group] = {}  # device -> those behind it, once they fell silent together
 
 

@@ -8,7 +8,7 @@ from gateway.core.calendars import local
 from gateway.core.cases import UNANSWERED
 from gateway.core.model import SECOND, Alert, AlertState, Case, Device, Kind, Level, Period, Rule, World
 from gateway.core.places import whereabouts
-from gateway.core.units import QUANTITIES, SIGNS, shown
+from gateway.core.units import QUANTITIES, SIGNS, shown, sign
 
 LEVELS = {Level.YELLOW: "黄色提示", Level.ORANGE: "橙色预警", Level.RED: "红色报警"}
 COMPONENTS = {"slot": "号仓", "door": "号门", "channel": "号通道"}
@@ -18,6 +18,8 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.ESCALATED: "{level}，无人响应",
     Kind.BOUNCED: "{level}，仍未恢复",
     Kind.CLEARED: "已恢复正常",
+    Kind.LATCHED: "已恢复，须人工复位",
+    Kind.OVERDUE: "{level}，接手后未处理完",
 }
 HINT = "筛查提示，不是法定鉴定结论。"
 
@@ -47,6 +49,8 @@ def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns:
         lines.append(f"数据来源：{alert.evidence}")
     if kind is Kind.CLEARED:
         return "\n".join([*lines, "要做：到现场确认，处理完请点“已处理”。"])
+    if kind is Kind.LATCHED:
+        return "\n".join([*lines, "要做：到现场确认，请点“复位”并写明原因；复位前不能结案。"])
     lines.append(f"要做：{rule.action}")
     if kind is Kind.BOUNCED:
         lines.append("您已报处理完成，但传感器仍显示异常，请再到现场查看。")
@@ -54,6 +58,9 @@ def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns:
         lines.append(f"时限：{deadline(rule.respond_within_s, case.opened_ns, world.timezone, now_ns)}")
     if kind is Kind.ESCALATED and case.responsible in world.persons:
         lines.append(f"此前已通知{world.persons[case.responsible].says}，尚无响应。")
+    owner = world.persons.get(case.handled_by or case.acknowledged_by)
+    if kind is Kind.OVERDUE and owner is not None:
+        lines.append(f"{owner.says}已接手，但{span(rule.handle_within_s)}内没有处理完。")
     return "\n".join([*lines, HINT])
 
 
@@ -62,8 +69,11 @@ def situation(alert: Alert, world: World, now_ns: int) -> str:
     since = clock(alert.raised_ns, world.timezone, now_ns)
     if alert.state is AlertState.CLEARED:
         return f"{_found(alert, world)}，{since} 至 {clock(alert.changed_ns, world.timezone, now_ns)} 异常"
+    if alert.state is AlertState.LATCHED:
+        return f"{_found(alert, world)}，{since} 起；传感器已恢复，须人工复位"
     if alert.value is not None:
-        return f"{_found(alert, world)}，{since} 起"
+        unsteady = "，信号频繁跳变" if alert.chattering else ""
+        return f"{_found(alert, world)}，{since} 起{unsteady}"
     last = f"（最后一次 {clock(alert.heard_ns, world.timezone, now_ns)}）" if alert.heard_ns else ""
     return f"{_found(alert, world)}{last}，{since} 发现"
 
@@ -73,12 +83,23 @@ def _found(alert: Alert, world: World) -> str:
     if alert.value is None:
         several = f"所带 {alert.count} 台设备同时" if alert.count > 1 and not cleared else ""
         return "数据已恢复" if cleared else f"{several}没有数据"
+    if alert.called:
+        return _of_expression(alert, cleared)
     quantity = QUANTITIES[alert.quantity]
     if quantity.unit == "1":
         return f"{quantity.says}已解除" if cleared else quantity.says
     either = "±" if any(rule.id == alert.rule and rule.relative_to == "zero" for rule in world.rules) else ""
     limit = f"（限 {either}{shown(alert.quantity, alert.limit)}）" if alert.limit is not None else ""
     return f"{quantity.says} {shown(alert.quantity, alert.value)}{limit}"
+
+
+def _of_expression(alert: Alert, cleared: bool) -> str:
+    """What a rule worked out itself, under the name that it gives it."""
+    if not alert.unit:
+        return f"{alert.called}已解除" if cleared else alert.called
+    unit = sign(alert.unit)
+    limit = f"（限 {alert.limit:.6g}{unit}）" if alert.limit is not None else ""
+    return f"{alert.called} {alert.value:.4g}{unit}{limit}"
 
 
 def trend(quantity: str, days: int, count: int, low: float, high: float, compensated: str) -> str:

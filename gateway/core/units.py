@@ -6,7 +6,9 @@ sensor from a bad situation (a burning slot reads high before it dies, and must 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from math import floor, log10
 
 
@@ -184,6 +186,54 @@ def factor(unit: str, wanted: str) -> float:
     raise ValueError(f"{unit} is no {wanted}")
 
 
+# ---------------------------------------------------------------- arithmetic with units
+
+Dimension = tuple[tuple[str, int], ...]  # (symbol, power) ascending; () of a pure number
+# Symbols that are others: nothing is converted, so that mm and m stay two things until one divides the other.
+MADE_OF = {"1": "", "x": "", "Hz": "/s", "W": "V*A"}
+
+
+@cache
+def dimension(unit: str) -> Dimension:
+    """What a unit is made of: mm/m/d is (d, -1), (m, -1), (mm, 1)."""
+    powers: Counter[str] = Counter()
+    for place, factors in enumerate(MADE_OF.get(unit, unit).split("/")):
+        for one in filter(None, factors.split("*")):
+            symbol = one.rstrip("0123456789")
+            powers[symbol] += int(one[len(symbol) :] or 1) * (-1 if place else 1)
+    return _dimension(powers)
+
+
+def product(left: Dimension, right: Dimension, power: int = 1) -> Dimension:
+    """left * right ** power; power -1 divides."""
+    powers = Counter(dict(left))
+    for symbol, one in right:
+        powers[symbol] += one * power
+    return _dimension(powers)
+
+
+def _dimension(powers: Counter[str]) -> Dimension:
+    return tuple(sorted((symbol, power) for symbol, power in powers.items() if power))
+
+
+def unit_of(found: Dimension) -> str:
+    """As it is written: by our own name where a quantity has it, else such as C/min; 1 of a pure number."""
+    if found in _names():
+        return _names()[found]
+    above = [f"{symbol}{'' if power == 1 else power}" for symbol, power in found if power > 0]
+    below = [f"/{symbol}{'' if power == -1 else -power}" for symbol, power in found if power < 0]
+    return ("*".join(above) or "1") + "".join(below)
+
+
+@cache
+def _names() -> dict[Dimension, str]:
+    names: dict[Dimension, str] = {(): "1"}
+    for one in QUANTITIES.values():
+        names.setdefault(dimension(one.unit), one.unit)
+    return names
+
+
+SPANS = {"min": "分钟", "h": "小时", "d": "天"}
 SIGNS = {"C": " ℃", "deg": "°", "%": "%", "m/s2": " m/s²", "x": "", "mm/m/d": " mm/m/天", "mm/d": " mm/天"}
 SIGNS |= {"1/h": " 次/小时", "cases": " 件", "rules": " 条"}
 
@@ -193,7 +243,17 @@ def shown(quantity: str, value: float) -> str:
     known = QUANTITIES.get(quantity)
     if known is None or known.unit == "1":
         return f"{value:g}"
-    return f"{value:.6g}{SIGNS.get(known.unit, f' {known.unit}')}"
+    return f"{value:.6g}{sign(known.unit)}"
+
+
+def sign(unit: str) -> str:
+    """A unit behind a number, as people write it: " ℃", "%", " ℃/分钟"."""
+    if unit in SIGNS:
+        return SIGNS[unit]
+    whole, per, span = unit.rpartition("/")
+    if per and span in SPANS:
+        return f"{sign(whole)}/{SPANS[span]}"
+    return f" {unit}" if unit not in ("", "1") else ""
 
 
 def decimals(quantity: str) -> int:

@@ -122,7 +122,8 @@ class _Site:
         grant, case = granted
         if grant.purpose is not Purpose.SHOW:
             return self._note(403)
-        return await self._case_page(case, pages.buttons(case, grant, self._deps.links), grant.person)
+        buttons = pages.buttons(case, grant, self._deps.links, self._is_latched(case))
+        return await self._case_page(case, buttons, grant.person)
 
     async def act(self, request: Request) -> Response:
         granted = self._granted(request)
@@ -134,14 +135,19 @@ class _Site:
         form = await read_form(request)
         if form is None:
             return self._note(413)
-        if grant.purpose is Purpose.FALSE and form.get("reason") not in words.REASONS:
+        reasons = pages.REASONS.get(grant.purpose, {})
+        if reasons and form.get("reason") not in reasons:
             return self._note(422)
         token = request.path_params["token"]
-        news = pages.allowed(case, grant.purpose) and self._used.take(token)
+        allowed = pages.allowed(case, grant.purpose, self._is_latched(case))
+        news = allowed and self._used.take(token)
         if news and not await self._submit(grant, form):
             self._used.give_back(token)
             return self._note(503)
         return RedirectResponse(self._way_back(grant, form), 303)
+
+    def _is_latched(self, case: Case) -> bool:
+        return pages.is_latched(rows.alerts_of(self._deps.reader(), case.id))
 
     def _granted(self, request: Request) -> tuple[Grant, Case] | Response:
         """Who may do what with which case; or the page that says why not."""
@@ -167,7 +173,7 @@ class _Site:
         """True once it is committed."""
         verb = grant.purpose.verb
         assert verb is not None
-        note = words.REASONS.get(form.get("reason", ""), "") if grant.purpose is Purpose.FALSE else ""
+        note = pages.REASONS.get(grant.purpose, {}).get(form.get("reason", ""), "")
         channel = "inbox" if _from_inbox(form) else "link"
         with suppress(Exception):  # stopping, a full disk, too slow: for the person it is all the same
             future = self._deps.submit(
@@ -192,7 +198,13 @@ class _Site:
         view = pages.with_chart(view, await self._chart(case, world))
         mine = bool(person) and person in (case.acknowledged_by, case.handled_by)
         return self._html(
-            "case.html", case=view, buttons=buttons, reasons=words.REASONS, mine=mine, local=not person
+            "case.html",
+            case=view,
+            buttons=buttons,
+            reasons=words.REASONS,
+            resets=words.RESETS,
+            mine=mine,
+            local=not person,
         )
 
     async def _chart(self, case: Case, world: World) -> Chart | None:
@@ -200,7 +212,7 @@ class _Site:
         if alert is None or not alert.quantity:
             return None
         now_ns = self._deps.now_ns()
-        until_ns = now_ns if alert.state == "firing" else min(now_ns, alert.changed_ns + pages.CHART_NS // 4)
+        until_ns = now_ns if alert.state != "cleared" else min(now_ns, alert.changed_ns + pages.CHART_NS // 4)
         wanted = (alert.device, alert.component, alert.quantity, until_ns - pages.CHART_NS, until_ns)
         with suppress(Exception):  # the archive may be away; the person must see the page all the same
             samples = await asyncio.wait_for(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
-from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Stage, World
+from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Stage, Verb, World
 from gateway.core.places import ancestors
 from gateway.core.texts import clock, component_name, span
 from gateway.core.units import QUANTITIES, shown
@@ -26,6 +26,10 @@ TURN_OF = {
     Purpose.ACKNOWLEDGE: Turn.ACKNOWLEDGED,
     Purpose.DONE: Turn.DONE,
     Purpose.FALSE: Turn.FALSE,
+}
+REASONS: Mapping[Purpose, Mapping[str, str]] = {  # what must be said why, and what can be
+    Purpose.FALSE: words.REASONS,
+    Purpose.RESET: words.RESETS,
 }
 CONFIDENCE = {"V": "已查阅原文", "V2": "转引", "M": "凭经验记忆", "D": "本项目默认值"}
 
@@ -69,6 +73,7 @@ class CaseView:
     unanswered: bool
     bounced: bool  # "done" was said, and the sensor did not agree
     normal: bool  # every alert of it has cleared
+    latched: bool  # an alarm of it waits to be reset
     owner: str
     basis: str
     clause: str
@@ -79,7 +84,8 @@ class CaseView:
 
 def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> CaseView:
     rule = find_rule(world, case.rule)
-    alert = leading_alert(rows.alerts_of(db, case.id))
+    alerts = rows.alerts_of(db, case.id)
+    alert = leading_alert(alerts)
     open_ = case.stage not in ENDED
     until_ns = now_ns if open_ else case.changed_ns
     behind = words.STEPS_DONE[case.stage]
@@ -107,6 +113,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         unanswered=case.stage in UNANSWERED,
         bounced=case.stage is Stage.HANDLING,
         normal=alert is not None and alert.state == "cleared",
+        latched=is_latched(alerts),
         owner=person_name(world, case.handled_by or case.acknowledged_by),
         basis=rule.basis.text if rule else "",
         clause=rule.basis.clause if rule else "",
@@ -124,8 +131,18 @@ def find_rule(world: World, rule: str) -> Rule | None:
 
 
 def leading_alert(alerts: Sequence[Alert]) -> Alert | None:
-    """The one a page speaks of: still firing before cleared, worse before better, later before earlier."""
-    return max(alerts, key=lambda one: (one.state == "firing", one.level, one.raised_ns), default=None)
+    """The one a page speaks of: no symptom, standing before cleared, worse before better, later before
+    earlier.
+    """
+
+    def weight(one: Alert) -> tuple[bool, bool, int, int]:
+        return not one.hidden_by, one.state != "cleared", one.level, one.raised_ns
+
+    return max(alerts, key=weight, default=None)
+
+
+def is_latched(alerts: Sequence[Alert]) -> bool:
+    return any(one.state == "latched" for one in alerts)
 
 
 def subject(world: World, case: Case) -> str:
@@ -216,20 +233,24 @@ class Buttons:
     acknowledge: str = ""
     done: str = ""
     false: str = ""
+    reset: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.acknowledge or self.done or self.false)
+        return bool(self.acknowledge or self.done or self.false or self.reset)
 
 
-def allowed(case: Case, purpose: Purpose) -> bool:
+def allowed(case: Case, purpose: Purpose, latched: bool) -> bool:
+    """A reset is of use while something is latched, whatever became of the case."""
+    if purpose is Purpose.RESET:
+        return latched
     return purpose in TURN_OF and (case.stage, TURN_OF[purpose]) in TURNS
 
 
-def buttons(case: Case, grant: Grant, links: Links) -> Buttons:
+def buttons(case: Case, grant: Grant, links: Links, latched: bool) -> Buttons:
     made = {
         purpose.value: f"/c/{links.token(grant.but(purpose))}"
-        for purpose in TURN_OF
-        if allowed(case, purpose)
+        for purpose in (*TURN_OF, Purpose.RESET)
+        if allowed(case, purpose, latched)
     }
     return Buttons(**made)
 
@@ -276,6 +297,7 @@ DEEDS: Mapping[str, str] = {
     Stage.HANDLED: "已处理",
     Turn.BOUNCED: "已处理",  # what was said; the answer is the next message
     Stage.FALSE: "误报",
+    Verb.RESET: "复位",
 }
 
 
@@ -294,7 +316,7 @@ def _received(
         calm=one.kind is Kind.CLEARED,
         link=f"/c/{links.token(grant)}" if case and alive else "",
         state=_state(asks, world) if asks else "",
-        buttons=buttons(asks, grant, links) if asks and alive else Buttons(),
+        buttons=buttons(asks, grant, links, latched=False) if asks and alive else Buttons(),
     )
 
 

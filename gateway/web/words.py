@@ -27,6 +27,7 @@ STAGES: Mapping[Stage, Said] = {
     Stage.VERIFIED: Said("已核验", "verified"),
     Stage.CLOSED: Said("已结案", "closed"),
     Stage.FALSE: Said("误报", "false alarm"),
+    Stage.MERGED: Said("已并入", "merged"),
 }
 SIGNS: Mapping[Level, str] = {Level.YELLOW: "▲", Level.ORANGE: "◆", Level.RED: "●"}  # not by colour alone
 LEVELS_EN: Mapping[Level, str] = {Level.YELLOW: "notice", Level.ORANGE: "warning", Level.RED: "alarm"}
@@ -45,12 +46,20 @@ ENTRIES: Mapping[str, Said] = {
     "handled": Said("{who} 报告处理完成", "reported done"),
     "bounced": Said("传感器仍异常，退回 {who}", "still bad"),
     "cleared": Said("传感器恢复正常", "sensor normal again"),
+    "chattering": Said("信号频繁跳变，连续正常 10 分钟才算恢复", "chattering: over after ten good minutes"),
     "rule_gone": Said("规则或设备已从配置中移除：{note}", "rule or device removed"),
     "verified": Said("传感器核验通过", "sensor agrees"),
     "closed": Said("结案", "closed"),
     "false": Said("{who} 判为误报", "false alarm"),
+    "latched": Said("传感器已恢复，须人工复位", "normal, to be reset"),
+    "reset": Said("{who} 复位", "reset"),
+    "expired": Said("{who} 接手后未按时处理完", "not handled in time"),
+    "symptom": Said("伴随情况（不另行通知）", "symptom"),
+    "symptom_ended": Said("伴随情况恢复正常", "symptom over"),
+    "merged": Said("并入起因的事件", "merged into its cause"),
+    "silenced": Said("规则不再通知：{note}", "its rule tells nobody now"),
 }
-NOTE_IS_SAID = frozenset({"post_empty", "rule_gone"})  # their words are in the sentence already
+NOTE_IS_SAID = frozenset({"post_empty", "rule_gone", "silenced"})  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {
     "progressing": Said(
@@ -74,6 +83,12 @@ REASONS: Mapping[str, str] = {
     "repeat": "同一件事重复上报",
     "other": "其他原因",
 }
+RESETS: Mapping[str, str] = {  # why an alarm is reset
+    "checked": "现场确认，已恢复正常",
+    "work": "施工或搬运引起，已结束",
+    "drill": "测试或演练",
+    "sensor": "传感器误动作，已报修",
+}
 ROLES: Mapping[str, str] = {"property": "物业", "committee": "居委", "street": "街道"}  # others by their id
 
 # Stage -> how many of the steps 发现 · 通知 · 接手 · 处理 · 核验 are behind us.
@@ -87,6 +102,7 @@ STEPS_DONE: Mapping[Stage, int] = {
     Stage.VERIFIED: 5,
     Stage.CLOSED: 5,
     Stage.FALSE: 5,
+    Stage.MERGED: 5,
 }
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from gateway.adapters.mqtt import Delivery, Subscriber
 from gateway.adapters.store import Record, Store
 from gateway.cli import main as lilong
-from gateway.core import engine
 from gateway.core.model import Notification
+from gateway.core.repeats import Repeats
 from gateway.notifier import StoreLedger
 from gateway.pipeline import Pipeline
 
@@ -60,8 +60,8 @@ def outbox_apart() -> None:
 
 def no_memory() -> None:
     """Takes every second delivery for news."""
-    engine.Engine._delivered_before = lambda self, *rest: set()  # type: ignore[method-assign]
-    engine.Engine._said_before = lambda self, *rest: False  # type: ignore[method-assign]
+    Repeats.delivered_before = lambda self, *rest: set()  # type: ignore[method-assign]
+    Repeats.said_before = lambda self, *rest: False  # type: ignore[method-assign]
 
 
 def dies_before_acknowledging() -> None:

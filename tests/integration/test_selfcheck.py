@@ -253,6 +253,7 @@ def test_payloads_refused_within_the_hour(tmp_path, started, monkeypatch):
 
 def test_how_old_what_a_sink_has_not_taken_is(tmp_path, started, monkeypatch):
     app = started(site(tmp_path, 1), speed=1.0)
+    app.pipeline.stop()
     first = app.store.position()
     put(app)
     at = app.clock.at

@@ -7,8 +7,8 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.checks.unique import overlapping
 from gateway.core.model import Device
-from gateway.crosscheck import _overlapping
 
 LEVEL = st.sampled_from(["a", "b", "+"])
 TOPICS = st.lists(st.lists(LEVEL, min_size=1, max_size=3).map("/".join), max_size=12)
@@ -28,4 +28,4 @@ def test_every_overlap_is_found_and_nothing_else(topics: list[str]) -> None:
         for one, other in permutations(devices, 2)
         if "+" in one.topic and one.topic != other.topic and overlap(one.topic, other.topic)
     }
-    assert {(one.id, other.id) for one, other in _overlapping(devices)} == wanted
+    assert {(one.id, other.id) for one, other in overlapping(devices)} == wanted

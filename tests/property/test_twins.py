@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from gateway.adapters.store import Logged
-from gateway.core import engine as engines
+from gateway.core import hearing, watches
 from gateway.core.codecs import CODECS
 from gateway.core.engine import Engine
 from gateway.core.lines import Formatter
@@ -97,7 +97,7 @@ def historic(device, message, received_ns, faults=None):
 def play(stream):
     """The real engine and the real formatter of points on a stream."""
     engine, told = Engine(KNOWN, State(identity="0000002a")), Told()
-    watch = engine._watches["remembers"]
+    watch = engine.watches.of["remembers"]
     watch.decode, watch.numbered = historic, True
     watch.look_up()
     formatter = Formatter(KNOWN, lambda message, now: [])
@@ -221,7 +221,7 @@ def test_a_real_stream_and_its_clean_twin(number):
     check(*streams(number))
 
 
-class Hasty(engines.Watch):
+class Hasty(watches.Watch):
     """Judges in the order of arrival, whatever its model says."""
 
     __slots__ = ()
@@ -249,7 +249,7 @@ class Hasty(engines.Watch):
 def test_canary_the_twins_tell_an_engine_that_lacks_a_check(seed, lacking, monkeypatch):
     """With any one of the checks taken out, some stream parts from its twin."""
     for name, instead in lacking.items():
-        monkeypatch.setattr(engines, name, instead)
+        monkeypatch.setattr(watches if name == "Watch" else hearing, name, instead)
     with pytest.raises(AssertionError):
         for number in range(seed, seed + 20):
             check(*streams(number))

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.adapters.store import Store
 from gateway.config import load
-from gateway.core import engine as engine_module
+from gateway.core import hearing
 from gateway.core.engine import Engine
 from gateway.core.model import (
     SECOND,
@@ -191,7 +191,7 @@ class Canary:
     part: Part
     world: Callable[[World], World] = lambda world: world
     spoilt: dict = field(default_factory=dict)  # of Day
-    patched: dict = field(default_factory=dict)  # of the engine's module
+    patched: dict = field(default_factory=dict)  # of the module that hears
 
 
 CANARIES = {
@@ -213,6 +213,6 @@ def test_a_planted_bug_is_seen(name, world, seed, monkeypatch):
     sound = scored(played(world, lane))
     assert sound.perfect, f"seed {seed}\n{sound}"
     for part, bug in canary.patched.items():
-        monkeypatch.setattr(engine_module, part, bug)
+        monkeypatch.setattr(hearing, part, bug)
     result = scored(played(canary.world(world), lane, **canary.spoilt))
     assert result.missed or result.false, f"seed {seed}: nobody noticed"

@@ -23,9 +23,9 @@ RINGS = {
     "gateway.telemetry": 1,
     "gateway.adapters": 2,
     "gateway.channels": 2,
+    "gateway.checks": 2,
     "gateway.config": 2,
     "gateway.packs": 2,
-    "gateway.crosscheck": 2,
     "gateway.csvfile": 2,
     "gateway.grammar": 2,
     "gateway.problems": 2,
@@ -49,6 +49,7 @@ RINGS = {
     "gateway.schema": 3,
     "gateway.cli_devices": 5,
     "gateway.cli_models": 5,
+    "gateway.cli_rules": 5,
     "gateway.cli": 5,
     "gateway.__main__": 5,
 }

@@ -507,8 +507,9 @@ def test_each_phrase_says_the_same_in_both_languages() -> None:
 
 def test_each_phrase_is_used_and_each_used_one_exists() -> None:
     folder = Path(problems.__file__).parent
-    files = ("problems", "yamlfile", "csvfile", "typed", "grammar", "crosscheck", "packs", "config")
-    text = "".join((folder / f"{name}.py").read_text("utf-8") for name in files)
+    names = ("problems", "yamlfile", "csvfile", "typed", "grammar", "packs", "config")
+    files = [folder / f"{name}.py" for name in names] + sorted(folder.glob("checks/*.py"))
+    text = "".join(file.read_text("utf-8") for file in files)
     head, _, rest = text.partition("\nPHRASES: dict")
     code = head + rest.partition("\n}\n")[2]
     said = set(re.findall(r"(?:say|Phrase)\(\s*['\"](\w+)['\"]", code))

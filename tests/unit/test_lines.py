@@ -228,6 +228,15 @@ def test_an_alert_of_silence_has_no_value_and_strings_are_quoted():
     assert r'quantity="a\"b\\c d"' in silent
 
 
+def test_a_shadow_or_hidden_alert_says_so_and_one_without_the_step_event_is_no_point():
+    shadow = msgspec.structs.replace(ALERT, mode="shadow", case="")
+    hidden = msgspec.structs.replace(ALERT, hidden_by="A0")
+    left_out = msgspec.structs.replace(ALERT, point=False)
+    _, *alerts = lines_of(format_([sample.message(0, 1)], changes=[shadow, hidden, left_out]))
+    assert len(alerts) == 2 and ",mode=shadow," in alerts[0] and 'hidden_by="A0"' in alerts[1]
+    assert ",mode=" not in alerts[1] and "hidden_by" not in alerts[0]
+
+
 def test_two_messages_to_one_person_at_one_instant_are_two_points():
     assert apart(7, "N1") != apart(7, "N2")
     assert 7 <= apart(7, "N1") < 7 + 1_000_000

@@ -28,6 +28,7 @@ from gateway.core.codecs.bits import TYPES
 from gateway.core.decoding import Decoder
 from gateway.core.model import (
     Basis,
+    Cause,
     Codec,
     Components,
     Device,
@@ -58,8 +59,10 @@ from gateway.grammar import (
     PackKeys,
     RuleKeys,
     SiteKeys,
+    SomeLevelKeys,
     SourceKeys,
     SubjectKeys,
+    TuneKeys,
 )
 from gateway.packs import Directories
 from gateway.tuning import scenarios
@@ -174,6 +177,26 @@ def test_a_model_has_examples_of_every_flaw_that_happens(path: Path) -> None:
 def test_a_scenario_comes_true(scenario: Scenario) -> None:
     rule = next(rule for rule in world().rules if rule.id == scenario.rule)
     assert scenarios.missed(scenario, scenarios.run(scenario, rule)) == ""
+
+
+def test_a_rule_that_is_off_is_not_there(tmp_path: Path) -> None:
+    """Nor is its scenario: there is nothing to play it with."""
+    off = spoiled("rules/all.yaml", "    respond_within: 10m\n", "    respond_within: 10m\n    mode: off\n")
+    world = loaded(tmp_path, off).world
+    assert world is not None and world.scenarios == ()
+    assert [rule.id for rule in world.rules] == ["bag", "silent", "lean"]
+
+
+def test_what_follows_from_an_alert_is_read(tmp_path: Path) -> None:
+    more = "    mode: shadow\n    steps: [case]\n    handle_within: 30m\n"
+    more += "    inhibited_by: [{rule: slot-hot, at: place, level: red}]\n"
+    old = "    levels: {orange: {absent: 5m}}\n"
+    world = loaded(tmp_path, spoiled("rules/all.yaml", old, old + more)).world
+    assert world is not None
+    rule = next(rule for rule in world.rules if rule.id == "silent")
+    assert (rule.mode, rule.steps, rule.handle_within_s) == ("shadow", ("case",), 1800.0)
+    assert rule.inhibited_by == (Cause(rule="slot-hot", at="place", level=Level.RED),)
+    assert not rule.opens and not rule.tells
 
 
 def test_a_scenario_with_another_limit_does_not() -> None:
@@ -335,6 +358,7 @@ MANUALS: dict[str, dict[str, Any]] = {
     "rules/README.md": {
         "The file": PackKeys,
         "An entry of `rules`": RuleKeys,
+        "An entry of `inhibited_by`": Cause,
         "`on`": SubjectKeys,
         "An entry of `derive`": DeriveKeys,
         "`on` of a derived quantity": SourceKeys,
@@ -359,6 +383,8 @@ MANUALS: dict[str, dict[str, Any]] = {
         "An entry of `devices`": Device,
         "An entry of `calibrations`": CalibrationKeys,
         "`baseline_period`": Period,
+        "An entry of `tune`": TuneKeys,
+        "A level of `tune`": SomeLevelKeys,
     },
 }
 TABLES = [(manual, heading) for manual, headings in MANUALS.items() for heading in headings]

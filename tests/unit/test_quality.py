@@ -266,9 +266,9 @@ def test_history_is_stored_judged_as_of_then_and_pages_nobody():
     """`Reading.history` from a codec: stored at its own instant, whatever the rules make of it."""
     play = playing(SMOKE)
     play.say(smoke=0, ts=seconds(play))
-    play.engine._watches["cab-1"].decode = historic
-    play.engine._watches["cab-1"].numbered = True
-    play.engine._watches["cab-1"].look_up()
+    play.engine.watches.of["cab-1"].decode = historic
+    play.engine.watches.of["cab-1"].numbered = True
+    play.engine.watches.of["cab-1"].look_up()
     play.say(smoke=1, ts=seconds(play, -60))
     assert play.levels() == [] and play.notifications() == []
     assert [(mark.quality, mark.store) for mark in of(play.effects, Marked)] == [("history", True)]
@@ -287,11 +287,11 @@ def test_history_without_trouble_is_marked_and_moves_no_order():
     play = playing(SMOKE)
     play.wait(600)
     said = partial(historic, smoke=0.0)
-    live, play.engine._watches["cab-1"].decode = play.engine._watches["cab-1"].decode, said
-    play.engine._watches["cab-1"].numbered = True
-    play.engine._watches["cab-1"].look_up()
+    live, play.engine.watches.of["cab-1"].decode = play.engine.watches.of["cab-1"].decode, said
+    play.engine.watches.of["cab-1"].numbered = True
+    play.engine.watches.of["cab-1"].look_up()
     play.say(smoke=0)
-    play.engine._watches["cab-1"].decode = live
+    play.engine.watches.of["cab-1"].decode = live
     play.say(smoke=1, ts=seconds(play, -90))
     play.wait(3)
     assert qualities(play) == ["history"] and play.levels() == ["red"]
@@ -300,9 +300,9 @@ def test_history_without_trouble_is_marked_and_moves_no_order():
 def test_history_is_no_wrong_clock():
     """Frames of eight hours ago, ten minutes apart: a resend, not a time zone."""
     play = playing(SMOKE)
-    play.engine._watches["cab-1"].decode = partial(historic, ago_s=8 * 3600)
-    play.engine._watches["cab-1"].plain = False
-    play.engine._watches["cab-1"].look_up()
+    play.engine.watches.of["cab-1"].decode = partial(historic, ago_s=8 * 3600)
+    play.engine.watches.of["cab-1"].plain = False
+    play.engine.watches.of["cab-1"].look_up()
     for _ in range(4):
         play.say(smoke=1)
         play.wait(600)

@@ -16,7 +16,7 @@ from gateway.adapters.mqtt import Delivery
 from gateway.adapters.store import Store
 from gateway.app import App
 from gateway.channels.base import Answer
-from gateway.core import engine as engines
+from gateway.core import hearing
 from gateway.core import state as states
 from gateway.core.caseload import Caseload
 from gateway.core.codecs import CODECS
@@ -342,14 +342,14 @@ def test_a_clock_at_zero_is_no_instant_however_it_is_parsed():
 
 def test_topics_that_vary_under_a_wildcard_do_not_fill_the_memory(monkeypatch):
     """A device's filter may hold + for a part that its gateway changes with every message."""
-    monkeypatch.setattr(engines, "TOPICS_MOST", 100, raising=False)
+    monkeypatch.setattr(hearing, "TOPICS_MOST", 100)
     known = world(rules=(SMOKE,))
     device = replace(known.devices["cab-1"], topic="site/+/cab-1")
     play = Play(Engine(replace(known, devices={"cab-1": device}), State(identity="0000002a")))
     for number in range(500):
         play.say(smoke=0, topic=f"site/{number}/cab-1")
     play.say(smoke=1, topic="site/1/cab-1")
-    assert len(play.engine._by_topic) <= 101 and play.levels() == ["red"]
+    assert len(play.engine.hearing._by_topic) <= 101 and play.levels() == ["red"]
 
 
 # ---------------------------------------------------------------- the pipeline when something is wrong
@@ -798,7 +798,7 @@ def test_stepping_the_log_again_from_any_checkpoint_tells_the_same_story(seed, n
         again = Engine(known, states.load(live[start][0]), live[start][1])
         for *_, event, effects in live[start:]:
             assert again.step(event) == effects, event
-    for watch in play.engine._watches.values():
+    for watch in play.engine.watches.of.values():
         for component, subject in watch.subjects.items():
             keys = {judge.key for judge in subject.judges} & set(play.engine.state.tracks)
             assert subject.astir == len(keys), component

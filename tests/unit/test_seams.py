@@ -89,7 +89,7 @@ def test_a_gateway_that_speaks_does_not_clear_the_silence_of_those_behind_it():
 def written(items, readings, marks_of=None):
     """What the forwarder makes of one message whose readings are these."""
     play = Play(Engine(world(), State(identity="0000002a")))
-    play.engine._watches["cab-1"].decode = lambda device, message, received_ns, faults=None: readings(
+    play.engine.watches.of["cab-1"].decode = lambda device, message, received_ns, faults=None: readings(
         received_ns
     )
     for body in items:
@@ -130,7 +130,7 @@ def test_a_device_that_speaks_as_its_model_says_is_never_silent(model):
     """A sensor in a bin that speaks every 20 minutes was silent for a rule made for cameras."""
     home, every_s = next(iter(STREET.places)), STREET.models[model].expect_every_s
     device = Device(id="one", model=model, at=home, topic="one")
-    watch = Engine(replace(STREET, devices={"one": device}), State(identity="0000002a"))._watches["one"]
+    watch = Engine(replace(STREET, devices={"one": device}), State(identity="0000002a")).watches.of["one"]
     assert all(span > 2 * every_s * SECOND for span in watch.spans())
 
 

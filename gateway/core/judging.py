@@ -1,0 +1,367 @@
+"""Values against rules: every level of every rule moves along its table, alerts and cases follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.core import chatter, edits
+from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, reset, turn
+from gateway.core.calendars import local, minute_of_day
+from gateway.core.caseload import Caseload, Step
+from gateway.core.conditions import Judge, parsed, reads
+from gateway.core.model import SECOND, Rule, Verdict, World
+from gateway.core.past import would_have_fired
+from gateway.core.silence import is_silence
+from gateway.core.state import State, Track
+from gateway.core.timers import Timers
+from gateway.core.watches import Subject, Watch, Watches, has_component
+from gateway.core.weighing import WindowFailed
+
+SETTLE_NS = 2 * SECOND  # a late word may be followed by the one that takes it back
+SETTLE_NS_MOST = 60 * SECOND  # an hour of the broker's keeping comes in less
+LATE_NS = 10 * SECOND  # from here on a word counts as late
+REJUDGE_NS = 60 * SECOND  # how often a value waiting for its window's end is looked at again
+WAKE_NS_LEAST = SECOND  # between two looks at windows that only time empties
+REPEATS_NS = 60 * SECOND  # what ends by itself within so long says its state again and again
+
+
+class Judging:
+    """The tracks of one state, judged by one World."""
+
+    def __init__(self, world: World, state: State, watches: Watches, cases: Caseload, timers: Timers) -> None:
+        self.world, self.state, self.cases, self.timers = world, state, cases, timers
+        self._of, self._judges, self._rule_of = watches.of, watches.judges, watches.rule_of
+        self._weighing = watches.weighing
+        for key, due in state.waking.items():
+            timers.push(due, "weigh", key)
+        self._gone: list[Track] = []
+        self._changed: list[str] = []  # tracks whose level an edit moved
+        self.unsettled: list[tuple[Judge, Watch, str, int, int]] = []
+        self.sort_out_tracks()
+        for key, track in state.tracks.items():
+            self.attach(key, track)
+
+    def judge(
+        self,
+        step: Step,
+        watch: Watch,
+        subject: Subject,
+        component: str,
+        values: dict[str, float],
+        age_ns: int,
+        doubted: tuple[str, ...] = (),
+        waited_ns: int = 0,
+    ) -> None:
+        """`waited_ns` of its age it has waited here for what would take it back."""
+        tracks = self.state.tracks
+        for judge in subject.judges:
+            value = values.get(judge.quantity)
+            if value is None:
+                continue  # unknown moves nothing
+            if judge.low <= value <= judge.high and not (subject.astir and judge.key in tracks):
+                continue
+            track = self._track(judge, watch, component)
+            if subject.derived is not None:
+                track.evidence = subject.derived.evidence(judge.quantity)
+            self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns)
+        if subject.weighs:
+            sound = {name: value for name, value in values.items() if name not in doubted}
+            self.remember(step, watch, component, sound, step.wall_ns - age_ns)
+            for judge in subject.weighed:
+                if judge.rule.id not in self.state.disabled and reads(judge, sound):
+                    self.unsettled.append((judge, watch, component, age_ns, waited_ns))
+
+    def _track(self, judge: Judge, watch: Watch, component: str) -> Track:
+        """Its track; a new one for what was calm until now."""
+        track = self.state.tracks.get(judge.key)
+        if track is None:
+            track = self.new_track(judge.rule, judge.key, watch.device.id, component)
+            watch.subject(component).astir += 1
+        return track
+
+    # ------------------------------------------------------------ expressions
+
+    def settle(self, step: Step) -> None:
+        """Weighs what the readings of a message were about, once all of them are known: a slot that is
+        compared with its neighbours is not compared with those of a minute ago.
+        """
+        for judge, watch, component, age_ns, waited_ns in self.unsettled:
+            self._weigh(step, judge, watch, component, age_ns, waited_ns)
+        self.unsettled.clear()
+
+    def remember(
+        self, step: Step, watch: Watch, component: str, values: Mapping[str, float], measured_ns: int
+    ) -> None:
+        """Keeps what expressions ask for; a window that cannot hold it disables the rules that use it."""
+        try:
+            self._weighing.note(watch.device, component, watch.model.scene, values, measured_ns)
+        except WindowFailed as failed:
+            for rule in self.world.rules:
+                if rule.when and failed.key in {one.key for one in parsed(rule.when).windows}:
+                    self._disable(step, rule.id, failed)
+
+    def _weigh(
+        self, step: Step, judge: Judge, watch: Watch, component: str, age_ns: int, waited_ns: int = 0
+    ) -> None:
+        """One value of an expression, as of `age_ns` ago; a rule that fails is disabled, and no other."""
+        subject, now_ns = (watch.device.id, component), step.wall_ns - age_ns
+        try:
+            value = self._weighing.value(judge, subject, now_ns)
+        except Exception as error:
+            self._disable(step, judge.rule.id, error)
+            return
+        if value is not None and (judge.beyond(value) or judge.key in self.state.tracks):
+            track = self._track(judge, watch, component)
+            track.evidence = self._weighing.evidence(judge, subject, now_ns)
+            self._apply(step, judge, track, value, age_ns, waited_ns=waited_ns)
+        self._wake_later(step, judge, subject, now_ns)
+
+    def _wake_later(self, step: Step, judge: Judge, subject: tuple[str, str], now_ns: int) -> None:
+        """Windows empty by themselves: that matters to what is astir, and where little is bad."""
+        if judge.key in self.state.tracks or judge.restless:
+            wakes_ns = self._weighing.wakes_ns(judge, subject, now_ns)
+            if wakes_ns is not None:
+                due = max(step.at + wakes_ns - step.wall_ns, step.at + WAKE_NS_LEAST)
+                self.state.waking[judge.key] = due
+                self.timers.push(due, "weigh", judge.key)
+                return
+        self.state.waking.pop(judge.key, None)
+
+    def weigh_due(self, step: Step, due: int, key: str) -> None:
+        """Looks again, though nobody spoke; while we cannot hear, time proves nothing."""
+        if self.state.waking.pop(key, None) is None:
+            return
+        if due < self.state.patient_until or not self.state.link_up:
+            self.state.waking[key] = later = max(self.state.patient_until, due + REJUDGE_NS)
+            self.timers.push(later, "weigh", key)
+            return
+        rule, name, component = key.split("|")
+        judge = self._judges.get(key)
+        device, component = judge.members[0] if judge and judge.members else (name, component)
+        watch = self._of.get(device)
+        if watch is not None and rule not in self.state.disabled:
+            watch.subject(component)
+            if key in self._judges:
+                self._weigh(step, self._judges[key], watch, component, step.at - due)
+
+    def _disable(self, step: Step, rule: str, error: Exception) -> None:
+        """It judges no more until its files change; what it has raised stands."""
+        if rule not in self.state.disabled:
+            self.state.disabled[rule] = f"{type(error).__name__}: {error}"
+            step.note("rule_disabled", rule=rule, error=error)
+
+    def new_track(self, rule: Rule, key: str, device: str, component: str) -> Track:
+        standings = [Standing(limit.level) for limit in rule.limits]
+        track = Track(rule.id, device, component, standings, question=edits.question(rule))
+        self.state.tracks[key] = track
+        return track
+
+    def _apply(
+        self,
+        step: Step,
+        judge: Judge,
+        track: Track,
+        value: float,
+        age_ns: int,
+        doubted: bool = False,
+        waited_ns: int = 0,
+    ) -> None:
+        """One value moves every level of one rule; a doubted one those that the rule lets it move."""
+        rule, at, bad_again = judge.rule, step.at - age_ns, False
+        minute = minute_of_day(step.wall_ns - age_ns, self.world.timezone) if rule.outside else 0
+        measured_ns, late_ns = step.wall_ns - age_ns, age_ns - waited_ns
+        not_before = step.at + settle_ns(late_ns) if late_ns > LATE_NS else AT_ONCE
+        believed = moved = False
+        for limit, one in zip(rule.limits, track.standings, strict=True):
+            was, waits = one.phase, one.not_before
+            verdict = judge.verdict(limit, value, was in ACTIVE, minute, measured_ns)
+            if doubted:
+                verdict = judge.despite(limit, verdict)
+            believed |= verdict is not Verdict.UNKNOWN
+            turn(one, limit, verdict, at, not_before)
+            if was is one.phase and verdict is Verdict.BAD:
+                one.not_before = AT_ONCE  # said twice: no need to wait whether it is taken back
+            expire(one, limit, rule, at, track.quiet_ns)
+            bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
+            moved |= was is not one.phase or waits != one.not_before
+        if believed:
+            self._note_side(step, track, value, judge.beyond(value, measured_ns))
+        if moved or rule.outside or track.alert not in self.state.alerts:  # else it stands as it stood
+            self.moved(step, rule, judge.key, track, bad_again)
+
+    def _note_side(self, step: Step, track: Track, value: float, beyond: bool) -> None:
+        track.value = value
+        track.count += beyond
+        track.sides = chatter.note_side(track.sides, beyond)
+        if track.alert and not track.chattering and chatter.crosses(track.sides):
+            track.chattering = True
+            self.cases.chatters(step, track)
+
+    def moved(self, step: Step, rule: Rule, key: str, track: Track, bad_again: bool = False) -> None:
+        """After standings have moved: alerts and cases follow, timers are set, a calm track goes."""
+        if not track.alert and track.level() is not None:
+            track.chattering |= chatter.note_raised(self.state.raised, key, step.at)
+        self.cases.level_moved(step, track, rule)
+        alert = self.state.alerts.get(track.alert)
+        if bad_again and alert is not None:
+            self.cases.bad_again(step, alert)
+        if self._astir(key, track):
+            self.push_track(key, track, rule)
+            return
+        del self.state.tracks[key]
+        watch = self._of[track.device]
+        if is_silence(rule):
+            watch.quiet = any(f"{other.id}|{track.device}|" in self.state.tracks for other in watch.silence)
+            watch.look_up()
+        else:
+            watch.subjects[track.component].astir -= 1
+
+    def _astir(self, key: str, track: Track) -> bool:
+        """A level is not calm, or a value is beyond its limit and only the hour makes it good."""
+        if any(one.phase is not Phase.CALM for one in track.standings):
+            return True
+        judge = self._judges.get(key)
+        return bool(judge and judge.rule.outside and track.value is not None and judge.beyond(track.value))
+
+    def look_back(
+        self,
+        step: Step,
+        watch: Watch,
+        subject: Subject,
+        component: str,
+        values: Mapping[str, float],
+        measured_ns: int,
+    ) -> None:
+        """What would have fired, had this sample come in time: it is told to the log, and to nobody."""
+        if subject.weighs:
+            self.remember(step, watch, component, values, measured_ns)
+        minute = minute_of_day(measured_ns, self.world.timezone)
+        for judge in subject.judges:
+            value = values.get(judge.quantity)
+            if value is None:
+                continue
+            for level, at_ns in would_have_fired(self.state.past, judge, value, measured_ns, minute):
+                step.note(
+                    "would_have_fired", rule=judge.rule.id, device=watch.device.id, quantity=judge.quantity,
+                    component=component, alert_level=level.word,
+                    instant=local(at_ns, self.world.timezone).isoformat(timespec="seconds"),
+                )  # fmt: skip
+
+    def track_due(self, step: Step, due: int, key: str) -> None:
+        track = self.state.tracks.get(key)
+        if track is None:
+            return
+        if due < self.state.patient_until:
+            self.timers.push(self.state.patient_until, "track", key)
+            return
+        rule = self._rule_of(track)
+        if self._unconfirmed(track, rule):
+            return
+        for limit, one in zip(rule.limits, track.standings, strict=True):
+            expire(one, limit, rule, due, track.quiet_ns)
+        self.moved(step, rule, key, track)
+
+    def reset(self, step: Step) -> None:
+        """What people have reset: those levels end that only waited for it."""
+        for key in step.resets:
+            track = self.state.tracks.get(key)
+            if track is not None and any([reset(one) for one in track.standings]):
+                self.moved(step, self._rule_of(track), key, track)
+
+    def _unconfirmed(self, track: Track, rule: Rule) -> bool:
+        """Whether a hold that has run out waits for one more word, or for the end.
+
+        What repeats itself counts up to its last word: 15 s in the lift are not 20 s only because 10 s had to
+        be waited for. A long `ends_after` is for what says its end, should that be lost.
+        """
+        lasting = self.state.lasting.get(f"{track.device}|{track.component}|{rule.quantity}")
+        held = [
+            one.since + int(limit.hold_s * SECOND)
+            for limit, one in zip(rule.limits, track.standings, strict=True)
+            if one.phase is Phase.PENDING
+        ]
+        if lasting is None or not held:
+            return False
+        repeats = lasting.repeated and self._of[track.device].ends_ns <= REPEATS_NS
+        return repeats or min(held) > lasting.until  # over before its hold is, though its end is not ripe
+
+    def rejudge(self, step: Step, due: int, key: str) -> None:
+        """The last value again, at another hour: a window may have opened or closed since."""
+        track, judge = self.state.tracks.get(key), self._judges.get(key)
+        if track is not None and judge is not None and track.value is not None:
+            track.count -= judge.beyond(track.value, step.wall_ns)  # the same value is not counted twice
+            self._apply(step, judge, track, track.value, 0)
+
+    def push_track(self, key: str, track: Track, rule: Rule) -> None:
+        for limit, one in zip(rule.limits, track.standings, strict=True):
+            due = due_at(one, limit, rule, track.quiet_ns)
+            if due is not None:
+                self.timers.push(max(due, self.state.patient_until), "track", key)
+        if rule.outside:
+            self.timers.push(_next_look(self.state.at), "rejudge", key)
+
+    def sort_out_tracks(self) -> None:
+        """Tracks of rules and devices that are gone end; a rule whose levels changed keeps what it can."""
+        for name in [name for name in self.state.heard if name not in self._of]:
+            del self.state.heard[name]
+        for key, track in list(self.state.tracks.items()):
+            if not self._has_a_say(key, track):
+                self._gone.append(self.state.tracks.pop(key))
+                continue
+            rule, here = self._rule_of(track), {one.level: one for one in track.standings}
+            track.standings = [here.get(limit.level, Standing(limit.level)) for limit in rule.limits]
+            if edits.is_another(track, rule) and not self._carry_over(track, rule):
+                self._gone.append(self.state.tracks.pop(key))
+            elif track.alert and track.level() != self.state.alerts[track.alert].level:
+                self._changed.append(key)
+
+    def _carry_over(self, track: Track, rule: Rule) -> bool:
+        """What stands under a rule that asks another question now; False: it ends."""
+        track.question = edits.question(rule)
+        if rule.if_changed == edits.REEVALUATE or not rule.if_changed:
+            for limit, one in zip(rule.limits, track.standings, strict=True):
+                turn(one, limit, Verdict.GOOD, self.state.at)  # until the new question says bad
+                one.bits, one.bad = 0, []
+        return rule.if_changed != edits.CLOSE and any(one.phase in ACTIVE for one in track.standings)
+
+    def _has_a_say(self, key: str, track: Track) -> bool:
+        """Whether the rule of a track, as it is now, still judges that subject in the same way."""
+        rule, watch = self.cases.rules.get(track.rule), self._of.get(track.device)
+        if rule is None or watch is None or is_silence(rule) != (track.value is None):
+            return False
+        if is_silence(rule):
+            return any(one.id == rule.id for one in watch.silence)
+        if not has_component(watch.model, track.component):
+            return False
+        watch.subject(track.component)
+        return key in self._judges
+
+    def attach(self, key: str, track: Track) -> None:
+        """Puts a loaded track back to work."""
+        watch, rule = self._of[track.device], self._rule_of(track)
+        if is_silence(rule):
+            watch.quiet = True
+            watch.look_up()
+        else:
+            watch.subject(track.component).astir += 1
+        self.push_track(key, track, rule)
+
+    def let_go(self, step: Step) -> None:
+        """Ends the alerts whose rule or device is no longer configured; their cases stay with people. Those
+        whose level is no more move on.
+        """
+        while self._gone:
+            self.cases.rule_gone(step, self._gone.pop())
+        while self._changed:
+            key = self._changed.pop()
+            self.moved(step, self._rule_of(self.state.tracks[key]), key, self.state.tracks[key])
+
+
+def settle_ns(age_ns: int) -> int:
+    """How long to wait for a word that takes back one of this age: the older, the more is still to come."""
+    return max(SETTLE_NS, min(age_ns // 100, SETTLE_NS_MOST))
+
+
+def _next_look(at: int) -> int:
+    """Whole multiples, so that an engine made anew looks in the very instants in which this one would."""
+    return (at // REJUDGE_NS + 1) * REJUDGE_NS

@@ -1,0 +1,236 @@
+"""A rule as plain Chinese sentences, made from its data alone: what a reviewer reads aloud and signs.
+
+Each key has its row in one of the tables below; a test fails for a key of a rule or of a level without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from gateway.core.conditions import parsed
+from gateway.core.model import Cause, Level, Limit, Rule
+from gateway.core.texts import COMPONENTS, LEVELS, span
+from gateway.core.units import QUANTITIES, shown, sign
+
+CONFIDENCE = {"V": "已核对原文", "V2": "转引", "M": "凭记忆，未核对", "D": "项目缺省"}
+GROUPS = {"device": "设备", "place": "地点", "building": "楼栋", "compound": "小区", "point": "点位"}
+BAD_QUALITY = {
+    "by level": "可疑数据（尖峰、读数不动）：红色可以触发，其余等可信数据；都不据此解除",
+    "hold": "可疑数据（尖峰、读数不动）：不触发也不解除",
+    "raise": "可疑数据（尖峰、读数不动）：可以触发，不据此解除",
+    "judge": "可疑数据（尖峰、读数不动）：与其他数据同样判断",
+}
+
+
+def sentences(rule: Rule) -> list[str]:
+    """For whom, every level from the lowest with how it ends, exceptions, what to do, whence the figures."""
+    levels = [_level(rule, limit) for limit in rule.limits]
+    return [_subject(rule), *levels, *_extras(rule), f"要做：{rule.action}。", *_respond(rule), _basis(rule)]
+
+
+# ---------------------------------------------------------------- for whom, what to do, whence
+
+
+def _subject(rule: Rule) -> str:
+    parts = [f"适用：{rule.scene} 场景的设备"]
+    parts += [f"型号 {rule.model}"] if rule.model else []
+    parts += [f"标签 {name} 为 {value}" for name, value in sorted(rule.labels.items())]
+    parts += [f"每个{COMPONENTS.get(rule.each, rule.each).removeprefix('号')}单独判断"] if rule.each else []
+    parts += [f"同一{GROUPS.get(rule.group, '片区')}的合起来判断"] if rule.group else []
+    return "，".join(parts) + "。"
+
+
+def _respond(rule: Rule) -> list[str]:
+    return [f"时限：{span(rule.respond_within_s)}内有人到场。"] if rule.respond_within_s else []
+
+
+def _basis(rule: Rule) -> str:
+    clause = f"，{rule.basis.clause}" if rule.basis.clause else ""
+    return f"依据：{rule.basis.text}{clause}（{CONFIDENCE[rule.basis.confidence]}）。"
+
+
+# ---------------------------------------------------------------- a level
+
+
+def _level(rule: Rule, limit: Limit) -> str:
+    bad = "且".join(_said(CONDITIONS, rule, limit))
+    begins = "，".join([bad, *_said(ARMING, rule, limit)])
+    ends = "，".join([*_said(CLEARING, rule, limit), *_clear_hold(rule, limit)])
+    return f"{begins}：{LEVELS[limit.level]}；恢复：{ends}。"
+
+
+def _clear_hold(rule: Rule, limit: Limit) -> list[str]:
+    held_s = rule.clear_hold_s if limit.clear_hold_s is None else limit.clear_hold_s
+    return [f"持续 {span(held_s)}"] if held_s else []
+
+
+Saying = Callable[[Rule, Limit, Any], str]  # of the number that the field of that name holds
+
+
+def _said(table: Mapping[str, Saying], rule: Rule, limit: Limit) -> list[str]:
+    """What a table says of a level: each row whose field is set may add a word."""
+    numbers = {name: getattr(limit, name) for name in table}
+    found = [table[name](rule, limit, number) for name, number in numbers.items() if number is not None]
+    return [words for words in found if words]
+
+
+def _above(rule: Rule, limit: Limit, number: float) -> str:
+    if _is_event(rule):
+        return f"出现“{_quantity(rule)}”"
+    if rule.relative_to == "baseline":
+        return f"{_quantity(rule)}偏离基线超过 {_shown(rule, number)}"
+    either = "（不分正负）" if rule.relative_to == "zero" else ""
+    return f"{_quantity(rule)}{either}高于 {_shown(rule, number)}"
+
+
+def _below(rule: Rule, limit: Limit, number: float) -> str:
+    return f"没有“{_quantity(rule)}”" if _is_event(rule) else f"{_quantity(rule)}低于 {_shown(rule, number)}"
+
+
+def _good_again(rule: Rule, limit: Limit, number: float) -> str:
+    """On the good side of the clear limit, or of the limit itself."""
+    if _is_event(rule):
+        return "不再出现" if limit.above is not None else "重新出现"
+    value = _shown(rule, number if limit.clear is None else limit.clear)
+    if rule.relative_to == "baseline":
+        return f"偏离小于 {value}"
+    return f"{'低于' if limit.above is not None else '高于'} {value}"
+
+
+def _absent(rule: Rule, limit: Limit, number: float) -> str:
+    return f"{span(number)}没有任何消息"
+
+
+def _missed(rule: Rule, limit: Limit, number: float) -> str:
+    return f"按设备自己的间隔漏报 {number:g} 次"
+
+
+def _heard_again(rule: Rule, limit: Limit, number: float) -> str:
+    return "重新上报"
+
+
+def _span_of(rule: Rule, bounds: tuple[float, float]) -> str:
+    return f"{_shown(rule, bounds[0])}到 {_shown(rule, bounds[1])}"
+
+
+def _outside(rule: Rule, limit: Limit, bounds: tuple[float, float]) -> str:
+    return f"{_quantity(rule)}不在 {_span_of(rule, bounds)}之间"
+
+
+def _inside(rule: Rule, limit: Limit, bounds: tuple[float, float]) -> str:
+    return f"{_quantity(rule)}在 {_span_of(rule, bounds)}之间"
+
+
+def _within_again(rule: Rule, limit: Limit, bounds: tuple[float, float]) -> str:
+    return f"回到 {_span_of(rule, limit.clear_range or bounds)}之间"
+
+
+def _outside_again(rule: Rule, limit: Limit, bounds: tuple[float, float]) -> str:
+    return f"离开 {_span_of(rule, limit.clear_range or bounds)}之间"
+
+
+def _hold(rule: Rule, limit: Limit, number: float) -> str:
+    if limit.within_s:
+        return f"{span(limit.within_s)}内累计 {span(number)}"
+    return f"持续 {span(number)}" if number else ""
+
+
+def _readings(rule: Rule, limit: Limit, number: tuple[int, int]) -> str:
+    least, last = number
+    return f"连续 {least} 次" if least == last else f"最近 {last} 次中有 {least} 次"
+
+
+def _equals(rule: Rule, limit: Limit, number: float) -> str:
+    if _is_truth(rule):
+        return f"“{rule.called}”成立"
+    return f"{_quantity(rule)}为 {_shown(rule, number)}"
+
+
+def _equals_no_more(rule: Rule, limit: Limit, number: float) -> str:
+    return "不再成立" if _is_truth(rule) else f"不再为 {_shown(rule, number)}"
+
+
+def _is_truth(rule: Rule) -> bool:
+    return bool(rule.when) and parsed(rule.when).kind == "truth"
+
+
+CONDITIONS: Mapping[str, Saying] = {
+    "above": _above,
+    "below": _below,
+    "inside": _inside,
+    "outside": _outside,
+    "equals": _equals,
+    "absent_s": _absent,
+    "missed": _missed,
+}
+ARMING: Mapping[str, Saying] = {"hold_s": _hold, "readings": _readings}
+CLEARING: Mapping[str, Saying] = {
+    "above": _good_again,
+    "below": _good_again,
+    "inside": _outside_again,
+    "outside": _within_again,
+    "equals": _equals_no_more,
+    "absent_s": _heard_again,
+    "missed": lambda rule, limit, number: "" if limit.absent_s is not None else "重新上报",
+}
+
+
+def _quantity(rule: Rule) -> str:
+    return rule.called or QUANTITIES[rule.quantity].says
+
+
+def _is_event(rule: Rule) -> bool:
+    return not rule.when and QUANTITIES[rule.quantity].is_event
+
+
+def _shown(rule: Rule, number: float) -> str:
+    return f"{number:.6g}{sign(parsed(rule.when).unit)}" if rule.when else shown(rule.quantity, number)
+
+
+# ---------------------------------------------------------------- exceptions
+
+
+def _steps(rule: Rule, steps: tuple[str, ...]) -> str:
+    left_out = [STEPS[step] for step in STEPS if step not in steps]
+    return f"只记录：{'、'.join(left_out)}" if left_out else ""
+
+
+def _causes(rule: Rule, causes: tuple[Cause, ...]) -> str:
+    said = [f"{'同一设备' if one.at == 'device' else '同一地点'}已有“{one.rule}”报警" for one in causes]
+    return f"{'，或'.join(said)}时不另行通知" if said else ""
+
+
+def _handle_within(rule: Rule, within_s: float) -> str:
+    return f"确认后 {span(within_s)}内未处理完：再次通知，并继续上报" if within_s else ""
+
+
+STEPS = {"case": "不立案", "notify": "不通知", "event": "不写入数据库"}
+EXTRAS: Mapping[str, Callable[[Rule, Any], str]] = {  # field of Rule -> what it says
+    "mode": lambda rule, mode: "试运行：只记录，不立案、不通知任何人" if mode == "shadow" else "",
+    "steps": _steps,
+    "inhibited_by": _causes,
+    "handle_within_s": _handle_within,
+    "min_on_s": lambda rule, least_s: f"触发后至少保持 {span(least_s)}" if least_s else "",
+    "latch": lambda rule, latch: "恢复后仍保持，须由人说明原因后复位" if latch else "",
+    "outside": lambda rule, name: f"“{name}”时段之内不判断" if name else "",
+    "on_bad_quality": lambda rule, way: BAD_QUALITY[way or _usual_way(rule)] if rule.quantity else "",
+}
+
+
+def _usual_way(rule: Rule) -> str:
+    """What a doubted value does when the rule does not say: red may begin by it, the others wait."""
+    red = {limit.level is Level.RED for limit in rule.limits}
+    return "by level" if len(red) > 1 else "raise" if True in red else "hold"
+
+
+def _extras(rule: Rule) -> Iterator[str]:
+    for name, say in EXTRAS.items():
+        if sentence := say(rule, getattr(rule, name)):
+            yield f"{sentence}。"
+
+
+# Fields that are said by name above, or are no part of what a rule promises.
+SAID = frozenset({"id", "says", "scene", "quantity", "limits", "basis", "action", "each", "model", "labels"})
+SAID |= {"relative_to", "when", "called", "group", "if_changed", "clear_hold_s", "respond_within_s", "origin"}
+SAID_OF_LIMITS = frozenset({"level", "within_s", "clear", "clear_range", "clear_hold_s", "origin"})

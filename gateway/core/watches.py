@@ -1,0 +1,223 @@
+"""What the engine keeps ready of every device of its World: codec, subjects with their rules, its silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from gateway.core import calibration
+from gateway.core.codecs import Decode
+from gateway.core.conditions import Judge, applies, judge_for
+from gateway.core.decoding import Decoder
+from gateway.core.derived import Derived, Deriving
+from gateway.core.doubts import traced
+from gateway.core.effective import effective, rule_of
+from gateway.core.model import SECOND, Device, Field, Model, Rule, World
+from gateway.core.quality import Heard
+from gateway.core.silence import is_silence, learned_ns, learns, spans_ns
+from gateway.core.state import State, Track
+from gateway.core.units import QUANTITIES
+from gateway.core.weighing import Weighing, groups
+
+Bands = tuple[tuple[str, float, float], ...]  # (quantity, low, high)
+
+
+class Subject:
+    """A device or one component of it, with its rules made ready."""
+
+    __slots__ = ("astir", "band", "derived", "judges", "ranges", "traced", "weighed", "weighs")
+
+    def __init__(self, fields: Sequence[Field], judges: list[Judge], derived: Derived | None) -> None:
+        self.ranges, self.derived = ranges(fields), derived
+        self.judges = [judge for judge in judges if judge.expression is None]
+        self.weighed = [judge for judge in judges if judge.expression is not None]  # its groups' too
+        self.weighs = False  # its values are remembered for expressions, its own or others'
+        self.band = bands(self.ranges, self.judges)
+        self.traced = traced(fields)  # those whose values are compared with the ones before
+        # Tracks of this subject: while 0, lying in the band is all there is to ask. One of which something
+        # is derived is never done with so quickly.
+        self.astir = 0 if derived is None else 1
+
+    def calm(self, values: dict[str, float]) -> bool:
+        if self.astir:
+            return False
+        get = values.get
+        for quantity, low, high in self.band:
+            value = get(quantity)
+            if value is not None and not low <= value <= high:
+                return False
+        return True
+
+
+MakeSubject = Callable[[Device, str], Subject]
+
+
+class Watch:
+    """One device of the World with its codec, its subjects, its rules of silence."""
+
+    __slots__ = (
+        "dark", "decode", "device", "ends_ns", "heard", "lateness_ns", "learns", "make", "model", "numbered",
+        "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual",
+    )  # fmt: skip
+
+    def __init__(self, device: Device, model: Model, decode: Decode, heard: Heard, make: MakeSubject) -> None:
+        self.device, self.model, self.decode, self.heard, self.make = device, model, decode, heard, make
+        self.lateness_ns, self.reorder_ns = int(model.lateness_s * SECOND), int(model.reorder_s * SECOND)
+        self.ends_ns = int(model.ends_after_s * SECOND)  # a state that is on ends so long after its last word
+        self.numbered = numbers(model)
+        self.subjects: dict[str, Subject] = {}
+        self.silence: list[Rule] = []
+        self.learns = False  # its interval
+        self.quiet = False  # a rule of silence is astir
+        self.swaps: tuple[int, ...] = ()  # instants from which it has another sensor, not come yet
+        self.dark = False  # it has said nothing since all those behind its gateway fell silent
+        self.plain = not (self.reorder_ns or any(map(asks_more, model.fields)))
+        self.look_up()
+
+    def listen(self, silence: list[Rule]) -> None:
+        """Its rules of silence; an interval that the model does not tell is learned when one asks for it."""
+        self.silence, self.learns = silence, learns(silence) and not self.model.expect_every_s
+        self.look_up()
+
+    def look_up(self) -> None:
+        """Whether its next message is more than a calm value: asked once a message, so decided here."""
+        self.unusual = self.quiet or self.dark or self.numbered or self.learns or not self.plain
+
+    def interval_ns(self) -> int:
+        """How often it speaks: the model's word, or what it does; 0 while that is not known."""
+        return int(self.model.expect_every_s * SECOND) or learned_ns(self.heard.intervals)
+
+    def spans(self) -> list[int]:
+        return spans_ns(self.silence, self.interval_ns()) if self.silence else []
+
+    def subject(self, component: str) -> Subject:
+        found = self.subjects.get(component)
+        if found is None:
+            found = self.subjects[component] = self.make(self.device, component)
+        return found
+
+
+class Watches:
+    """All watches of one World, by device. `judges` are those of the subjects made so far, by their key."""
+
+    def __init__(self, world: World, state: State, decoder: Decoder) -> None:
+        self.judges: dict[str, Judge] = {}
+        self._world, self._state, self._decoder = world, state, decoder
+        self._deriving = Deriving(world, state)
+        self.weighing = Weighing(world, state)
+        self._groups: dict[tuple[str, str], list[Judge]] = {}
+        for rule in world.rules:
+            if rule.group:
+                self._gather(rule)
+        self._bands: dict[Bands, Bands] = {}  # those alike are one: a thousand are cold
+        self._rules: dict[tuple[str, str], list[Rule]] = {}
+        self._silences: dict[str, list[Rule]] = {}  # by scene
+        for rule in filter(is_silence, world.rules):
+            self._silences.setdefault(rule.scene, []).append(rule)
+        self.of = {device.id: self._watch(device) for device in world.devices.values()}
+
+    def _gather(self, rule: Rule) -> None:
+        """One judge for each group of a rule, known to each of its members."""
+        for name, members in groups(self._world, rule).items():
+            first = self._world.devices[members[0][0]]
+            judge = judge_for(rule, first, "", self._world)
+            if judge is not None:
+                judge = replace(judge, key=f"{rule.id}|@{name}|", members=tuple(members))
+                self.judges[judge.key] = judge
+                for member in members:
+                    self._groups.setdefault(member, []).append(judge)
+
+    def rule_of(self, track: Track) -> Rule:
+        """The rule of a track as it is for its device. Raises KeyError when there is no such rule."""
+        rule = rule_of(self._world, track.rule, track.device)
+        if rule is None:
+            raise KeyError(track.rule)
+        return rule
+
+    def _watch(self, device: Device) -> Watch:
+        model = self._world.models[device.model]
+        heard = self._state.heard.setdefault(device.id, Heard(self._state.at))
+        watch = Watch(device, model, self._decoder.codec_of(device), heard, self._make_subject)
+        changed = calibration.swaps(self._world.calibrations.get(device.id, ()))
+        watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
+        rules = self._silences.get(model.scene, ())
+        watch.listen(
+            [effective(self._world, rule, device) for rule in rules if applies(rule, device, model.scene)]
+        )
+        return watch
+
+    def _make_subject(self, device: Device, component: str) -> Subject:
+        kind = component.rpartition("-")[0]
+        judges = [
+            judge
+            for rule in self._rules_of(device.model, kind)
+            if (judge := judge_for(rule, device, component, self._world)) is not None
+        ]
+        self.judges.update({judge.key: judge for judge in judges})
+        judges += self._groups.get((device.id, component), ())
+        model = self._world.models[device.model]
+        fields = [field for field in model.fields if field.of == kind]
+        subject = Subject(fields, judges, self._deriving.of(device, component))
+        subject.band = self._bands.setdefault(subject.band, subject.band)
+        subject.weighs = self.weighing.asks(model.scene, kind)
+        # Each word of these counts, so that none goes the short way.
+        subject.astir += int(model.ends_after_s > 0) + int(subject.weighs)
+        return subject
+
+    def _rules_of(self, model: str, kind: str) -> list[Rule]:
+        """The rules that may be about a model's components of a kind, looked for once."""
+        found = self._rules.get((model, kind))
+        if found is None:
+            scene = self._world.models[model].scene
+            found = self._rules[model, kind] = [
+                rule
+                for rule in self._world.rules
+                if rule.scene == scene and rule.each == kind and rule.quantity and not rule.group
+            ]
+        return found
+
+
+def numbers(model: Model) -> bool:
+    """Whether its messages must be known by their number: a device without a clock that says one again, and
+    a network server that two gateways tell of one frame. With the device's own instant that is enough.
+    """
+    codec = model.codec
+    return bool(codec.envelope or (codec.sequence and not codec.time))
+
+
+def asks_more(field: Field) -> bool:
+    """Whether a value of it is compared with those before."""
+    return bool(field.stuck_after or field.spike_window)
+
+
+def has_component(model: Model, component: str) -> bool:
+    """Whether a device of this model has that part."""
+    kind, _, number = component.rpartition("-")
+    if not component:
+        return True
+    return any(
+        part.kind == kind and number.isdecimal() and 1 <= int(number) <= part.count
+        for part in model.components
+    )
+
+
+def ranges(fields: Iterable[Field]) -> dict[str, tuple[float, float]]:
+    """What each quantity can be: physically, and for this make of device."""
+    found = {}
+    for field in fields:
+        known = QUANTITIES[field.quantity]
+        low, high = known.low, known.high
+        low = low if field.low is None else max(low, field.low)
+        high = high if field.high is None else min(high, field.high)
+        found[field.quantity] = low, high
+    return found
+
+
+def bands(possible: Mapping[str, tuple[float, float]], judges: Iterable[Judge]) -> Bands:
+    """Each quantity with the interval in which it is possible and every rule calls it good."""
+    found = dict(possible)
+    for judge in judges:
+        if judge.quantity in found:
+            low, high = found[judge.quantity]
+            found[judge.quantity] = max(low, judge.low), min(high, judge.high)
+    return tuple((name, low, high) for name, (low, high) in found.items())

@@ -1,0 +1,188 @@
+"""What rules with an expression go by: the last words of subjects, their windows, and who belongs together.
+
+Only scenes with such a rule pay: of each of their subjects the quantities that are asked for are kept with
+their instant. A value counts for two and a half of its device's intervals, then it is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from gateway.core.conditions import Judge, applies, parsed
+from gateway.core.measures import Measure, feed, recall, wakes_ns
+from gateway.core.model import SECOND, Device, Rule, World
+from gateway.core.places import ancestors
+from gateway.core.state import Latest, State
+from gateway.core.units import QUANTITIES, shown
+
+COUNTS_NS = 600 * SECOND  # a word of a device whose interval nobody knows
+COUNTS_FOR = 2.5  # intervals
+GROUPS = ("device", "place")  # what `group` may name beside a kind of place
+Subject = tuple[str, str]  # device, component
+
+
+def group_of(world: World, rule: Rule, device: Device) -> str:
+    """Which group of the rule a device belongs to; "" for none."""
+    if rule.group == "device":
+        return device.id
+    if rule.group == "place":
+        return device.at
+    return next((place.id for place in ancestors(world, device.at) if place.kind == rule.group), "")
+
+
+def compound_of(world: World, device: Device) -> str:
+    """The compound a device stands in; its place, where there is none."""
+    return next((place.id for place in ancestors(world, device.at) if place.kind == "compound"), device.at)
+
+
+def groups(world: World, rule: Rule) -> dict[str, list[Subject]]:
+    """The members of each group that a rule speaks of, in the order of the site's devices."""
+    found: dict[str, list[Subject]] = {}
+    for device in world.devices.values():
+        model = world.models[device.model]
+        if applies(rule, device, model.scene) and (name := group_of(world, rule, device)):
+            found.setdefault(name, []).extend((device.id, part) for part in model.parts(rule.each))
+    return found
+
+
+class WindowFailed(ArithmeticError):
+    """A window cannot take a sample: the rules that use it must not go on without."""
+
+    def __init__(self, key: str, error: ArithmeticError) -> None:
+        self.key = key
+        super().__init__(f"{key}: {error}")
+
+
+class Weighing:
+    """The memory behind expressions, of one World."""
+
+    def __init__(self, world: World, state: State) -> None:
+        self.world, self._state = world, state
+        rules = [rule for rule in world.rules if rule.when]
+        self._asked: dict[Subject, dict[str, None]] = {}  # scene, kind of component -> quantities
+        self._measures: dict[Subject, dict[str, Measure]] = {}
+        for rule in rules:
+            expression, about = parsed(rule.when), (rule.scene, rule.each)
+            self._asked.setdefault(about, {}).update(dict.fromkeys(expression.quantities))
+            self._measures.setdefault(about, {}).update({one.key: one for one in expression.windows})
+        self._peers: dict[Subject, list[str]] = {}  # model, compound -> devices
+        self._compounds = {
+            device.id: (device.model, compound_of(world, device))
+            for device in (world.devices.values() if rules else ())
+        }
+        for device, about in self._compounds.items():
+            self._peers.setdefault(about, []).append(device)
+        self._forget()
+
+    def asks(self, scene: str, kind: str) -> bool:
+        return (scene, kind) in self._asked
+
+    def note(
+        self, device: Device, component: str, scene: str, values: Mapping[str, float], measured_ns: int
+    ) -> None:
+        """Remembers what a reading says. Raises WindowFailed."""
+        about = scene, component.rpartition("-")[0]
+        subject = f"{device.id}|{component}"
+        known = self._state.known.setdefault(subject, {})
+        for quantity in self._asked[about]:
+            if quantity in values and known.get(quantity, NEVER).measured_ns <= measured_ns:
+                known[quantity] = Latest(measured_ns, values[quantity])
+        for measure in self._measures[about].values():
+            try:
+                feed(self._state.windows, subject, [measure], values, measured_ns)
+            except ArithmeticError as error:
+                raise WindowFailed(measure.key, error) from error
+
+    def value(self, judge: Judge, subject: Subject, now_ns: int) -> float | None:
+        """What a judge's expression says at an instant. Raises ArithmeticError."""
+        assert judge.expression is not None
+        members = [Seen(self, *one, now_ns) for one in judge.members]
+        found = judge.expression.evaluate(Seen(self, *subject, now_ns, members))
+        return None if found is None else float(found)
+
+    def wakes_ns(self, judge: Judge, subject: Subject, now_ns: int) -> int | None:
+        """When time alone may change what it says, at the earliest."""
+        assert judge.expression is not None
+        windows = self._state.windows
+        told = (
+            wakes_ns(windows, f"{device}|{component}", judge.expression.windows, now_ns)
+            for device, component in judge.members or (subject,)
+        )
+        return min((at for at in told if at is not None), default=None)
+
+    def evidence(self, judge: Judge, subject: Subject, now_ns: int) -> str:
+        """What it reads, as far as it is known of the subject itself."""
+        assert judge.expression is not None
+        quantities = judge.expression.quantities if not judge.members else ()
+        found = ((name, self.known(*subject, name, now_ns)) for name in quantities)
+        return "，".join(f"{QUANTITIES[name].says} {shown(name, x)}" for name, x in found if x is not None)
+
+    def known(self, device: str, component: str, quantity: str, now_ns: int) -> float | None:
+        latest = self._state.known.get(f"{device}|{component}", {}).get(quantity)
+        if latest is None or now_ns - latest.measured_ns > self._counts_ns(device):
+            return None
+        return latest.value
+
+    def recall(self, device: str, component: str, measure: Measure, now_ns: int) -> float | None:
+        return recall(self._state.windows, f"{device}|{component}", measure, now_ns)
+
+    def parts(self, device: str, component: str) -> Iterator[str]:
+        """The other components of its kind."""
+        model = self.world.models[self.world.devices[device].model]
+        return (one for one in model.parts(component.rpartition("-")[0]) if one != component)
+
+    def peers(self, device: str) -> Sequence[str]:
+        return [other for other in self._peers[self._compounds[device]] if other != device]
+
+    def _counts_ns(self, device: str) -> int:
+        model = self.world.models[self.world.devices[device].model]
+        return int(COUNTS_FOR * model.expect_every_s * SECOND) or COUNTS_NS
+
+    def _forget(self) -> None:
+        """What no rule asks for any more, or of devices that are gone."""
+        devices, models = self.world.devices, self.world.models
+        for kept in (self._state.known, self._state.windows):
+            for key in list(kept):
+                *measure, device, component = key.split("|")
+                known = devices.get(device)
+                about = (models[known.model].scene, component.rpartition("-")[0]) if known else ("", "")
+                wanted = self._measures.get(about, {}) if measure else self._asked
+                if (measure[0] if measure else about) not in wanted:
+                    del kept[key]
+
+
+NEVER = Latest(-(1 << 62), 0.0)
+
+
+class Seen:
+    """A subject at an instant, as an expression asks about it."""
+
+    __slots__ = ("_component", "_device", "_members", "_now_ns", "_weighing")
+
+    def __init__(
+        self, weighing: Weighing, device: str, component: str, now_ns: int, members: Sequence[Seen] = ()
+    ) -> None:
+        self._weighing, self._device, self._component = weighing, device, component
+        self._now_ns, self._members = now_ns, members
+
+    def value(self, quantity: str) -> float | None:
+        return self._weighing.known(self._device, self._component, quantity, self._now_ns)
+
+    def window(self, measure: Measure) -> float | None:
+        return self._weighing.recall(self._device, self._component, measure, self._now_ns)
+
+    def siblings(self, quantity: str) -> Sequence[float]:
+        parts = self._weighing.parts(self._device, self._component)
+        return self._values(quantity, ((self._device, part) for part in parts))
+
+    def peers(self, quantity: str) -> Sequence[float]:
+        others = self._weighing.peers(self._device)
+        return self._values(quantity, ((other, self._component) for other in others))
+
+    def _values(self, quantity: str, subjects: Iterable[Subject]) -> list[float]:
+        """Of those that are known."""
+        found = (self._weighing.known(*subject, quantity, self._now_ns) for subject in subjects)
+        return [value for value in found if value is not None]
+
+    def members(self) -> Sequence[Seen]:
+        return self._members

@@ -1,0 +1,259 @@
+"""Rules with an expression, in the engine: what they remember and compare with, and one that fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.core import state as states
+from gateway.core.engine import Engine
+from gateway.core.model import SECOND, Alert, Basis, Components, Configured, Level, Limit, Link, Rule
+from gateway.core.state import State
+from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, Play, of, world
+
+CALM = replace(CABINET, expect_every_s=60.0)
+
+
+def rule(when: str, quantity: str = "slot_temperature_c", **more) -> Rule:
+    limits = more.pop("limits", None) or (Limit(level=Level.RED, above=more.pop("above", 0.5)),)
+    given = {
+        "id": "weighed", "says": "试验", "scene": "cabinet", "quantity": quantity, "when": when,
+        "called": "算出的值", "each": "slot" if quantity.startswith("slot") else "", "limits": limits,
+        "clear_hold_s": 0.0, "basis": Basis(text="test", confidence="D"), "action": "看",
+    }  # fmt: skip
+    return Rule(**{**given, **more})
+
+
+TRUE = (Limit(level=Level.RED, equals=1.0),)
+
+
+def play(*rules: Rule, devices=("cab-1",), **changes) -> Play:
+    street = world(rules=rules, devices=devices, models={"cabinet": CALM}, **changes)
+    return Play(Engine(street, State(identity="0000002a")))
+
+
+def alert(found: Play) -> Alert:
+    return of(found.effects, Alert)[-1]
+
+
+def test_a_rate_over_three_minutes_rings_and_clears():
+    found = play(rule("rate_per_minute(slot_temperature_c, 3m)", above=5.0))
+    for heat in (40, 40, 40, 40, 47, 54, 61, 61, 61, 61):
+        found.say({3: heat})
+        found.wait(60)
+    assert found.levels() == ["red", "clear"]
+    raised = next(one for one in of(found.effects, Alert))
+    assert (raised.called, raised.unit) == ("算出的值", "C/min") and raised.value > 5
+    (told,) = [one for one in found.notifications() if "红色" in one.title and one.kind == "raised"][:1]
+    assert "算出的值 5.833 ℃/分钟（限 5 ℃/分钟）" in told.text and "仓温度 54 ℃" in told.text
+
+
+def test_a_slot_against_its_neighbours():
+    found = play(rule("slot_temperature_c - siblings(slot_temperature_c)", above=10.0))
+    found.say({number: 30 for number in range(1, 9)})
+    found.say({2: 41})
+    assert found.levels() == ["red"] and alert(found).component == "slot-2"
+    found.say({number: 41 for number in range(1, 9)})
+    assert found.levels() == ["red", "clear"], "all are as warm: a summer's day"
+
+
+def test_without_two_neighbours_nothing_is_known():
+    found = play(rule("slot_temperature_c - siblings(slot_temperature_c)", above=10.0))
+    found.say({1: 30, 2: 80})
+    assert found.levels() == []
+
+
+def test_a_house_against_its_street():
+    found = play(
+        rule("temperature_c - peers(temperature_c)", "temperature_c", above=10.0),
+        devices=("cab-1", "cab-2", "cab-3"),
+    )
+    for name in ("cab-2", "cab-3"):
+        found.say(t=20, topic=f"site/{name}")
+    found.say(t=31)
+    assert found.levels() == ["red"] and alert(found).device == "cab-1"
+
+
+def test_old_words_of_others_do_not_count():
+    """Two and a half intervals later what a neighbour said is no longer known."""
+    found = play(rule("slot_temperature_c - siblings(slot_temperature_c)", above=10.0))
+    found.say({1: 30, 4: 30})
+    found.wait(151)
+    found.say({2: 80})
+    assert found.levels() == []
+
+
+def test_two_quantities_need_not_come_in_one_message():
+    found = play(rule("smoke > 0.5 and temperature_c > 60", "smoke", limits=TRUE))
+    found.say(smoke=1)
+    assert found.levels() == [], "the temperature is not known yet"
+    found.say(t=70)
+    assert found.levels() == ["red"]
+    found.say(t=50)
+    assert found.levels() == ["red", "clear"]
+
+
+def test_times_go_down_though_nobody_speaks():
+    found = play(rule("times(smoke > 0.5, 10m)", "smoke", above=2.5))
+    found.say(smoke=0)
+    for _ in range(3):
+        found.say(smoke=1)
+        found.wait(30)
+        found.say(smoke=0)
+        found.wait(30)
+    assert found.levels() == ["red"]
+    found.wait(600)
+    assert found.levels() == ["red", "clear"] and found.engine.state.waking == {}
+
+
+def test_what_has_not_happened_for_long_rings_by_itself():
+    never = (Limit(level=Level.RED, below=0.5),)
+    found = play(rule("count(smoke, 10m)", "smoke", limits=never))
+    found.say(smoke=0)
+    found.wait(599)
+    assert found.levels() == []
+    found.wait(3)
+    assert found.levels() == ["red"]
+
+
+def test_while_we_are_deaf_time_proves_nothing():
+    never = (Limit(level=Level.RED, below=0.5),)
+    found = play(rule("count(smoke, 10m)", "smoke", limits=never))
+    found.say(smoke=0)
+    found.give(Link(found.at, found.wall(), False))
+    found.wait(3600)
+    assert found.levels() == []
+    found.give(Link(found.at, found.wall(), True))
+    found.say(smoke=0)
+    found.wait(500)
+    assert found.levels() == []
+
+
+# ---------------------------------------------------------------- groups
+
+
+GROUP = rule("quorum(2 of 3, smoke > 0.5, 60s, degraded 1)", "smoke", limits=TRUE, group="place")
+
+
+def test_two_of_three_within_a_minute():
+    found = play(GROUP, devices=("cab-1", "cab-2", "cab-3"))
+    for name in ("cab-1", "cab-2", "cab-3"):
+        found.say(smoke=0, topic=f"site/{name}")
+    found.say(smoke=1)
+    found.wait(61)
+    found.say(smoke=0)
+    found.wait(61)
+    found.say(smoke=1, topic="site/cab-2")
+    assert found.levels() == [], "one alone, and one long ago"
+    found.say(smoke=1, topic="site/cab-3")
+    assert found.levels() == ["red"] and len(of(found.effects, Alert)) == 1
+    found.say(smoke=0, topic="site/cab-3")
+    found.say(smoke=0, topic="site/cab-2")
+    found.wait(62)
+    assert found.levels() == ["red", "clear"] and found.engine.state.tracks == {}
+
+
+def test_one_is_enough_while_another_is_silent():
+    found = play(GROUP, devices=("cab-1", "cab-2", "cab-3"))
+    found.say(smoke=0, topic="site/cab-2")
+    found.say(smoke=1)
+    assert found.levels() == ["red"]
+
+
+def test_the_slots_of_a_cabinet_together():
+    warm = rule("members(slot_temperature_c > 50)", above=2.5, group="device")
+    found = play(warm)
+    found.say({number: 30 for number in range(1, 9)})
+    found.say({1: 51, 2: 51})
+    assert found.levels() == []
+    found.say({1: 51, 2: 51, 5: 51})
+    assert found.levels() == ["red"]
+
+
+# ---------------------------------------------------------------- memory, restart, edits
+
+
+def test_a_restart_anywhere_changes_nothing():
+    rules = (
+        rule("rate_per_minute(slot_temperature_c, 3m)", above=5.0),
+        replace(rule("times(smoke > 0.5, 10m)", "smoke", above=1.5), id="times"),
+        replace(rule("slot_temperature_c - siblings(slot_temperature_c)", above=9.0), id="odd"),
+    )
+
+    def run(every: int) -> list:
+        found = play(*rules)
+        for index in range(60):
+            found.say({1: 30 + index % 13, 2: 30, 3: 31}, smoke=index % 7 == 0)
+            found.wait(37)
+            if every and index % every == 0:
+                state = states.load(states.save(found.engine.state))
+                found.engine = Engine(found.engine.world, state, found.engine.recent)
+        return found.effects
+
+    undisturbed = run(0)
+    assert {"red", "clear"} <= {"clear" if a.state == "cleared" else "red" for a in of(undisturbed, Alert)}
+    assert run(1) == undisturbed and run(5) == undisturbed
+
+
+def test_what_no_rule_asks_for_is_forgotten():
+    found = play(rule("times(smoke > 0.5, 10m)", "smoke", above=1.5))
+    found.say(smoke=1)
+    assert found.engine.state.known and found.engine.state.windows
+    found.engine.reconfigure(
+        Configured(found.at, found.wall(), "two"), replace(found.engine.world, rules=(SMOKE,), digest="two")
+    )
+    assert found.engine.state.known == {} and found.engine.state.windows == {}
+
+
+def test_a_late_sample_lands_in_its_window():
+    """Kept data of an outage counts for what is said next, and rings nothing by itself."""
+    found = play(rule("count(smoke > 0.5, 1h)", "smoke", above=2.5))
+    said = START_NS // SECOND
+    for ago in (3, 2):
+        found.say(smoke=1, ts=said - ago * 1000)
+    assert found.levels() == []
+    found.wait(10)
+    found.say(smoke=1, ts=said + 10)
+    assert found.levels() == ["red"]
+
+
+# ---------------------------------------------------------------- a rule that fails
+
+
+@pytest.mark.parametrize("when", ["temperature_c / smoke", "temperature_c * 1000000000000000000 / smoke"])
+def test_a_rule_that_fails_is_disabled_alone(when):
+    found = play(rule(when, "temperature_c", above=1.0), HOT, SMOKE)
+    found.say(smoke=0, t=20)
+    assert found.noted().count("rule_disabled") == 1
+    assert list(found.engine.state.disabled) == ["weighed"]
+    found.say({1: 80}, smoke=1, t=20)
+    assert found.levels() == ["red", "red"], "the others judge on, in the same message"
+    assert found.noted().count("rule_disabled") == 1
+
+
+def test_a_full_window_disables_the_rule_and_no_other(monkeypatch):
+    monkeypatch.setattr("gateway.core.measures.SAMPLES_MOST", 5)
+    found = play(rule("count(smoke > 0.5, 10m)", "smoke", above=100.0), SMOKE)
+    for _ in range(7):
+        found.say(smoke=0)
+        found.wait(1)
+    assert list(found.engine.state.disabled) == ["weighed"]
+    found.say(smoke=1)
+    assert found.levels() == ["red"]
+
+
+def test_another_world_gives_it_another_chance():
+    found = play(rule("temperature_c / smoke", "temperature_c", above=1.0))
+    found.say(smoke=0, t=20)
+    mended = rule("temperature_c / 2", "temperature_c", above=1.0)
+    found.engine.reconfigure(
+        Configured(found.at, found.wall(), "two"), replace(found.engine.world, rules=(mended,), digest="two")
+    )
+    found.say(smoke=0, t=20)
+    assert found.levels() == ["red"] and found.engine.state.disabled == {}
+
+
+def test_components_are_named_by_their_model():
+    model = replace(CABINET, components=(Components(kind="slot", path="slots", number="no", count=3),))
+    assert model.parts("slot") == ["slot-1", "slot-2", "slot-3"] and model.parts("") == [""]
