@@ -41,6 +41,7 @@ from gateway.links import Links, load_keys
 from gateway.notifier import Notifier, StoreLedger
 from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError
+from gateway.selfcheck import Parts, SelfCheck
 from gateway.web.app import create_app
 from gateway.web.deps import Deps, Health
 from gateway.web.history import recent_history
@@ -119,6 +120,15 @@ class App:
         self.intake = _intake(self.config, self.pipeline, self.clock)
         self.web = WebServer(create_app(self._deps()), self.config.web.host, self.config.web.port)
         self.chores = Chores(self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind)
+        self.selfcheck = SelfCheck(
+            Parts(
+                store=self.store,
+                pipeline=self.pipeline,
+                clock=self.clock,
+                world=lambda: self.world,
+                standing=self.forwarder.standing,
+            )
+        )
         self.control = Control(
             self.config.state / SOCKET,
             {"reload": self._asked_reload, "replay": self._replay, "reset": self._reset},
@@ -161,6 +171,7 @@ class App:
         memory.settle()  # before the first message: it stops every thread
         self.subscriber.start()
         self.chores.start()
+        self.selfcheck.start()
         self.control.start()
         systemd.ready(f"{len(self.world.devices)} devices, {len(self.world.rules)} rules")
         telemetry.log("ready", count=len(self.world.devices))
@@ -170,6 +181,7 @@ class App:
         systemd.stopping()
         telemetry.log("stopping")
         self.control.stop()
+        self.selfcheck.stop()
         self.chores.stop()
         with suppress(OSError):  # a full disk: the mark before it serves, and the rest must still stop
             self.store.mark_high_water()

@@ -24,11 +24,12 @@ from urllib.parse import quote, urlsplit
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from gateway.adapters import certificates
 from gateway.adapters.http import Origin, Site, Unanswered, Unreachable
 from gateway.adapters.mqtt_connection import tls_context
 from gateway.config import BrokerConfig, Config, InfluxConfig
 from gateway.core.calibration import due_within
-from gateway.core.model import World
+from gateway.core.model import OWN, World
 from gateway.problems import ConfigError
 
 ANSWER_S = 10.0  # what a broker or database gets to answer
@@ -47,7 +48,7 @@ PRIVATE = 0o700
 class Finding:
     """One check's answer. `ok` with a hint is advice; not ok always has a hint, the next step."""
 
-    name: str  # config, secrets, disk, clock, broker, database, calibration
+    name: str  # config, secrets, disk, clock, broker, database, calibration, gateway
     ok: bool
     detail: str
     hint: str = ""
@@ -82,7 +83,21 @@ def diagnose(
     findings += _guarded("clock", t, lambda: [_clock(watch, t)])
     if world is not None:
         findings += _guarded("calibration", t, lambda: _calibration(world, time.time_ns(), t))
+        findings += _guarded("gateway", t, lambda: [_gateway(world, t)])
     return findings
+
+
+def _gateway(world: World, t: Texts) -> Finding:
+    """Whether the gateway's own troubles reach a person."""
+    device = next((one for one in world.devices.values() if one.topic.startswith(OWN)), None)
+    if device is None:
+        entry = "{id: gateway-1, model: lilong-gateway, at: …, topic: self/gateway-1}"
+        zh = f"要让网关自身的故障通知到人，请在站点设备中加入 {entry}"
+        detail = t("没有设备代表网关自身", "no device stands for the gateway itself")
+        return Finding(
+            "gateway", True, detail, t(zh, f"so that its own troubles reach a person, add {entry}")
+        )
+    return Finding("gateway", True, t(f"自身状况由 {device.id} 上报", f"tells of itself as {device.id}"))
 
 
 def _guarded(name: str, t: Texts, check: Callable[[], list[Finding]]) -> list[Finding]:
@@ -391,10 +406,8 @@ class _Visit:
 
     def certificate_days(self) -> int | None:
         """Days until the broker's certificate ends; None without TLS."""
-        wire: Any = self.client.socket()
-        if not isinstance(wire, ssl.SSLSocket) or not (certificate := wire.getpeercert()):
-            return None
-        return int((ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) // 86400)
+        ends = certificates.ends_s(self.client.socket())
+        return None if ends is None else int((ends - time.time()) // certificates.DAY_S)
 
 
 def _first_line(file: Path | None) -> str | None:

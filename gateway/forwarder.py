@@ -75,6 +75,7 @@ class Standing:
     backlog: int
     written: int
     trouble: str
+    oldest: int = 0  # the first log position it has not taken
 
 
 class Forwarder:
@@ -265,7 +266,8 @@ class Lane:
         self._known = self._load()
 
     def standing(self) -> Standing:
-        return Standing(self.owed.grown(self._store.position()).count, self._written, self._trouble)
+        owed = self.owed.grown(self._store.position())
+        return Standing(owed.count, self._written, self._trouble, owed.oldest())
 
     def run(self) -> None:
         self._reader.passed(self.sink.name, self.owed.oldest())

@@ -10,10 +10,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -44,6 +44,7 @@ from gateway.core.model import (
     Tick,
     World,
 )
+from gateway.core.noisy import Noise, kept_ns
 from gateway.core.repeats import RECENT_MOST
 from gateway.core.state import State
 
@@ -54,11 +55,15 @@ CHECKPOINT_S = 10.0  # at most this much log is stepped again at start
 IDLE_S = 1.0  # how often an idle pipeline shows that it lives
 STOOD_STILL_S = 10.0  # between two turns of an idle loop: the process was stopped, or the whole box was
 STORE_RETRY_S = 1.0  # between two attempts while the disk refuses
+NOISE_S = 10.0  # between two lines about noisy devices
 REPLAY_MOST = 5_000  # messages read from the log at a time while stepping again
 
-MESSAGES = telemetry.counter("lilong_messages_total", "Messages committed to the log")
+MESSAGES = telemetry.counter("lilong_messages_total", "Messages from devices committed to the log")
 COMMIT_S = telemetry.histogram("lilong_commit_seconds", "One transaction of the pipeline, fsync included")
 MARKED = telemetry.counter("lilong_readings_marked_total", "Readings that are not plainly good", ["quality"])
+NOISY = telemetry.counter(
+    "lilong_messages_noisy_total", "Repetitions of flooding devices: acknowledged and let go"
+)
 QUEUED = telemetry.gauge("lilong_queue_messages", "Messages read from the broker and not yet committed")
 
 CRASHED = Marked(0, ALL, Quality.GOOD, store=False, left_out=(Refusal.CRASHED,))  # never stepped again
@@ -75,6 +80,11 @@ class Posted(Delivery):
     def settle(self) -> None:
         if not self.done.done() and self.done.set_running_or_notify_cancel():
             self.done.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Posted):
+    """What the gateway says of itself: no sensor spoke."""
 
 
 class Acknowledger(Protocol):
@@ -136,6 +146,12 @@ class Pipeline:
         self._new_world: bytes | None = None
         self.progress_at = time.monotonic()  # last commit, or last proof that there was nothing to do
         self.received_ns = 0  # wall time of the last message
+        self._noise = Noise(self.engine.world, self.engine.decoder)
+        self._let_go: Counter[str] = Counter()  # device -> messages, not told yet
+        self._noise_at = 0.0  # when they may be told next
+        self._reports = 0  # of the gateway itself, in what is being committed
+        self._held_back_at: float | None = None  # since when the queue is full or the disk refuses
+        self._held_back_s = 0.0  # the longest such time that is over and was not asked for yet
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
 
     def listen_to(self, broker: Acknowledger) -> None:
@@ -170,6 +186,7 @@ class Pipeline:
         """From the network thread: False when the queue is full, and the broker must hold the rest."""
         with self._news:
             if self._waiting >= QUEUE_MOST or self._stopping:
+                self._hold_back()
                 return False
             self._queue.append(delivery)
             self._waiting += len(delivery.messages)
@@ -196,6 +213,27 @@ class Pipeline:
             queue.append(asked)
             self._news.notify()
         return asked.future
+
+    # ------------------------------------------------------------ not taking anything
+
+    def take_held_back_s(self) -> float:
+        """The longest time, now or since this was last asked, that the queue was full or the disk refused."""
+        with self._news:
+            now_s = self._since_held_back_s()
+            found, self._held_back_s = max(now_s, self._held_back_s), 0.0
+        return found * self.clock.speed
+
+    def _since_held_back_s(self) -> float:
+        return 0.0 if self._held_back_at is None else time.monotonic() - self._held_back_at
+
+    def _hold_back(self) -> None:
+        with self._news:
+            self._held_back_at = self._held_back_at or time.monotonic()
+
+    def _take_again(self) -> None:
+        with self._news:
+            self._held_back_s = max(self._held_back_s, self._since_held_back_s())
+            self._held_back_at = None
 
     # ------------------------------------------------------------ the thread
 
@@ -251,9 +289,37 @@ class Pipeline:
                 found = self._queue.popleft()
                 work.append(found)
                 messages += len(found.messages) if isinstance(found, Delivery) else 0
+                self._reports += isinstance(found, Report)
             self._waiting -= messages
+            if self._held_back_at is not None and self._waiting < QUEUE_MOST // 2:  # else it is full at once
+                self._take_again()
             QUEUED.set(self._waiting)
-            return work
+        return self._sifted(work)
+
+    def _sifted(self, work: Work) -> Work:
+        """Without what a flooding device repeats: that is acknowledged with its delivery, and counted."""
+        if self._noise.decoder is not self.engine.decoder:
+            self._noise = Noise(self.engine.world, self.engine.decoder)
+        at, wall_ns = self.clock.at(), self.clock.wall_ns()
+        kept = kept_ns(self.engine.state, at)
+        sifted: Work = []
+        for found in work:
+            if isinstance(found, Delivery):
+                messages = self._noise.sift(found.messages, at, wall_ns, kept, self._let_go)
+                found = found if messages is found.messages else replace(found, messages=messages)
+            sifted.append(found)
+        self._tell_noise()
+        return sifted
+
+    def _tell_noise(self) -> None:
+        """A line for each noisy device, at once and then every few seconds."""
+        if self._let_go and time.monotonic() >= self._noise_at:
+            for device, count in self._let_go.items():
+                hint = "it repeats itself far more often than its model says; what changed is all kept"
+                telemetry.log("device_noisy", "warning", device=device, count=count, hint=hint)
+            NOISY.inc(self._let_go.total())
+            self._let_go.clear()
+            self._noise_at = time.monotonic() + NOISE_S
 
     def _gather(self) -> None:
         """Right after a commit, waits for company: one fsync serves as many as come."""
@@ -333,7 +399,6 @@ class Pipeline:
                 items = []
             yield found.make(at, wall_ns), found
         if items:
-            self.received_ns = wall_ns
             yield Messages(at, wall_ns, items), None
 
     def _step(self, event: Event, asked: _Asked | None) -> Record:
@@ -357,7 +422,11 @@ class Pipeline:
         if checkpoint is not None:
             self.checkpointed = max(self._checkpoint_last - RECENT_MOST, 0)  # the newest may be torn
             self._checkpoint_last = checkpoint.position
-        MESSAGES.inc(sum(r.count for r in records if isinstance(r.event, Messages)))
+        messages = sum(r.count for r in records if isinstance(r.event, Messages))
+        reports, self._reports = min(self._reports, messages), 0
+        if messages > reports:
+            MESSAGES.inc(messages - reports)
+            self.received_ns = self.clock.wall_ns()
 
     def _checkpoint(self, position: int) -> Checkpoint:
         state = self.engine.state
@@ -394,6 +463,7 @@ class Pipeline:
         telemetry.log(
             "store_failed", "error", error=error, hint="free or repair the disk; nothing is lost yet"
         )
+        self._hold_back()
         listen = _Asked(lambda at, wall_ns: Link(at, wall_ns, self.engine.state.link_up), Future())
         while not self._company.wait(STORE_RETRY_S):
             try:
@@ -402,6 +472,7 @@ class Pipeline:
             except sqlite3.Error:
                 continue
             telemetry.log("store_recovered")
+            self._take_again()
             return done
         return None
 

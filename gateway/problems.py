@@ -274,6 +274,10 @@ PHRASES: dict[str, tuple[str, str]] = {
         "{value}，而没有配置 web.intake",
         "{value}, while there is no web.intake",
     ),
+    "second_gateway": (
+        "{value}，而 {other} 已代表网关自身",
+        "{value}, while {other} stands for the gateway already",
+    ),
     "heard_twice": (
         "{value} 也被 broker.subscribe 的 {filter} 订阅",
         "{value}, which the filter {filter} of broker.subscribe takes too",
@@ -490,10 +494,11 @@ PHRASES: dict[str, tuple[str, str]] = {
         "lilong.yaml 中的 web.intake: {{tokens_file: …}}",
         "web.intake: {{tokens_file: …}} in lilong.yaml",
     ),
-    "posted_only": (
-        "不含 http/ 主题的 broker.subscribe",
-        "a broker.subscribe that takes no topic below http/",
+    "no_broker": (
+        "不含 {value} 主题的 broker.subscribe",
+        "a broker.subscribe that takes no topic below {value}",
     ),
+    "one_gateway": ("只有一台设备代表网关自身", "one device that stands for the gateway itself"),
     "secret_file": (
         "{key}_file: 指向只存放该密钥的文件",
         "{key}_file: the name of a file that holds nothing else",

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.core.model import Device, Model, Place, World
+from gateway.core.model import OWN, Device, Model, Place, World
 from simulators.incidents import span_ns
 from simulators.reading import convert, read_yaml
 
@@ -24,7 +24,8 @@ def load_street(models: Iterable[Path], sites: Iterable[Path], timezone: str = "
     known = {file.stem: _model(file) for file in _files(models)}
     files = [(file, read_yaml(file)) for file in _files(sites)]
     places = [place for file, raw in files for place in _list(raw, "places", Place, file)]
-    devices = [device for file, raw in files for device in _list(raw, "devices", Device, file)]
+    found = [device for file, raw in files for device in _list(raw, "devices", Device, file)]
+    devices = [one for one in found if not one.topic.startswith(OWN)]  # the gateway speaks for itself
     strangers = {device.model for device in devices} - set(known)
     if strangers:
         raise ValueError(f"no such model: {sorted(strangers)}; known are {sorted(known)}")

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
+from gateway.adapters import certificates
+
 TOTAL_S = 10.0  # name, connection, TLS, request, answer: a person waits behind this
 BODY_BYTES_MOST = 64 * 1024  # no provider's answer is longer than a few hundred bytes
 IDLE_S_MOST = 30.0  # home routers forget a silent connection after about a minute
@@ -157,7 +159,11 @@ def _connect(origin: Origin, tls: ssl.SSLContext | None, deadline: float) -> soc
     wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     wire.settimeout(_left(deadline))
     try:
-        return tls.wrap_socket(wire, server_hostname=origin.host) if tls else wire
+        if tls is None:
+            return wire
+        secured = tls.wrap_socket(wire, server_hostname=origin.host)
+        certificates.note(origin.host, origin.port, secured)
+        return secured
     except BaseException:
         wire.close()
         raise

@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway import telemetry
+from gateway.adapters import certificates
 from gateway.adapters.mqtt_packets import PINGREQ, PINGRESP, Batch, PacketParser, pubacks
 from gateway.core.model import Message
 
@@ -106,6 +107,7 @@ def connect(client: paho_client.Client, config: BrokerConfig) -> None:
         more = {"clean_start": False, "properties": properties}
     client.connect(config.host, config.port, max(1, int(config.keepalive_s)), **more)
     opened = client.socket()
+    certificates.note(config.host, config.port, opened)
     if isinstance(opened, socket.socket):
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # While we do not read we cannot miss an answer: the kernel must notice that the far side is gone.

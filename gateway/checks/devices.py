@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Sequence
 
 from gateway.checks.parts import Parts, Surroundings, check_known, upward
 from gateway.checks.rules import check_needs, judges, needs
 from gateway.core import derived
 from gateway.core.codecs.formula import Formula
 from gateway.core.decoding import matches
-from gateway.core.model import POSTED, Device, Model, Place
+from gateway.core.model import OWN, POSTED, Device, Model, Place
 from gateway.grammar import RuleKeys
 from gateway.problems import one_of, say
 from gateway.typed import Builder
+
+GATEWAY = "lilong-gateway"  # the model of what the gateway says of itself
 
 
 def check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
@@ -21,6 +23,7 @@ def check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) ->
     parents = {place.id: place.within for place in parts.places}
     devices, needy = parts.devices, _Needy(parts)
     nested = {device.id for device in devices if device.behind}
+    _check_one_gateway(devices, builder)
     for device in devices:
         check_known(builder, device, "at", "place", device.at, builder.ids(Place))
         check_known(builder, device, "model", "model", device.model, builder.ids(Model))
@@ -57,6 +60,9 @@ def _check_heard(device: Device, surroundings: Surroundings, builder: Builder) -
     if device.topic.startswith(POSTED):
         _check_posted(device, surroundings, builder)
         return
+    if device.topic.startswith(OWN) or device.model == GATEWAY:
+        _check_own(device, surroundings, builder)
+        return
     subscribe = surroundings.subscribe
     if subscribe is not None and not any(matches(pattern, device.topic) for pattern in subscribe):
         builder.mistake(device, "topic", say("unheard", value=device.topic), one_of(subscribe))
@@ -68,10 +74,31 @@ def _check_posted(device: Device, surroundings: Surroundings, builder: Builder) 
         builder.mistake(device, "topic", say("value", value=device.topic), one_of([own]))
     if surroundings.intake is False:
         builder.mistake(device, "topic", say("no_intake", value=device.topic), say("an_intake"))
+    _check_no_broker(device, POSTED, surroundings, builder)
+
+
+def _check_no_broker(device: Device, below: str, surroundings: Surroundings, builder: Builder) -> None:
+    """Else whoever may publish at the broker could speak for it."""
     for pattern in surroundings.subscribe or ():
-        if matches(pattern, device.topic):  # else whoever may publish at the broker could speak for it
+        if matches(pattern, device.topic):
             found = say("heard_twice", value=device.topic, filter=pattern)
-            builder.mistake(device, "topic", found, say("posted_only"))
+            builder.mistake(device, "topic", found, say("no_broker", value=below))
+
+
+def _check_own(device: Device, surroundings: Surroundings, builder: Builder) -> None:
+    """What the gateway says of itself comes by no way but its own."""
+    own = f"{OWN}{device.id}"
+    if device.topic != own:
+        builder.mistake(device, "topic", say("value", value=device.topic), one_of([own]))
+    _check_no_broker(device, OWN, surroundings, builder)
+
+
+def _check_one_gateway(devices: Sequence[Device], builder: Builder) -> None:
+    """A process is one gateway: a second device for it would never speak."""
+    own = [device for device in devices if device.topic.startswith(OWN)]
+    for other in own[1:]:
+        found = say("second_gateway", value=other.id, other=own[0].id)
+        builder.mistake(other, "topic", found, say("one_gateway"))
 
 
 def _check_zeros(device: Device, builder: Builder) -> None:

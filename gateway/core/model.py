@@ -18,6 +18,7 @@ import msgspec
 
 SECOND = 1_000_000_000  # nanoseconds
 POSTED = "http/"  # before a device's id: the topic of what it posts to the HTTP intake
+OWN = "self/"  # before a device's id: the topic on which the gateway tells of itself
 
 
 # ---------------------------------------------------------------- where a value was written down

@@ -127,6 +127,19 @@ QUANTITIES = _table(
     ("frames_received", "frames", 0, 1e9, 1, "收到帧数", "frames received"),
     ("sensor_stuck", "1", 0, 1, 1, "传感器读数不动", "sensor stuck"),  # made by core.doubts, never sent
     ("load_kg", "kg", 0, 10000, 1, "载重", "load"),
+    # the gateway's own state (gateway.selfcheck): one report every half minute
+    ("broker_down_s", "s", 0, 1e9, 1, "消息代理断开时长", "broker link down for"),
+    ("database_behind_s", "s", 0, 1e9, 1, "数据库落后时长", "database behind by"),
+    ("archive_behind_s", "s", 0, 1e9, 1, "归档落后时长", "archive behind by"),
+    ("disk_free_pct", "%", 0, 100, 0.1, "磁盘剩余", "disk free"),
+    ("quarantined_per_hour", "1/h", 0, 1e9, 1, "一小时拒收报文数", "payloads refused in an hour"),
+    ("notifications_waiting_s", "s", 0, 1e9, 1, "最久的未发通知等待时长", "oldest unsent message waits for"),
+    ("notifications_lost", "cases", 0, 1e6, 1, "无人收到通知的事件数", "cases that nobody was told of"),
+    ("queue_full_s", "s", 0, 1e9, 1, "停止确认消息时长", "no message acknowledged for"),
+    ("rules_disabled", "rules", 0, 1e6, 1, "停用的规则数", "rules disabled"),
+    ("clock_step_s", "s", -1e10, 1e10, 0.001, "时钟跳变", "step of the clock"),
+    ("certificate_days", "d", -36_500, 36_500, 1, "证书剩余天数", "days until a certificate ends"),
+    ("restarts_per_hour", "1/h", 0, 1e6, 1, "一小时重启次数", "restarts in an hour"),
 )
 
 # (device's unit, ours) -> (scale, offset): canonical = raw * scale + offset. Anything else is a mistake.
@@ -222,6 +235,7 @@ def _names() -> dict[Dimension, str]:
 
 SPANS = {"min": "分钟", "h": "小时", "d": "天"}
 SIGNS = {"C": " ℃", "deg": "°", "%": "%", "m/s2": " m/s²", "x": "", "mm/m/d": " mm/m/天", "mm/d": " mm/天"}
+SIGNS |= {"1/h": " 次/小时", "cases": " 件", "rules": " 条"}
 
 
 def shown(quantity: str, value: float) -> str:

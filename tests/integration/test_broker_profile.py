@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 
 from gateway.adapters.mqtt import Delivery, Subscriber
 from gateway.config import BrokerConfig, load
-from gateway.core.model import POSTED
+from gateway.core.model import OWN, POSTED
 from tests.fleet import Fleet
 from tests.servers.certificates import make_certificates
 from tests.servers.process import Process, free_port
@@ -406,7 +406,7 @@ def test_a_network_server_speaks_for_its_devices(broker: Broker) -> None:
 
 def test_the_example_speaks_by_the_access_list() -> None:
     """User name, filters and every device topic of deploy/example are what the list allows; nobody may
-    publish in the name of a device that posts.
+    publish in the name of a device that posts, or of the gateway itself.
     """
     acl = (PROFILE / "lilong.acl").read_text("utf-8")
     loaded = load(EXAMPLE / "lilong.yaml")
@@ -416,7 +416,7 @@ def test_the_example_speaks_by_the_access_list() -> None:
     patterns += re.findall(r"^topic write (\S+)", acl, re.MULTILINE)
     readable = re.findall(r"^topic read (\S+)", acl, re.MULTILINE)
     for device in loaded.world.devices.values():
-        posts = device.topic.startswith(POSTED)
+        posts = device.topic.startswith((POSTED, OWN))
         own = [pattern.replace("%u", device.id) for pattern in patterns]
         assert any(mqtt.topic_matches_sub(pattern, device.topic) for pattern in own) != posts, device.topic
         heard = any(mqtt.topic_matches_sub(filter, device.topic) for filter in readable)

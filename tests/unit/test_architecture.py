@@ -42,6 +42,7 @@ RINGS = {
     "gateway.chores": 3,
     "gateway.memory": 1,
     "gateway.control": 3,
+    "gateway.selfcheck": 3,
     "gateway.doctor": 3,
     "gateway.tuning": 3,
     "gateway.web": 3,

@@ -544,3 +544,23 @@ def test_nobody_at_the_broker_may_speak_for_a_device_that_posts(tmp_path: Path, 
     assert line.startswith(
         f"sites/site.yaml:15: devices[0].topic: found http/cab-1, which the filter {pattern} of"
     )
+
+
+SPEAKING = FILES | {
+    "sites/site.yaml": FILES["sites/site.yaml"].replace("site/estate/cab-1/up", "self/cab-1"),
+}
+
+
+@pytest.mark.parametrize("pattern", ["#", "+/cab-1", "self/#"])
+def test_nobody_at_the_broker_may_speak_for_the_gateway(tmp_path: Path, pattern: str) -> None:
+    assert told(tmp_path, SPEAKING) == []
+    files = {**SPEAKING, "lilong.yaml": FILES["lilong.yaml"].replace("[site/#]", f'[site/#, "{pattern}"]')}
+    (line,) = told(tmp_path, files)
+    assert "found self/cab-1, which the filter " + pattern in line and "topic below self/" in line
+
+
+def test_only_one_device_stands_for_the_gateway(tmp_path: Path) -> None:
+    """A second would be silent for ever."""
+    second = "devices: [{id: cab-2, model: cabinet, at: estate, topic: self/cab-2}]"
+    (line,) = told(tmp_path, {**SPEAKING, "sites/second.yaml": second})
+    assert "cab-1" in line and "cab-2" in line and "one device that stands for the gateway" in line
