@@ -280,7 +280,7 @@ REMEMBERED = "what one reading says, since it is remembered over time"
         ("", 1, "the end", "a number, a quantity or a function"),
         ("   ", 4, "the end", "a number, a quantity or a function"),
         ("slot_temprature_c > 3", 1, "slot_temprature_c", "a quantity, such as slot_temperature_c"),
-        ("Smoke > 0.5", 1, "Smoke", "a quantity, such as smoke"),
+        ("SMOKE > 0.5", 1, "SMOKE", "a quantity, such as smoke"),
         ("mean(smok, 1h)", 6, "smok", "a quantity, such as smoke"),
         ("siblings(smok)", 10, "smok", "a quantity, such as smoke"),
         ("medium(smoke, 1h)", 1, "medium", "a function, such as median"),
