@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
@@ -129,10 +130,13 @@ class _Playing:
             for name, device in world.devices.items()
         }
         self.silent_until: dict[str, int] = {}
+        self.sent: deque[Message] = deque(maxlen=20)
+        self.moods: dict[tuple[str, str], float] = {}
 
     def play(self, length: int) -> Row:
         now, up = BEGINS_NS, True
         self.step(Link(now, now, True))
+        self.step(Messages(now, now, [self.said(name, now) for name in sorted(self.lives)]))
         while len(self.row.events) < length:
             now += self.dice.choice((1, 3, 10, 20, 45, 60, 90, 400)) * SECOND
             self.until(now)
@@ -154,22 +158,27 @@ class _Playing:
             self.silent_until[name] = now + self.dice.randrange(10, 120) * MINUTE
 
     def messages(self, now: int) -> Iterator[Message]:
-        for name in self.dice.sample(sorted(self.lives), self.dice.choice((1, 1, 2, 4, 8))):
+        for name in self.dice.sample(sorted(self.lives), self.dice.choice((1, 4, 8, 12))):
             if self.silent_until.get(name, 0) < now:
                 message = self.said(name, now - self.dice.choice((0, 0, 0, 1, 30, 4000)) * SECOND)
                 yield message
                 if self.dice.random() < 0.05:
                     yield message
+                self.sent.append(message)
+        if len(self.sent) > 4 and self.dice.random() < 0.2:  # the broker was not sure that we have it
+            one = self.dice.choice(self.sent)
+            yield Message(one.topic, one.payload, again=True)
 
     def said(self, name: str, measured: int) -> Message:
         device, life = self.world.devices[name], self.lives[name]
         said = life.say(measured, ())
         for component, quantity, values in SAYS.get(device.model, ()):
-            if self.dice.random() < 0.6:
-                rest = device.baseline.get(quantity, 0.0)
-                said[component][quantity] = rest + self.dice.choice(values)
+            key = name, quantity
+            if key not in self.moods or self.dice.random() < 0.1:  # it stays so for a while
+                self.moods[key] = self.dice.choice(values)
+            said[component][quantity] = device.baseline.get(quantity, 0.0) + self.moods[key]
         payload = Encoder(device=device, model=life.model, zone=ZONE)(said, measured, next(self.number))
-        return Message(device.topic, payload, again=self.dice.random() < 0.02)
+        return Message(device.topic, payload)
 
     def until(self, now: int) -> None:
         """Timers and answers that are due before an instant."""

@@ -26,6 +26,7 @@ BLOCK_NS = 3 * HOUR
 NUMBER = 900_000_001  # stands for a message's number in a template: no value looks like it
 DELAY_NS = (SECOND // 20, SECOND * 4 // 5)  # from measuring to the broker
 BENT_DELAY_NS = SECOND // 10  # while a story goes on: always the same, so that no word overtakes another
+BENT_TWICE = 0.2
 JITTER = 0.02  # of the beat
 # So often a message is delivered twice at once, again much later, or after the one that follows it.
 TWICE, AGAIN, OVERTAKEN = 0.001, 0.0005, 0.0005
@@ -152,7 +153,7 @@ class Lane:
         """What the broker held retained at the start: yesterday's drill, a test button just now."""
         sheds = [voice for voice in self.voices if voice.model.id == "shed-smoke"][:2]
         found = []
-        for voice, before in zip(sheds, (9 * HOUR, 240 * SECOND), strict=True):
+        for voice, before in zip(sheds, (9 * HOUR, 240 * SECOND), strict=False):
             said = voice.life.say(self.begins_ns - before, ())
             said[""]["smoke"] = 1.0
             payload = voice.encode(said, self.begins_ns - before, 0)
@@ -257,6 +258,8 @@ class Lane:
                     if message is not None:
                         self.count += 1
                         yield ns + BENT_DELAY_NS, message
+                        if voice.told_apart and self.dice.random() < BENT_TWICE:
+                            yield ns + 2 * BENT_DELAY_NS, message
                 if story.kept is not None and begins <= one.span.ends_ns < ends:
                     for late, message in enumerate(voice.kept(story)):
                         self.count += 1

@@ -276,7 +276,7 @@ class Week:
         if added and self.dice.random() < 0.5:
             self.lane.leave(added[-1])
             return replace(world, devices={k: v for k, v in world.devices.items() if k != added[-1]})
-        like = next(one for one in world.devices.values() if one.model == "shed-smoke")
+        like = next(one for one in world.devices.values() if one.model in ("shed-smoke", "cabinet-8"))
         device = replace(like, id=f"added-{self.edits}", topic=f"site/added-{self.edits}/up")
         self.lane.join(Voice(device, world.models[device.model], self.lane.seed), self.engine.state.at)
         return replace(world, devices={**world.devices, device.id: device})
