@@ -110,7 +110,9 @@ def small_street(seed: int) -> World:
     gateways = {device.behind for device in world.devices.values()} - {""}
     kept = {n: d for n, d in world.devices.items() if d.model != "lorawan-gateway" or n in gateways}
     one = min(gateways)  # all behind the same, so that they may fall silent together
-    return replace(world, devices={n: replace(d, behind=one) if d.behind else d for n, d in kept.items()})
+    devices = {n: replace(d, behind=one) if d.behind else d for n, d in kept.items()}
+    models = {device.model: world.models[device.model] for device in devices.values()}
+    return replace(world, devices=devices, models=models)
 
 
 def make_row(seed: int, length: int) -> Row:

@@ -266,6 +266,12 @@ class Teller:
         device, at = self.take(model), self.sometime(HOUR)
         self.states("smoke", device, rule, "smoke", at, self.dice.randint(60, 1200), every_s=30)
 
+    def smoke_while_deaf(self, outage: Episode) -> None:
+        """It begins while the broker cannot reach us, and goes on when it can."""
+        device, at = self.take("shed-smoke"), outage.begins_ns + MINUTE
+        lasts = (outage.ends_ns - at) // SECOND + 300
+        self.states("smoke while we are deaf", device, "shed-smoke", "smoke", at, lasts, 30)
+
     def ebike(self, model: str = "lift-camera") -> None:
         lasts = self.dice.choice((45, 90, 200, 420))
         device, at = self.take(model), self.sometime(HOUR, (7, 22))
@@ -483,6 +489,9 @@ def tell_week(world: World, seed: int, days: float, deaf: Sequence[Episode], qui
     _troubles(teller)
     if days >= 7:
         _slow_troubles(teller)
+    for outage in deaf:
+        if outage.ends_ns - outage.begins_ns > DOWN_NS_MOST:
+            teller.smoke_while_deaf(outage)
     _noises(teller)
     return teller
 
@@ -546,7 +555,7 @@ def creeping(teller: Teller) -> dict[tuple[str, str], float]:
 def _noises(teller: Teller) -> None:
     for _ in range(2):
         teller.nearly("45 s at 57 degrees", "cabinet-8", "slot", SLOT, (0, 57), (45, 34), (60, 34))
-        teller.nearly("a single spike", "cabinet-8", "slot", SLOT, (0, 72), (8, 34), (60, 34))
+        teller.nearly("a single spike", "cabinet-8", "slot", SLOT, (0, 72), (5, 34), (60, 34))
         teller.bag_in_window()
         teller.nearly("a bag for two minutes", "waste-camera", "", BAG, (0, 1), (120, 0), (180, 0))
         teller.nearly(

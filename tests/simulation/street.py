@@ -53,13 +53,13 @@ class Stock:
     learnt: int = 0  # the first so many have an approved baseline period and a past
 
 
-STOCK = (  # where a model says itself oftener, it is told here: so many messages fit into three minutes
-    Stock("tilt-chirpstack", 300, 1800, "houses", 60),  # its model says 10 m
+STOCK = (  # beside those that are told here less often than their models say: what those say
+    Stock("tilt-chirpstack", 300, 3600, "houses", 30),  # 10 m
     Stock("milesight-em310-tilt", 440, 3600, "houses"),
-    Stock("structure-monitor", 150, 1800, "", 40),  # 10 m
-    Stock("crack-gauge", 250, 1800, "", 60),
-    Stock("static-level", 180, 1800, "", 60),
-    Stock("cabinet-8", 36, 120),  # 30 s, and 30 s while something burns
+    Stock("structure-monitor", 150, 3600, "", 20),  # 10 m
+    Stock("crack-gauge", 250, 3600, "", 30),  # 30 m
+    Stock("static-level", 180, 3600, "", 30),  # 30 m
+    Stock("cabinet-8", 36, 120),  # 30 s, and that is what they do while something burns
     Stock("cabinet-signals", 6, 240),  # 60 s
     Stock("lift-camera", 40, 60),
     Stock("lift-edge-box", 120, 600),

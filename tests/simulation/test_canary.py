@@ -47,6 +47,15 @@ class TrustsTheLink(Engine):
         return super().step(Tick(event.at, event.wall_ns) if lost else event)
 
 
+class StaysDeaf(Engine):
+    """Takes every word for one that the broker kept, after the link was lost once."""
+
+    def step(self, event: Event):
+        if isinstance(event, Messages) and self.state.deaf_since > START_NS:
+            event = Messages(event.at, event.wall_ns, event.items, kept=True)
+        return super().step(event)
+
+
 class TakesMemoryForNews(Engine):
     """Believes what the broker has kept as a state."""
 
@@ -190,6 +199,10 @@ CANARIES = {
     ),
     "a restart forgets alerts": Canary(stock=SHEDS, tell=flat, make=ForgetsAlerts, restarts=(5.0,), hours=12),
     "an outage is silence": Canary(stock=CABINETS, tell=nothing, make=TrustsTheLink, outages=(AT_H,)),
+    "a return of the link is not heard": Canary(
+        stock=SHEDS, outages=(AT_H,), make=StaysDeaf, hours=12,
+        tell=lambda teller: (teller.smoke_while_deaf(teller.deaf[0]), flat(teller)),
+    ),
     "an edit drops what stands": Canary(stock=SHEDS, tell=flat, make=DropsTracks, edits=(5.0,), hours=12),
     "what is long over is believed": Canary(stock=SHEDS, tell=kept_for_long, world=patient),
     "what the broker remembers is news": Canary(stock=SHEDS, tell=nothing, make=TakesMemoryForNews),
@@ -230,6 +243,11 @@ def test_a_planted_bug_is_seen(name, seed, monkeypatch):
     for (owner, part), bug in SPOILT.get(name, {}).items():
         monkeypatch.setattr(owner, part, bug)
     assert not played(canary, seed, spoilt=True).perfect, f"seed {seed}: nobody noticed"
+
+
+def test_the_same_seed_plays_the_same(seed):
+    again = [played(CANARIES["an edit drops what stands"], seed % SEEDS, spoilt=False) for _ in range(2)]
+    assert again[0].found == again[1].found and again[0].found
 
 
 def test_every_bug_has_its_canary():

@@ -17,7 +17,7 @@ from tests.simulation.kills import CHECKPOINT_EVERY, Row, configured, edited, ma
 EVENTS = 700
 KILLS = EDITS = 1_000
 ONWARDS = 2 * CHECKPOINT_EVERY  # events that each broken run is followed over; some go to the very end
-TO_THE_END = 10  # one of so many
+TO_THE_END = 20  # one of so many
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

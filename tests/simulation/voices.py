@@ -1,7 +1,7 @@
 """What the street says, second by second: millions of payloads, made as cheaply as bytes can be.
 
 An ordinary day is spoken from templates that the simulators' own encoders wrote, a fresh one for every device
-and three hours; instants and numbers are put in with %. Whatever a story touches is encoded anew each time.
+and half a day; instants and numbers are put in with %. Whatever a story touches is encoded anew each time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from simulators.neighbourhood import STATES
 from tests.simulation.stories import Story
 from tests.simulation.street import EVERY_S, START_NS, ZONE
 
-BLOCK_NS = 3 * HOUR
+BLOCK_NS, LEARNT_NS = 12 * HOUR, 3 * HOUR  # of one template; what temperature does is learnt by the hour
+HANDED_NS = 2 * SECOND  # what arrives within so long is handed over together
 NUMBER = 900_000_001  # stands for a message's number in a template: no value looks like it
 DELAY_NS = (SECOND // 20, SECOND * 4 // 5)  # from measuring to the broker
 BENT_DELAY_NS = SECOND // 10  # while a story goes on: always the same, so that no word overtakes another
@@ -51,13 +52,13 @@ class Voice:
         self.told_apart = bool(codec.envelope or codec.sequence or codec.time)
         self._unit = codec.time_unit if codec.time else "iso" if codec.envelope else ""
         self.timed = bool(self._unit)
-        self._block = -1
+        self._block, self._block_ns = -1, LEARNT_NS if device.baseline_period else BLOCK_NS
         self._template = b""
 
     def ordinary(self, ns: int, stamp: bytes) -> Message:
         """What it says on a day on which nothing happens. `stamp`: `ns` as ISO text."""
-        if ns // BLOCK_NS != self._block:
-            self._block = ns // BLOCK_NS
+        if ns // self._block_ns != self._block:
+            self._block = ns // self._block_ns
             self._template = self._written(ns)
         self.number = number = self.number + 1
         unit = self._unit
@@ -160,14 +161,14 @@ class Lane:
             found.append(Message(voice.topic, payload, retained=True))
         return found
 
-    def seconds(self) -> Iterator[tuple[int, list[Message]]]:
-        """(instant, messages) of each second in which any arrived: they are handed over when it is over."""
+    def spans(self) -> Iterator[tuple[int, list[Message]]]:
+        """(instant, messages) of each span in which any arrived: they are handed over when it is over."""
         ends, batch = 0, list[Message]()
         for arrives, message in self._arrivals():
             if arrives >= ends:
                 if batch:
                     yield ends, batch
-                ends, batch = (arrives // SECOND + 1) * SECOND, []
+                ends, batch = (arrives // HANDED_NS + 1) * HANDED_NS, []
             batch.append(message)
         if batch:
             yield ends, batch

@@ -135,7 +135,7 @@ class Week:
         self._step(START_NS, lambda at, wall: Link(at, wall, True))
         self._hear(START_NS, self.lane.remembered())
         plan = deque(self._plan())
-        for at_ns, messages in self.lane.seconds():
+        for at_ns, messages in self.lane.spans():
             while plan and plan[0][0] <= at_ns:
                 due, happen = plan.popleft()
                 self._until(due)
