@@ -15,10 +15,11 @@ from gateway.core.caseload import Caseload
 from gateway.core.engine import Engine
 from gateway.core.model import Configured, Event, Link, Messages, Tick, World
 from simulators.lives import DAY, HOUR, MINUTE, Episode
+from tests.simulation.judging import Verdict, judge
 from tests.simulation.stories import SLOT, Teller
 from tests.simulation.street import START_NS, Stock, remembered, street
 from tests.simulation.voices import Lane
-from tests.simulation.week import Fate, Verdict, Week, judge
+from tests.simulation.week import Fate, Week
 
 SEEDS = 1 << 16
 AT_H = 3.0  # when every story begins, unless a window says otherwise

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.judging import Verdict, judge, report
 from tests.simulation.street import STOCK
-from tests.simulation.week import Verdict, Week, judge, prepare, report
+from tests.simulation.week import Week, prepare
 
 SEEDS = 1 << 16  # a short number to type again
 # What must have been met in a week for it to have proved anything.
