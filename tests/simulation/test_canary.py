@@ -16,8 +16,8 @@ from gateway.core.engine import Engine
 from gateway.core.model import Configured, Event, Link, Messages, Tick, World
 from simulators.lives import DAY, HOUR, MINUTE, Episode
 from tests.simulation.judging import Verdict, judge
-from tests.simulation.stories import SLOT, Teller
 from tests.simulation.street import START_NS, Stock, remembered, street
+from tests.simulation.teller import SLOT, Teller
 from tests.simulation.voices import Lane
 from tests.simulation.week import Fate, Week
 

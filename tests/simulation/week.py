@@ -43,8 +43,8 @@ from gateway.core.model import (
 from gateway.core.state import State
 from simulators.lives import DAY, HOUR, MINUTE, Episode
 from tests.simulation.judging import judge, report
-from tests.simulation.stories import DOWN_NS_MOST, creeping, tell_week
 from tests.simulation.street import START_NS, remembered, street
+from tests.simulation.teller import DOWN_NS_MOST, creeping, tell_week
 from tests.simulation.voices import Lane, Voice
 
 PROVIDER_NS, ACKNOWLEDGED_NS, DONE_NS = SECOND, MINUTE, 30 * MINUTE
