@@ -59,11 +59,11 @@ STOCK = (  # beside those that are told here less often than their models say: w
     Stock("structure-monitor", 150, 3600, "", 20),  # 10 m
     Stock("crack-gauge", 250, 3600, "", 30),  # 30 m
     Stock("static-level", 180, 3600, "", 30),  # 30 m
-    Stock("cabinet-8", 36, 120),  # 30 s, and that is what they do while something burns
+    Stock("cabinet-8", 26, 120),  # 30 s, and that is what they do while something burns
     Stock("cabinet-signals", 6, 240),  # 60 s
-    Stock("lift-camera", 40, 60),
-    Stock("lift-edge-box", 120, 600),
-    Stock("waste-camera", 30, 60),
+    Stock("lift-camera", 30, 60),
+    Stock("lift-edge-box", 146, 600),
+    Stock("waste-camera", 24, 60),
     Stock("milesight-gs301", 108, 1200, "yards"),
     Stock("shed-smoke", 210, 600),
     Stock("extinguisher", 114, 43_200),

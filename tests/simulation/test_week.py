@@ -15,7 +15,7 @@ MET = {
     "reading_ahead", "reading_disordered", "reading_late", "reading_repeated", "would_have_fired",
 }  # fmt: skip
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # 80 s of work, and a box may be busy
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two minutes of work, and a box may be busy
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_it_was_a_week_of_the_whole_street(week, verdict):
     assert len(week.world.devices) == sum(stock.count for stock in STOCK) == 2000
     scenes = {week.world.models[device.model].scene for device in week.world.devices.values()}
     assert scenes == {"structure", "cabinet", "lift", "waste", "shed", "gateway"}
-    assert week.lane.count > 1_500_000
+    assert week.lane.count > 1_400_000
     assert set(week.noted) >= MET, MET - set(week.noted)
     assert len(verdict.found) > 60
 

@@ -357,7 +357,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--days", type=int, default=7, help="at least 1; trends and long silences need all seven"
+        "--days", type=int, default=7, help="at least 2; trends and long silences need all seven"
     )
     asked = parser.parse_args()
     week = prepare(asked.seed, asked.days).play()
