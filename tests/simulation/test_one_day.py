@@ -207,12 +207,15 @@ CANARIES = {
 
 @pytest.mark.parametrize("name", CANARIES)
 def test_a_planted_bug_is_seen(name, world, seed, monkeypatch):
-    """The same part of the day is perfect without the bug, and is not with it."""
+    """The same part of the day is perfect without the bug, and is not with it, one seed in three at least:
+    what a broker remembers of an hour may by chance be no trouble.
+    """
     canary = CANARIES[name]
-    lane = canary.part.lane(world, seed)
-    sound = scored(played(world, lane))
-    assert sound.perfect, f"seed {seed}\n{sound}"
+    lanes = [canary.part.lane(world, number) for number in (seed, seed + 1, seed + 2)]
+    for lane in lanes:
+        sound = scored(played(world, lane))
+        assert sound.perfect, f"seed {seed}\n{sound}"
     for part, bug in canary.patched.items():
         monkeypatch.setattr(hearing, part, bug)
-    result = scored(played(canary.world(world), lane, **canary.spoilt))
-    assert result.missed or result.false, f"seed {seed}: nobody noticed"
+    results = (scored(played(canary.world(world), lane, **canary.spoilt)) for lane in lanes)
+    assert any(result.missed or result.false for result in results), f"seed {seed}: nobody noticed"
