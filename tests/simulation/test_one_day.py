@@ -207,7 +207,7 @@ CANARIES = {
 
 @pytest.mark.parametrize("name", CANARIES)
 def test_a_planted_bug_is_seen(name, world, seed, monkeypatch):
-    """The same part of the day is perfect without the bug, and is not with it, for one seed of three at least:
+    """The same part of the day is perfect without the bug, and not with it, for one seed of three at least:
     what a broker remembers of an hour may by chance be no trouble.
     """
     canary = CANARIES[name]
