@@ -14,7 +14,7 @@ from gateway import telemetry
 from gateway.adapters.clock import Anchor, Clock
 from gateway.adapters.store import WORLD, Store
 from gateway.core import state as states
-from gateway.core.model import SECOND, Alert, During, Level, Link, Stage, World
+from gateway.core.model import SECOND, Act, Alert, During, Level, Link, Stage, Verb, World
 from gateway.pipeline import Pipeline, judged_last, rebuild
 from gateway.upgrades import read_world
 from tests.unit.worlds import HOT, SMOKE, START_NS, limits, of, world
@@ -98,6 +98,10 @@ def test_a_start_on_it_goes_on(store):
     assert sorted(case.acknowledged_by for case in state.cases.values()) == ["", "wang"]
     assert pipeline.engine.world.digest == "now"
     assert 0 < since == state.tracks["held|cab-1|slot-3"].standings[0].since < SECOND
+    (told,) = (case.id for case in state.cases.values() if case.device == "cab-2")
+    assert told in [row["id"] for row in store.reader().execute("SELECT id FROM cases")]
+    pipeline.submit(lambda at, wall_ns: Act(at, wall_ns, told, "wang", Verb.ACKNOWLEDGE)).result(10)
+    assert state.cases[told].acknowledged_by == "wang", "by the link that he was sent"
     pipeline.stop()
 
 
