@@ -24,10 +24,10 @@ from gateway.adapters.clock import Clock
 from gateway.adapters.mqtt import Delivery
 from gateway.adapters.store import WORLD, Checkpoint, Logged, Record, Store, StoreDamaged
 from gateway.core import state as states
-from gateway.core.codecs import CODECS
 from gateway.core.engine import Engine
 from gateway.core.hearing import ALL
 from gateway.core.model import (
+    Act,
     Configured,
     Effect,
     Event,
@@ -38,6 +38,7 @@ from gateway.core.model import (
     Noted,
     Notification,
     NotificationState,
+    Outcome,
     Quality,
     Refusal,
     Refused,
@@ -47,6 +48,7 @@ from gateway.core.model import (
 from gateway.core.noisy import Noise, kept_ns
 from gateway.core.repeats import RECENT_MOST
 from gateway.core.state import State
+from gateway.upgrades import Names, read_world
 
 QUEUE_MOST = 10_000  # messages waiting here; the broker holds the rest
 BATCH_MOST = 2_500  # messages in one transaction: some 20 ms of work, so that an alert never waits long
@@ -65,6 +67,8 @@ NOISY = telemetry.counter(
     "lilong_messages_noisy_total", "Repetitions of flooding devices: acknowledged and let go"
 )
 QUEUED = telemetry.gauge("lilong_queue_messages", "Messages read from the broker and not yet committed")
+
+REJUDGED_HINT = "another version, or other rules, judged it: look through the open cases (lilong cases)"
 
 CRASHED = Marked(0, ALL, Quality.GOOD, store=False, left_out=(Refusal.CRASHED,))  # never stepped again
 
@@ -545,10 +549,15 @@ def rebuild(world: World, store: Store) -> Engine:
     position = checkpoint.position if checkpoint else 0
     state = states.load(checkpoint.body) if checkpoint else State(identity=store.identity)
     engine = Engine(world, state, _recent(store, position))
+    names, other = Names(), list[int]()  # positions
     for logged in _logged(store, position):
-        if CRASHED not in logged.marks:
-            engine.step(logged.event)
-    return engine
+        if isinstance(logged.event, Act | Outcome) and names:  # they speak of what was committed
+            engine = names.given_to(engine)
+        if CRASHED not in logged.marks and not names.agree(engine.step(logged.event), logged.changes):
+            other.append(logged.first)
+    if other:
+        telemetry.log("log_rejudged", "error", position=other[0], count=len(other), hint=REJUDGED_HINT)
+    return names.given_to(engine) if names else engine
 
 
 def _logged(store: Store, position: int) -> Iterator[Logged]:
@@ -573,12 +582,7 @@ def _logged(store: Store, position: int) -> Iterator[Logged]:
 def judged_last(store: Store) -> World | None:
     """The World of the log behind the checkpoint: files may have been edited while we were down."""
     body = store.recall(WORLD)
-    try:
-        world = msgspec.msgpack.decode(body, type=World) if body else None
-        known = world is None or all(model.codec.kind in CODECS for model in world.models.values())
-        return world if known else None
-    except msgspec.MsgspecError:  # of another version's making
-        return None
+    return read_world(body) if body else None
 
 
 def _recent(store: Store, position: int) -> list[tuple[int, Message]]:

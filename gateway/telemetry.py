@@ -103,6 +103,7 @@ EVENTS: dict[str, str] = {
     "archive_damaged": "a segment of the archive is shorter than what we had written to it",
     "archive_trimmed": "the oldest days left the archive, by keep_days or keep_bytes",
     "forwarding_failed": "our own code, or the disk, failed on the way out; it is tried again",
+    "log_rejudged": "what was judged before the start came out otherwise now; what was told may differ",
     "log_damaged": "a row of the log does not match its checksum and cannot be forwarded",
     "log_lost": "positions that were committed once are no longer on the disk",
     "log_gap": "the log no longer holds what a sink was still owed",
