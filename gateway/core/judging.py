@@ -54,7 +54,7 @@ class Judging:
     ) -> None:
         """`waited_ns` of its age it has waited here for what would take it back."""
         tracks = self.state.tracks
-        for judge in subject.judges:
+        for judge in subject.asked(values):
             value = values.get(judge.quantity)
             if value is None:
                 continue  # unknown moves nothing
@@ -76,7 +76,7 @@ class Judging:
         track = self.state.tracks.get(judge.key)
         if track is None:
             track = self.new_track(judge.rule, judge.key, watch.device.id, component)
-            watch.subject(component).astir += 1
+            watch.subject(component).stir(judge.quantity)
         return track
 
     # ------------------------------------------------------------ expressions
@@ -347,7 +347,7 @@ class Judging:
             watch.quiet = True
             watch.look_up()
         else:
-            watch.subject(track.component).astir += 1
+            watch.subject(track.component).stir(rule.quantity)
         self.push_track(key, track, rule)
 
     def let_go(self, step: Step) -> None:
