@@ -17,6 +17,7 @@ from gateway.cli_devices import devices
 from gateway.cli_models import model, schema
 from gateway.cli_rules import rule
 from gateway.cli_scenarios import test
+from gateway.cli_why import why_not
 from gateway.problems import locale_of
 from gateway.terminal import (
     Ordered,
@@ -221,6 +222,9 @@ def show(case: str, path: Path) -> None:
     click.echo(f"{view.quantity} {view.value} {view.limit}".strip())
     click.echo(f"{view.stage.zh} {view.owner}".rstrip() + (f"\n要做：{view.action}" if view.open else ""))
     print_table([(line.at, line.text, line.note) for line in view.lines])
+
+
+main.add_command(why_not)
 
 
 @main.command()
