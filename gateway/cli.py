@@ -355,9 +355,10 @@ def _value(body: bytes, kind: type[Any]) -> Any:
 
 
 def _case_row(case: Any, world: Any) -> Sequence[str]:
+    from gateway.core.effective import rule_of
     from gateway.web import pages, words
 
-    rule = pages.find_rule(world, case.rule)
+    rule = rule_of(world, case.rule, case.device)
     who = pages.person_name(world, case.handled_by or case.acknowledged_by or case.responsible)
     what = f"{rule.says if rule else case.rule} · {pages.subject(world, case)}"
     where = " · ".join(pages.near_places(world, case.place))

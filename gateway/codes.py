@@ -33,6 +33,7 @@ CODES: dict[str, tuple[str, str]] = {
     "L301": ("a name that nothing has", "unknown"),
     "L302": ("a name that was taken", "twice"),
     "L303": ("topics that overlap", "overlapping"),
+    "L304": ("a second gateway beside the one that speaks for itself", "second_gateway"),
     "L401": ("a key that this codec does not use", "strange_key"),
     "L402": ("bytes or bits that are not there", "beyond_block beyond_type"),
     "L403": ("neither type nor formula", "no_type"),

@@ -27,6 +27,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gateway import telemetry
+from gateway.core.effective import rule_of
 from gateway.core.model import Act, Alert, Case, Level, World
 from gateway.links import Grant, LinkError, Purpose
 from gateway.web import pages, rows, words
@@ -278,8 +279,8 @@ def _from_inbox(form: dict[str, str]) -> bool:
 
 def _limits(alert: Alert, world: World) -> list[tuple[Level, float]]:
     """The limits to draw: as values of the quantity itself, so none for rules about a difference."""
-    rule = pages.find_rule(world, alert.rule)
-    if rule is None or rule.relative_to or pages.is_state(alert.quantity):
+    rule = rule_of(world, alert.rule, alert.device)
+    if rule is None or rule.when or rule.relative_to or pages.is_state(alert.quantity):
         return []
     values = [(one.level, one.above if one.above is not None else one.below) for one in rule.limits]
     return [(level, value) for level, value in values if value is not None]

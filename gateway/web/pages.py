@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
+from gateway.core.effective import rule_of
 from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Stage, Verb, World
 from gateway.core.places import ancestors
 from gateway.core.texts import clock, component_name, span
-from gateway.core.units import QUANTITIES, shown
+from gateway.core.units import QUANTITIES, shown, sign
 from gateway.links import VALID_S, Grant, Links, Purpose
 from gateway.web import rows, words
 from gateway.web.chart import Chart, rounded
@@ -83,7 +84,7 @@ class CaseView:
 
 
 def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> CaseView:
-    rule = find_rule(world, case.rule)
+    rule = rule_of(world, case.rule, case.device)
     alerts = rows.alerts_of(db, case.id)
     alert = leading_alert(alerts)
     open_ = case.stage not in ENDED
@@ -124,10 +125,6 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
 
 def with_chart(view: CaseView, chart: Chart | None) -> CaseView:
     return replace(view, chart=chart)
-
-
-def find_rule(world: World, rule: str) -> Rule | None:
-    return next((one for one in world.rules if one.id == rule), None)
 
 
 def leading_alert(alerts: Sequence[Alert]) -> Alert | None:
@@ -188,23 +185,31 @@ def _value(alert: Alert | None) -> str:
         return ""
     if alert.value is None:
         return "没有数据" if alert.state == "firing" else "数据已恢复"
-    if is_state(alert.quantity):
+    if alert.called and alert.unit:
+        return f"{alert.value:.4g}{sign(alert.unit)}"
+    if alert.called or is_state(alert.quantity):
         return "已解除" if alert.state == "cleared" else "检测到"
     return rounded(alert.quantity, alert.value) if alert.quantity in QUANTITIES else f"{alert.value:g}"
 
 
 def _quantity(alert: Alert | None) -> str:
+    if alert is not None and alert.called:
+        return alert.called
     if alert is None or alert.quantity not in QUANTITIES:
         return alert.quantity if alert else ""
     return QUANTITIES[alert.quantity].says
 
 
 def _limit(alert: Alert | None, rule: Rule | None) -> str:
-    if alert is None or alert.limit is None or is_state(alert.quantity):
+    if alert is None or alert.limit is None or (is_state(alert.quantity) and not alert.called):
         return ""
     below = rule is not None and any(one.below is not None for one in rule.limits)
     either = "±" if rule is not None and rule.relative_to == "zero" else ""
-    return f"{'下限' if below else '上限'} {either}{shown(alert.quantity, alert.limit)}"
+    return f"{'下限' if below else '上限'} {either}{_number(alert, alert.limit)}"
+
+
+def _number(alert: Alert, number: float) -> str:
+    return f"{number:.6g}{sign(alert.unit)}" if alert.called else shown(alert.quantity, number)
 
 
 def is_state(quantity: str) -> bool:
@@ -342,7 +347,7 @@ def _state(case: Case, world: World) -> str:
 
 def _sent(entry: Entry, case: Case, world: World, now_ns: int) -> Bubble:
     note = f"：{entry.note}" if entry.note else ""
-    rule = find_rule(world, case.rule)
+    rule = rule_of(world, case.rule, case.device)
     return Bubble(
         key=f"{entry.case}-{entry.wall_ns}",
         at=clock(entry.wall_ns, world.timezone, now_ns),
@@ -397,9 +402,8 @@ class Console:
 def view_console(
     db: sqlite3.Connection, world: World, health: Health, inboxes: frozenset[str], now_ns: int
 ) -> Console:
-    rules = {rule.id: rule for rule in world.rules}
     found = rows.open_cases(db)
-    listed = [_row(case, rules.get(case.rule), world, now_ns) for case in found]
+    listed = [_row(case, world, now_ns) for case in found]
     counts = rows.count_open(db)
     persons = [one for one in world.persons.values() if inboxes & set(one.reach)] if inboxes else []
     return Console(
@@ -407,7 +411,7 @@ def view_console(
         open_count=sum(counts.values()),
         counts=[(words.Badge.of(level), count) for level, count in counts.items()],
         overdue_count=sum(bool(row.overdue) for row in listed),
-        ended=[_row(case, rules.get(case.rule), world, now_ns) for case in rows.ended_cases(db)],
+        ended=[_row(case, world, now_ns) for case in rows.ended_cases(db)],
         pills=pills(health, now_ns),
         troubles=troubles(health),
         inboxes=[(one.id, one.says) for one in persons or (world.persons.values() if inboxes else ())],
@@ -415,7 +419,8 @@ def view_console(
     )
 
 
-def _row(case: Case, rule: Rule | None, world: World, now_ns: int) -> Row:
+def _row(case: Case, world: World, now_ns: int) -> Row:
+    rule = rule_of(world, case.rule, case.device)
     until_ns = case.changed_ns if case.stage in ENDED else now_ns
     return Row(
         id=case.id,

@@ -10,6 +10,7 @@ from gateway.core import state as states
 from gateway.core.engine import Engine
 from gateway.core.model import SECOND, Alert, Basis, Components, Configured, Level, Limit, Link, Rule
 from gateway.core.state import State
+from gateway.web import pages
 from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, Play, of, world
 
 CALM = replace(CABINET, expect_every_s=60.0)
@@ -257,3 +258,16 @@ def test_another_world_gives_it_another_chance():
 def test_components_are_named_by_their_model():
     model = replace(CABINET, components=(Components(kind="slot", path="slots", number="no", count=3),))
     assert model.parts("slot") == ["slot-1", "slot-2", "slot-3"] and model.parts("") == [""]
+
+
+def test_a_page_names_what_an_expression_says_and_its_unit():
+    found = play(rule("rate_per_minute(slot_temperature_c, 3m)", above=5.0))
+    for heat in (40, 50, 60, 70):
+        found.say({3: heat})
+        found.wait(60)
+    raised = alert(found)
+    assert (pages._quantity(raised), pages._value(raised)) == ("算出的值", "10 ℃/分钟")
+    assert pages._limit(raised, None) == "上限 5 ℃/分钟"
+    truth = play(rule("smoke > 0.5", "smoke", limits=TRUE))
+    truth.say(smoke=1)
+    assert (pages._value(alert(truth)), pages._limit(alert(truth), None)) == ("检测到", "")
