@@ -17,7 +17,7 @@ from gateway.cli_devices import devices
 from gateway.cli_models import model, schema
 from gateway.cli_rules import rule
 from gateway.cli_scenarios import test
-from gateway.cli_why import why_not
+from gateway.cli_why import why, why_not
 from gateway.problems import locale_of
 from gateway.terminal import (
     Ordered,
@@ -224,6 +224,7 @@ def show(case: str, path: Path) -> None:
     print_table([(line.at, line.text, line.note) for line in view.lines])
 
 
+main.add_command(why)
 main.add_command(why_not)
 
 
@@ -234,8 +235,8 @@ main.add_command(why_not)
 @config_option
 def reset(case: str, person: str, reason: str, path: Path) -> None:
     """复位 · Let go what is latched in a case. CASE is its whole id, or an alert's."""
-    for why in ask_gateway(path, "reset", case=case, person=person, reason=reason):
-        sys.exit(f"lilong: not reset: {why}")
+    for refusal in ask_gateway(path, "reset", case=case, person=person, reason=reason):
+        sys.exit(f"lilong: not reset: {refusal}")
     click.echo(say("已复位", "reset"))
 
 

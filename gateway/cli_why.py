@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -12,11 +13,99 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.terminal import config_option, judging_world, open_store, print_table, say
+from gateway.terminal import config_option, judging_world, open_store, print_table, say, table_lines
 
 if TYPE_CHECKING:
+    from gateway.core.model import World
     from gateway.tuning.asked import Answer
     from gateway.tuning.replaying import Fetch
+    from gateway.tuning.why import Why
+
+
+@click.command()
+@click.argument("alert")
+@click.option("--json", "as_json", is_flag=True, help="for programs")
+@config_option
+def why(alert: str, as_json: bool, path: Path) -> None:
+    """为什么报警 · All about one alert, in one view."""
+    from gateway.tuning import why as telling
+
+    with closing(open_store(path)) as db:
+        world, found = judging_world(db), telling.find(db, alert)
+        if len(found) != 1:
+            count = say("不止一个", "more than one") if found else say("没有", "no")
+            sys.exit(f"lilong: {count} {say('这样的报警或事项', 'such alert or case')}: {alert}")
+        view = telling.why(db, _archive(path), world, found[0])
+    if as_json:
+        click.echo(json.dumps(_plain(view), ensure_ascii=False, indent=1))
+        return
+    for title, lines in _sections(view, world):
+        if lines:
+            click.echo(f"{title}")
+            for line in lines:
+                click.echo(f"  {line}")
+
+
+def _sections(view: Why, world: World) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each part of the view with its heading; one that has nothing to say is left out."""
+    zone = world.timezone
+    yield _headline(view, zone), _facts(view)
+    numbers = [(one.level, one.name, one.value, one.origin, one.because or "-") for one in view.numbers]
+    yield say("数值，由谁设定", "numbers, and who set them"), table_lines(numbers) if numbers else []
+    yield say("触发前后的读数", "readings around it"), _readings(view, zone)
+    yield say("算式各项（触发时）", "terms at the raise"), [f"{one.text} = {one.shown}" for one in view.terms]
+    armed = [(one.level, one.limit, one.phase, f"{one.since_s:g} s") for one in view.armed]
+    yield say("各级（触发时）", "levels at the raise"), table_lines(armed) if armed else []
+    path = [(_local(one.wall_ns, zone), one.what, one.note) for one in view.path]
+    yield say("级别变化", "level path"), table_lines(path) if path else []
+    yield say("通知了谁", "who was told"), _told(view, zone)
+
+
+def _readings(view: Why, zone: str) -> list[str]:
+    """The course as blocks, the last ones before the raise, and how many were not plainly good."""
+    rows = [
+        (_local(one.measured_ns, zone), one.quantity, f"{one.value:g}", one.quality) for one in view.readings
+    ]
+    marks = [f"{quality} × {count}" for quality, count in view.marks]
+    return [*([view.spark] if view.spark else []), *(table_lines(rows) if rows else []), *marks]
+
+
+def _told(view: Why, zone: str) -> list[str]:
+    """Who, by which channel, what became of it."""
+    rows = [
+        (_local(one.created_ns, zone), one.kind, one.person, one.channel, one.state, one.detail)
+        for one in view.told
+    ]
+    return table_lines(rows) if rows else [say("没有通知任何人", "nobody was told")]
+
+
+def _headline(view: Why, zone: str) -> str:
+    alert = view.alert
+    subject = f"{view.device_says or alert.device} {alert.component}".strip()
+    return f"{alert.level.word} {view.says} · {subject} · {_local(alert.raised_ns, zone)} ({alert.id})"
+
+
+def _facts(view: Why) -> list[str]:
+    """What is one line each; what does not apply has none."""
+    alert = view.alert
+    changed = say("（此后规则文件已更改）", " (the files have changed since)") if view.changed else ""
+    called = alert.called or alert.quantity
+    value = "" if alert.value is None else f"{called} {alert.value:.6g}"
+    limit = "" if alert.limit is None else f" > {alert.limit:g}"
+    lines = {
+        ("规则", "rule"): f"{alert.rule} {view.origin}{changed}",
+        ("值", "value"): f"{value}{limit}",
+        ("状态", "state"): f"{alert.state}, {say('最高', 'worst')} {alert.worst.word}, × {alert.count}",
+        ("依据的数据", "evidence"): alert.evidence,
+        ("时段", "during"): view.during,
+        ("施工维护", "works"): view.works,
+        ("被起因盖住", "hidden by"): alert.hidden_by,
+        ("信号跳变", "chattering"): say("是", "yes") if alert.chattering else "",
+        ("试运行", "mode"): alert.mode if alert.mode != "live" else "",
+        ("事项", "case"): f"{alert.case} {view.case.stage if view.case else ''}".strip(),
+        ("同一事项", "beside"): " ".join(view.beside),
+    }
+    return [f"{say(*name)}: {text}" for name, text in lines.items() if text]
 
 
 @click.command("why-not")
