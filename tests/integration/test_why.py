@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 from click.testing import CliRunner
@@ -22,6 +24,8 @@ from gateway.core.engine import Engine
 from gateway.core.lines import Batch, Formatter
 from gateway.core.model import SECOND, Link, Marked, Message, Messages, Outcome, Told
 from gateway.core.state import State
+from gateway.links import Grant, Links, Purpose
+from gateway.web import Deps, Health, WebServer, create_app
 from tests.unit.config_files import write
 from tests.unit.worlds import of
 
@@ -174,3 +178,27 @@ def test_why_not_points_at_what_did_fire(site: Site, run) -> None:
 def test_a_wrong_instant_is_said(site: Site, run) -> None:
     ran = run("why-not", "cab-1", "slot-hot", "--at", "yesterday")
     assert ran.exit_code == 1 and "--at yesterday: expected 2026-11-22T14:05" in ran.output
+
+
+def test_the_console_says_why(site: Site) -> None:
+    """Limits as sentences, the rule's line, the command that knows the rest; a link shows none of it."""
+    alert = hot(site)
+    (case,) = site.engine.state.cases
+    deps = Deps(
+        reader=site.store.reader, world=lambda: site.world, submit=lambda make: Future(),
+        links=Links([b"k" * 32]),
+        health=lambda: Health(progressing=True, broker=True, store_writable=True),
+    )  # fmt: skip
+    web = WebServer(create_app(deps), "127.0.0.1", 0)
+    web.start()
+    try:
+        here = f"http://127.0.0.1:{web.port}"
+        page = httpx.get(f"{here}/case/{case}", trust_env=False).text
+        until_s = int(time.time()) + 100
+        grant = Grant(case=case, person="wang", purpose=Purpose.SHOW, expires_s=until_s, nonce="n")
+        public = httpx.get(f"{here}/c/{deps.links.token(grant)}", trust_env=False).text
+    finally:
+        web.stop()
+    assert "为什么报警" in page and f"lilong why {alert}" in page and "rules/all.yaml:2" in page
+    assert "仓温度高于 52 ℃，持续 1 分钟：黄色提示" in page, "as it is tuned"
+    assert "充电仓过热" in public and "rules/all.yaml" not in public
