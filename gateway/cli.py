@@ -17,6 +17,7 @@ from gateway.cli_devices import devices
 from gateway.cli_models import model, schema
 from gateway.cli_rules import rule
 from gateway.cli_scenarios import test
+from gateway.cli_why import why, why_not
 from gateway.problems import locale_of
 from gateway.terminal import (
     Ordered,
@@ -223,6 +224,10 @@ def show(case: str, path: Path) -> None:
     print_table([(line.at, line.text, line.note) for line in view.lines])
 
 
+main.add_command(why)
+main.add_command(why_not)
+
+
 @main.command()
 @click.argument("case")
 @click.option("--person", required=True, help="who resets it: an id of the site")
@@ -230,8 +235,8 @@ def show(case: str, path: Path) -> None:
 @config_option
 def reset(case: str, person: str, reason: str, path: Path) -> None:
     """复位 · Let go what is latched in a case. CASE is its whole id, or an alert's."""
-    for why in ask_gateway(path, "reset", case=case, person=person, reason=reason):
-        sys.exit(f"lilong: not reset: {why}")
+    for refusal in ask_gateway(path, "reset", case=case, person=person, reason=reason):
+        sys.exit(f"lilong: not reset: {refusal}")
     click.echo(say("已复位", "reset"))
 
 

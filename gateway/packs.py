@@ -92,6 +92,7 @@ def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
         derivations=tuple(keys.derivation() for keys in parts.derived),
         calendar=holidays.calendar_of(parts.calendar),
         maintenance=tuple(keys.maintenance(timezone) for keys in parts.maintenance),
+        off={keys.id: keys.rule().origin for keys in parts.rules if keys.mode == "off"},
         timezone=timezone,
         digest=digest,
     )

@@ -415,6 +415,21 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def checkpoint_before(db: sqlite3.Connection, wall_ns: int) -> Checkpoint | None:
+    """The newest whole checkpoint made no later than an instant."""
+    for row in db.execute("SELECT * FROM checkpoint WHERE wall_ns <= ? ORDER BY id DESC", (wall_ns,)):
+        if zlib.crc32(row["body"]) == row["crc"]:
+            return Checkpoint(row["position"], row["at"], row["wall_ns"], row["body"])
+    return None
+
+
+def log_after(db: sqlite3.Connection, position: int, wall_ns: int) -> Iterator[Logged]:
+    """Events from a position on, ascending, up to an instant. Raises StoreDamaged."""
+    query = "SELECT first, count, body, crc FROM log WHERE first >= ? AND wall_ns <= ? ORDER BY first"
+    for row in db.execute(query, (position, wall_ns)):
+        yield _logged(row)
+
+
 def write_durably(path: Path, text: str) -> None:
     """All of the text or the file as it was, whenever the power goes."""
     fresh = path.with_suffix(".new")

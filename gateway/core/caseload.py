@@ -69,6 +69,7 @@ class Caseload:
             limit=_limit(rule, level), count=max(track.count, 1), heard_ns=_heard_ns(step, track),
             evidence=track.evidence, mode=rule.mode, point="event" in rule.steps, chattering=track.chattering,
             called=rule.called, unit=parsed(rule.when).unit if rule.when else "",
+            origin=str(rule.origin) if rule.origin.line else "", digest=self.world.digest,
         )  # fmt: skip
         track.alert = alert.id
         shadow = {} if rule.mode == "live" else {"mode": rule.mode}

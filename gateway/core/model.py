@@ -582,6 +582,7 @@ class World:
     tunings: tuple[Tuning, ...] = ()
     calendar: Calendar = Calendar()
     maintenance: tuple[Maintenance, ...] = ()
+    off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
@@ -694,6 +695,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     hidden_by: str = ""  # the alert whose symptom it is: it stands in that one's case, and tells nobody
     point: bool = True  # its changes are points of the time series
     fell_at: int | None = None  # steady instant from which it is below its case's level
+    origin: str = ""  # file and line of the rule that raised it
+    digest: str = ""  # of the World that raised it
 
 
 class Stage(StrEnum):

@@ -25,8 +25,13 @@ BAD_QUALITY = {
 
 def sentences(rule: Rule) -> list[str]:
     """For whom, every level from the lowest with how it ends, exceptions, what to do, whence the figures."""
-    levels = [_level(rule, limit) for limit in rule.limits]
-    return [_subject(rule), *levels, *_extras(rule), f"要做：{rule.action}。", *_respond(rule), _basis(rule)]
+    levels, to_do = level_sentences(rule), f"要做：{rule.action}。"
+    return [_subject(rule), *levels, *_extras(rule), to_do, *_respond(rule), _basis(rule)]
+
+
+def level_sentences(rule: Rule) -> list[str]:
+    """Every level from the lowest: when it begins, when it ends."""
+    return [_level(rule, limit) for limit in rule.limits]
 
 
 # ---------------------------------------------------------------- for whom, what to do, whence

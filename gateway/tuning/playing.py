@@ -187,11 +187,11 @@ def _said(
             yield at, last
         values = {key: value for key, one in said.items() if (value := value_of(one)) is not None}
         if values:
-            last = _payload(values, SECOND + at if skew_s == UNSET else start_ns + at + _ns(skew_s))
+            last = payload_of(values, SECOND + at if skew_s == UNSET else start_ns + at + _ns(skew_s))
             yield at + _ns(max((one.late_s for one in faults), default=0.0)), last
 
 
-def _payload(values: Mapping[tuple[str, str], float], measured_ns: int) -> bytes:
+def payload_of(values: Mapping[tuple[str, str], float], measured_ns: int) -> bytes:
     body: dict[str, object] = {"time": measured_ns}
     for (component, quantity), value in values.items():
         kind, _, number = component.rpartition("-")

@@ -14,7 +14,8 @@ from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
 from gateway.core.effective import rule_of
 from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Stage, Verb, World
 from gateway.core.places import ancestors
-from gateway.core.texts import clock, component_name, span
+from gateway.core.sentences import level_sentences
+from gateway.core.texts import LEVELS, clock, component_name, span
 from gateway.core.units import QUANTITIES, shown, sign
 from gateway.links import VALID_S, Grant, Links, Purpose
 from gateway.web import rows, words
@@ -80,6 +81,7 @@ class CaseView:
     clause: str
     confidence: str
     lines: Sequence[Line]
+    why: Sequence[str] = ()  # what must hold for each level, how far it went; for the console
     chart: Chart | None = None
 
 
@@ -120,7 +122,18 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         clause=rule.basis.clause if rule else "",
         confidence=CONFIDENCE.get(rule.basis.confidence, rule.basis.confidence) if rule else "",
         lines=[_line(entry, world, now_ns) for entry in rows.entries_of(db, case.id)],
+        why=_why(alert, rule, world) if alert else (),
     )
+
+
+def _why(alert: Alert, rule: Rule | None, world: World) -> list[str]:
+    """The rest only the command knows: `lilong why`."""
+    said = level_sentences(rule) if rule else []
+    said.append(f"最高到{LEVELS[alert.worst]}，异常读数 {alert.count} 次")
+    said += ["信号频繁跳变"] if alert.chattering else []
+    origin = alert.origin or (str(rule.origin) if rule else "")
+    changed = "（此后规则文件已更改）" if alert.digest and alert.digest != world.digest else ""
+    return [*said, f"规则 {alert.rule} {origin}{changed}", f"lilong why {alert.id}"]
 
 
 def with_chart(view: CaseView, chart: Chart | None) -> CaseView:

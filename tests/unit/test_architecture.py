@@ -56,6 +56,7 @@ RINGS = {
     "gateway.cli_models": 5,
     "gateway.cli_scenarios": 5,
     "gateway.cli_rules": 5,
+    "gateway.cli_why": 5,
     "gateway.cli": 5,
     "gateway.__main__": 5,
 }
