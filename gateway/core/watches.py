@@ -83,7 +83,8 @@ class Watch:
 
     def look_up(self) -> None:
         """Whether its next message is more than a calm value: asked once a message, so decided here."""
-        self.unusual = self.quiet or self.dark or self.numbered or self.learns or not self.plain
+        astir = self.quiet or self.dark or self.heard.offline
+        self.unusual = astir or self.numbered or self.learns or not self.plain
 
     def interval_ns(self) -> int:
         """How often it speaks: the model's word, or what it does; 0 while that is not known."""
