@@ -20,6 +20,7 @@ from gateway.core.model import (
     Refusal,
     Refused,
 )
+from gateway.core.overdue import Overdue, is_overdue
 from gateway.core.presence import ONLINE, is_will
 from gateway.core.quality import (
     AHEAD_NS,
@@ -65,12 +66,14 @@ class Hearing:
         self._by_topic: dict[str, Watch] = {}
         self._kept_ns = 0  # how much older than its device's lateness a word may be that the broker kept
         self.readings: list[list[Reading]] = []
+        self._overdue = Overdue(watches.world, watches.of)
         self._keeping = False  # what is heard lay in quarantine
         for watch in self._of.values():
             self._await_turn(watch)
 
     def messages(self, step: Step, event: Messages) -> None:
         self._repeats.begin(event.items)
+        self._overdue.look(event.wall_ns)
         self._kept_ns = self._kept_for_ns(step.at)
         known = self._repeats.delivered_before(event, self.state.deaf_since)
         by_topic, judging, received = self._by_topic, self._judging, event.wall_ns - 1
@@ -193,6 +196,9 @@ class Hearing:
     ) -> None:
         for fault in faults:
             self._refuse(step, index, watch.device.id, fault)
+        for reading in readings if watch.overdue else ():
+            if is_overdue(watch.overdue, reading):
+                self._mark(step, index, reading, Worth(Quality.OVERDUE, judge=True))
         if message.retained:  # a state the broker remembers, not news: it proves no life and pages nobody
             for reading in readings:
                 self._mark(step, index, reading, Worth(Quality.RETAINED, judge=False, store=reading.timed))

@@ -92,6 +92,7 @@ class Quality(StrEnum):
     HISTORY = "history"  # the device itself calls it an old sample: stored, not judged
     SPIKE = "spike"  # far from the values around it: kept raw, rules go by their on_bad_quality
     STUCK = "stuck"  # has not moved for longer than it can stand still: likewise
+    OVERDUE = "overdue"  # of a sensor past its calibration: judged
 
 
 # ---------------------------------------------------------------- what devices say
