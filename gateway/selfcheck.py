@@ -123,6 +123,7 @@ class SelfCheck:
             "rules_disabled": len(self._parts.pipeline.engine.state.disabled),
             "clock_step_s": (self._wall_less_steady() - self._offset_ns) / SECOND,
             "calibration_overdue_d": self._overdue_d(),
+            "intrusions_per_hour": self._parts.pipeline.suspicions.per_hour(),
             "restarts_per_hour": sum(start > at - HOUR_NS for start in self._restarts),
         }
         days = certificates.days_left(self._parts.clock.wall_ns() / SECOND)
