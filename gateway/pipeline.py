@@ -70,6 +70,7 @@ QUEUED = telemetry.gauge("lilong_queue_messages", "Messages read from the broker
 CRASHED = Marked(0, ALL, Quality.GOOD, store=False, left_out=(Refusal.CRASHED,))  # never stepped again
 
 Make = Callable[[int, int], Event]
+Object = Callable[[State], Exception | None]  # why what stands forbids a World, if it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class _Asked:
     make: Make
     future: Future[list[Effect]]
     world: World | None = None  # a Configured event brings its World
+    object: Object | None = None  # asked in the very instant in which that would take over
+    objection: Exception | None = None  # and what was answered
     refused: Refused | None = None  # a message that is not stepped: our own code failed on it
 
 
@@ -205,9 +208,13 @@ class Pipeline:
         """An event that means something only between the messages before and after it."""
         return self._ask(_Asked(make, Future()), self._queue)
 
-    def reconfigure(self, world: World) -> Future[list[Effect]]:
-        """Another World from here on: between two events, never within one."""
-        asked = _Asked(lambda at, wall_ns: Configured(at, wall_ns, world.digest), Future(), world)
+    def reconfigure(self, world: World, object: Object | None = None) -> Future[list[Effect]]:
+        """Another World from here on: between two events, never within one.
+
+        `object` sees the state that it would take over; what it returns is the future's exception, and
+        nothing changes. A future that can be cancelled still had no effect, and then has none.
+        """
+        asked = _Asked(lambda at, wall_ns: Configured(at, wall_ns, world.digest), Future(), world, object)
         return self._ask(asked, self._queue)
 
     def _ask(self, asked: _Asked, queue: deque[Any]) -> Future[list[Effect]]:
@@ -353,8 +360,8 @@ class Pipeline:
         self._acknowledge([found for found in work if isinstance(found, Delivery)])
         for one in done:
             self._tell(one.record.effects)
-            if one.asked is not None and one.asked.future.set_running_or_notify_cancel():
-                one.asked.future.set_result(list(one.record.effects))
+            if one.asked is not None and _claimed(one.asked.future):
+                _answer(one.asked, one.record.effects)
         if done:
             self._committed(self._first, [one.record for one in done])
 
@@ -405,6 +412,9 @@ class Pipeline:
 
     def _step(self, event: Event, asked: _Asked | None) -> Record:
         if isinstance(event, Configured) and asked is not None and asked.world is not None:
+            if not self._may_take_over(asked):
+                event = Tick(event.at, event.wall_ns)  # nothing but time has passed
+                return Record(event, self.engine.step(event))
             self._checkpoint_at = 0.0  # the log before a change of rules is never stepped again by new ones
             self._new_world = msgspec.msgpack.encode(asked.world)
             return Record(event, self.engine.reconfigure(event, asked.world))
@@ -412,6 +422,13 @@ class Pipeline:
             return Record(event, [asked.refused, CRASHED])
         effects = self.engine.step(event)
         return Record(event, effects, self.engine.readings if isinstance(event, Messages) else ())
+
+    def _may_take_over(self, asked: _Asked) -> bool:
+        """From here on it can no longer be withdrawn: its commit may fail, and is then done again."""
+        if not _claimed(asked.future):
+            return False
+        asked.objection = asked.object(self.engine.state) if asked.object is not None else None
+        return asked.objection is None
 
     def _commit(self, records: Sequence[Record]) -> None:
         count = sum(record.count for record in records)
@@ -497,7 +514,7 @@ class Pipeline:
             self._do([asked])
         except Exception as error:
             telemetry.log("event_failed", "error", error=error)
-            if asked.future.set_running_or_notify_cancel():
+            if _claimed(asked.future):
                 asked.future.set_exception(error)
 
     def _alone_message(self, one: Delivery) -> bool:
@@ -509,6 +526,18 @@ class Pipeline:
             refused = Refused(0, Refusal.CRASHED, "", "", f"{type(error).__name__}: {error}"[:200])
         kept = _Asked(lambda at, wall_ns: Messages(at, wall_ns, one.messages), Future(), refused=refused)
         return self._do([kept])
+
+
+def _claimed(future: Future[Any]) -> bool:
+    """Whether somebody waits for it who can no longer turn away."""
+    return future.running() or (not future.cancelled() and future.set_running_or_notify_cancel())
+
+
+def _answer(asked: _Asked, effects: Sequence[Effect]) -> None:
+    if asked.objection is not None:
+        asked.future.set_exception(asked.objection)
+    else:
+        asked.future.set_result(list(effects))
 
 
 def rebuild(world: World, store: Store) -> Engine:

@@ -40,6 +40,7 @@ EVENTS: dict[str, str] = {
     "ready": "the gateway is at work",
     "rule_disabled": "a rule failed or overran its bounds and judges no more; the others go on",
     "reload_refused": "a changed configuration has mistakes; the old one stays in force",
+    "reload_waits": "a changed configuration takes over as soon as the disk takes it",
     "reloaded": "a changed configuration is in force",
     "restart_needed": "a part of lilong.yaml changed that only a restart puts in force",
     "selfcheck_failed": "our own code failed on what the gateway tells of itself; it is tried again",
