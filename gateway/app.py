@@ -425,6 +425,7 @@ def _intake(config: Config, pipeline: Pipeline, clock: Clock) -> Intake | None:
         window_s=wanted.window_s,
         body_bytes=wanted.body_bytes,
         before=[message for _, message in pipeline.engine.recent],
+        suspect=pipeline.suspicions.note,
     )
 
 

@@ -43,6 +43,7 @@ from gateway.core.model import (
     Refusal,
     Rule,
     Scenario,
+    Status,
     Step,
     Tuning,
     Unit,
@@ -185,6 +186,15 @@ def parse_window_or_name(value: Any) -> str:
     return str(parse_as(value, Window if is_window(value) else Identifier))
 
 
+def parse_status_topic(value: Any) -> str:
+    """`{topic}/status`, `{above}/LWT`: the device's own topic, or that without its last level, and more."""
+    start, slash, rest = value.partition("/") if isinstance(value, str) else ("", "", "")
+    if start not in ("{topic}", "{above}") or not slash or "+" in rest or "{" in rest:
+        raise ValueError
+    parse_topic(rest)
+    return str(value)
+
+
 Hex = Annotated[str, Kind(say("hex"), parse_hex)]
 Tag = Annotated[str, Kind(say("block_id"), parse_tag)]
 Bits = Annotated[str, Kind(say("bits"), parse_bits)]
@@ -197,6 +207,7 @@ Expectation = Annotated[tuple[str, float], Kind(say("expectation"), parse_expect
 PersonAct = Annotated[tuple[str, float], Kind(say("person_act"), parse_act)]
 LinkTurn = Annotated[tuple[str, float], Kind(say("link_turn"), parse_link)]
 Topic = Annotated[str, Kind(say("topic"), parse_topic)]
+StatusTopic = Annotated[str, Kind(say("status_topic"), parse_status_topic)]
 Windows = Mapping[Identifier, tuple[Window, ...]]
 Labels = Mapping[Identifier, SomeText]
 Equal = Annotated[float, Kind(say("equal"), parse_equal)]
@@ -267,6 +278,12 @@ spell(
     axes=("axes", Mapping[Literal["x", "y", "z"], SomeText]),
     unit=("unit", Literal[tuple(UNITS)]),
     samples=("samples", Literal[SHAPES]),
+)
+spell(
+    Status,
+    topic=("topic", StatusTopic),
+    online=("online", SomeText),
+    offline=("offline", SomeText),
 )
 spell(Example, frame=("frame", Hex), error=("error", Literal[("", *(str(code) for code in Refusal))]))
 spell(

@@ -48,6 +48,7 @@ from gateway.core.model import (
 from gateway.core.noisy import Noise, kept_ns
 from gateway.core.repeats import RECENT_MOST
 from gateway.core.state import State
+from gateway.suspicions import Suspicions
 from gateway.upgrades import Names, read_world
 
 QUEUE_MOST = 10_000  # messages waiting here; the broker holds the rest
@@ -133,6 +134,7 @@ class Pipeline:
         committed: Callable[[int, Sequence[Record]], None],
     ) -> None:
         self.store, self.clock, self._offer, self._committed = store, clock, offer, committed
+        self.suspicions = Suspicions(clock.at)
         self._world = judged_last(store) or world  # of what is committed
         self.engine = rebuild(self._world, store)
         self._sound = True  # the engine is what the store says
@@ -473,6 +475,8 @@ class Pipeline:
                 MARKED.labels(effect.quality).inc()
             elif isinstance(effect, Noted):
                 telemetry.log(effect.event, telemetry.LEVEL_OF.get(effect.event, "info"), **effect.fields)
+            elif isinstance(effect, Refused) and effect.code is Refusal.IDENTITY:
+                self.suspicions.note(effect.code, device=effect.device, reason=effect.reason)
 
     # ------------------------------------------------------------ when something is wrong
 

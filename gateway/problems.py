@@ -495,6 +495,10 @@ PHRASES: dict[str, tuple[str, str]] = {
         "设备主题，不含 #，+ 独占一级",
         "a device's topic, without #, a + standing for a whole level",
     ),
+    "status_topic": (
+        "{{topic}}/… 或 {{above}}/…，如 {{topic}}/status",
+        "{{topic}}/… or {{above}}/…, such as {{topic}}/status",
+    ),
     "an_intake": (
         "lilong.yaml 中的 web.intake: {{tokens_file: …}}",
         "web.intake: {{tokens_file: …}} in lilong.yaml",

@@ -21,6 +21,7 @@ from gateway import telemetry
 from gateway.adapters import certificates
 from gateway.adapters.clock import Clock
 from gateway.adapters.store import Store
+from gateway.core.calibration import due_within
 from gateway.core.model import OWN, SECOND, Message, NotificationState, Stage, World
 from gateway.forwarder import Standing
 from gateway.pipeline import Pipeline, Report
@@ -121,6 +122,8 @@ class SelfCheck:
             "queue_full_s": self._held_back_s,
             "rules_disabled": len(self._parts.pipeline.engine.state.disabled),
             "clock_step_s": (self._wall_less_steady() - self._offset_ns) / SECOND,
+            "calibration_overdue_d": self._overdue_d(),
+            "intrusions_per_hour": self._parts.pipeline.suspicions.per_hour(),
             "restarts_per_hour": sum(start > at - HOUR_NS for start in self._restarts),
         }
         days = certificates.days_left(self._parts.clock.wall_ns() / SECOND)
@@ -149,6 +152,12 @@ class SelfCheck:
         while self._refused[0][0] < at - HOUR_NS:
             self._refused.popleft()
         return max(newest - self._refused[0][1], 0)
+
+    def _overdue_d(self) -> int:
+        """Of the sensor that is past its calibration for longest."""
+        world, now_ns = self._parts.world(), self._parts.clock.wall_ns()
+        due = due_within(world.calibrations, now_ns, world.timezone, days=-1)
+        return -due[0].days if due else 0
 
     def _wall_less_steady(self) -> int:
         return self._parts.clock.wall_ns() - self._parts.clock.at()

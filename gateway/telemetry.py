@@ -121,6 +121,7 @@ EVENTS: dict[str, str] = {
     "notification_accepted": "a provider took a message to a person",
     "notification_failed": "our own code failed on a message to a person; it stays due",
     "notification_refused": "a provider refused a message for good; the ladder goes on",
+    "security_suspected": "somebody may not be who he says he is: a device's name or a token is another's",
     # -- web
     "intake_busy": "a post could not be written down now; the device must post it again",
     "intake_refused": "a post was turned away: not authenticated, too large, or not to be read",

@@ -10,6 +10,7 @@ from gateway.core import derived
 from gateway.core.codecs.formula import Formula
 from gateway.core.decoding import matches
 from gateway.core.model import OWN, POSTED, Device, Model, Place
+from gateway.core.presence import status_topic
 from gateway.grammar import RuleKeys
 from gateway.problems import one_of, say
 from gateway.typed import Builder
@@ -27,7 +28,7 @@ def check_devices(parts: Parts, surroundings: Surroundings, builder: Builder) ->
     for device in devices:
         check_known(builder, device, "at", "place", device.at, builder.ids(Place))
         check_known(builder, device, "model", "model", device.model, builder.ids(Model))
-        _check_heard(device, surroundings, builder)
+        _check_heard(device, models.get(device.model), surroundings, builder)
         _check_zeros(device, builder)
         _check_behind(device, nested, builder)
         _check_period(device, builder)
@@ -55,7 +56,7 @@ class _Needy:
         return found
 
 
-def _check_heard(device: Device, surroundings: Surroundings, builder: Builder) -> None:
+def _check_heard(device: Device, model: Model | None, surroundings: Surroundings, builder: Builder) -> None:
     """Its topic must reach us: by the broker, or by the intake, and then by nothing else."""
     if device.topic.startswith(POSTED):
         _check_posted(device, surroundings, builder)
@@ -64,8 +65,11 @@ def _check_heard(device: Device, surroundings: Surroundings, builder: Builder) -
         _check_own(device, surroundings, builder)
         return
     subscribe = surroundings.subscribe
-    if subscribe is not None and not any(matches(pattern, device.topic) for pattern in subscribe):
-        builder.mistake(device, "topic", say("unheard", value=device.topic), one_of(subscribe))
+    if subscribe is None:
+        return
+    for topic in (device.topic, model and status_topic(model, device)):
+        if topic and not any(matches(pattern, topic) for pattern in subscribe):
+            builder.mistake(device, "topic", say("unheard", value=topic), one_of(subscribe))
 
 
 def _check_posted(device: Device, surroundings: Surroundings, builder: Builder) -> None:

@@ -27,6 +27,7 @@ def _check_fields(model: Model, builder: Builder) -> None:
         builder.mistake(model, "", say("value", value=model.id), say("identifier"))
     kinds = model.kinds
     _check_wave(model, builder)
+    _check_status(model, builder)
     seen: set[tuple[str, str, str]] = set()
     for field in model.fields:
         if field.of:
@@ -46,6 +47,17 @@ def _check_fields(model: Model, builder: Builder) -> None:
             check_known(builder, field, "unless", "quantity", field.unless, others)
     if not model.fields:
         builder.mistake(model, "fields", say("none_of"), say("at_least_one"))
+
+
+def _check_status(model: Model, builder: Builder) -> None:
+    """What is said of a device's presence is one of two words, and stands until the other comes."""
+    status = model.status
+    if status is not None and status.online == status.offline:
+        found = say("value", value=status.offline)
+        builder.mistake(status, "offline", found, say("unique", what=say("what_quantity")))
+    if status is not None and model.ends_after_s:
+        found = say("both", first="status", second="ends_after")
+        builder.mistake(model, "status", found, say("only_one_of", words="status, ends_after"))
 
 
 def _check_wave(model: Model, builder: Builder) -> None:

@@ -13,6 +13,7 @@ from gateway.core.doubts import STUCK
 from gateway.core.expressions import Expression
 from gateway.core.measures import COVERED, SAMPLES_MOST
 from gateway.core.model import SECOND, Device, Level, Model, Place
+from gateway.core.presence import tells
 from gateway.core.units import QUANTITIES
 from gateway.core.words import Mistake
 from gateway.grammar import QUANTITY_NAME, DeriveKeys, LevelKeys, RuleKeys
@@ -260,7 +261,7 @@ def _measured(model: Model, kind: str) -> set[str]:
     """What a rule may judge of a device, or of its components of a kind."""
     fields = [field for field in model.fields if field.of == kind]
     stuck = {STUCK} if any(field.stuck_after for field in fields) else set()
-    return {field.quantity for field in fields} | stuck
+    return {field.quantity for field in fields} | stuck | tells(model, kind)
 
 
 def _derives(keys: DeriveKeys, model: Model) -> bool:

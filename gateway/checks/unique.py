@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from dataclasses import replace
+from itertools import chain, islice
 
 from gateway.checks.parts import Parts, check_unique, line_of
 from gateway.core.model import Device
+from gateway.core.presence import status_topic
 from gateway.problems import say
 from gateway.typed import Builder
 
@@ -25,15 +27,39 @@ def check_uniqueness(parts: Parts, builder: Builder) -> None:
     check_unique(builder, "quantity", parts.derived, "quantity", lambda one: f"{one.on.scene} {one.quantity}")
     check_unique(builder, "topic", parts.devices, "topic", lambda device: device.topic)
     check_unique(builder, "scenario", parts.scenarios, "name", lambda one: one.title)
-    _check_overlapping_topics(parts.devices, builder)
+    _check_overlapping_topics(parts, builder)
 
 
-def _check_overlapping_topics(devices: Sequence[Device], builder: Builder) -> None:
-    """A + in one device's topic must not take in another device's."""
-    for wide, other in islice(overlapping(devices), OVERLAPS_MOST):
+def _check_overlapping_topics(parts: Parts, builder: Builder) -> None:
+    """A + in one device's topic must not take in another device's, nor a status be what another one says."""
+    statuses = list(_statuses(parts))
+    written = {id(status): device for device, status in statuses}
+    spoken = [*parts.devices, *(status for _, status in statuses)]
+    pairs = chain(_same(parts.devices, statuses), overlapping(spoken))
+    for wide, other in islice(pairs, OVERLAPS_MOST):
         later, first = (wide, other) if other.origin < wide.origin else (other, wide)
         found = say("overlapping", value=later.topic, other=first.topic, where=line_of(first))
-        builder.mistake(later, "topic", found, say("unique", what=say("what_topic")))
+        builder.mistake(written.get(id(later), later), "topic", found, say("unique", what=say("what_topic")))
+
+
+def _statuses(parts: Parts) -> Iterator[tuple[Device, Device]]:
+    """Each device with births and wills, and as if it spoke on their topic."""
+    models = {model.id: model for model in parts.models if model.status}
+    for device in parts.devices:
+        model = models.get(device.model)
+        if model is not None and (topic := status_topic(model, device)) is not None:
+            yield device, replace(device, topic=topic)
+
+
+def _same(
+    devices: Sequence[Device], statuses: Sequence[tuple[Device, Device]]
+) -> Iterator[tuple[Device, Device]]:
+    """Pairs of which the first is a status on the very topic of another device, or of an earlier status."""
+    first = {device.topic: (device, device) for device in devices} if statuses else {}
+    for device, status in statuses:
+        owner, before = first.setdefault(status.topic, (device, status))
+        if before is not status and owner.topic != device.topic:  # that is told of the devices themselves
+            yield status, before
 
 
 def overlapping(devices: Sequence[Device]) -> Iterator[tuple[Device, Device]]:

@@ -112,7 +112,7 @@ def due_within(
     found = [
         Due(device, entry, (_day(entry) - today).days)
         for device, entries in calibrations.items()
-        for entry in _newest(entries, now_ns)
+        for entry in newest(entries, now_ns)
         if entry.due is not None
     ]
     return sorted((one for one in found if one.days <= days), key=lambda one: (one.days, one.device))
@@ -123,7 +123,7 @@ def _day(entry: Calibration) -> date:
     return entry.due
 
 
-def _newest(entries: Iterable[Calibration], now_ns: int) -> Iterator[Calibration]:
+def newest(entries: Iterable[Calibration], now_ns: int) -> Iterator[Calibration]:
     """The entry of each sensor that is in force now."""
-    newest = {(one.component, one.quantity): one for one in entries if one.since_ns <= now_ns}
-    return iter(newest.values())
+    found = {(one.component, one.quantity): one for one in entries if one.since_ns <= now_ns}
+    return iter(found.values())

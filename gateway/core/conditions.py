@@ -19,6 +19,7 @@ from gateway.core.doubts import STUCK
 from gateway.core.effective import effective
 from gateway.core.expressions import Expression, parse
 from gateway.core.model import Derivation, Device, Level, Limit, Rule, Verdict, World
+from gateway.core.presence import tells
 
 parsed = cache(parse)
 NEVER_CALM = (math.inf, -math.inf)
@@ -160,8 +161,13 @@ def speaks_of(rule: Rule, device: Device, world: World) -> bool:
     fields = [field for field in model.fields if field.of == rule.each]
     derived = [one.quantity for one in world.derivations if applies(one, device, model.scene)]
     if rule.when:
-        return set(parsed(rule.when).quantities) <= {*(field.quantity for field in fields), *derived}
-    known = {"", *(field.quantity for field in fields), *([] if rule.each else derived)}
+        return set(parsed(rule.when).quantities) <= {
+            *(field.quantity for field in fields),
+            *derived,
+            *tells(model, rule.each),
+        }
+    told = tells(model, rule.each)
+    known = {"", *(field.quantity for field in fields), *([] if rule.each else derived), *told}
     return rule.quantity in known or (rule.quantity == STUCK and any(field.stuck_after for field in fields))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.core.calibration import corrected
 from gateway.core.codecs import CODECS, Decode
 from gateway.core.model import Device, Fault, Message, PayloadError, Reading, Refusal, World
+from gateway.core.presence import said_of, status_topic
 
 STRANGERS_MAX = 10_000  # topics of unknown devices remembered, so that a flood costs no search each time
 
@@ -18,10 +19,17 @@ class Decoder:
             device.id: corrected(self._codecs[device.model], world.calibrations.get(device.id, ()))
             for device in world.devices.values()
         }
-        self._exact = {
-            d.topic: d for d in world.devices.values() if "+" not in d.topic and "#" not in d.topic
-        }
-        self._filters = [d for d in world.devices.values() if d.topic not in self._exact]
+        self._models = world.models
+        topics = [(d.topic, d, False) for d in world.devices.values()]
+        topics += [
+            (topic, d, True)
+            for d in world.devices.values()
+            if (topic := status_topic(world.models[d.model], d)) is not None
+        ]
+        self._exact = {topic: d for topic, d, _ in topics if not is_filter(topic)}
+        self._filters = [(topic, d) for topic, d, _ in topics if is_filter(topic)]
+        self._status = [topic for topic, _, status in topics if status and is_filter(topic)]
+        self._statuses = frozenset(topic for topic, _, status in topics if status)
         self._found: dict[str, Device | None] = {}
 
     def device_of(self, topic: str) -> Device | None:
@@ -32,19 +40,30 @@ class Decoder:
         if topic not in self._found:
             if len(self._found) >= STRANGERS_MAX:
                 self._found.clear()
-            self._found[topic] = next((d for d in self._filters if matches(d.topic, topic)), None)
+            self._found[topic] = next((d for each, d in self._filters if matches(each, topic)), None)
         return self._found[topic]
+
+    def is_status(self, topic: str) -> bool:
+        """Whether what comes on this topic is a will or a birth, and no payload of the device's codec."""
+        return topic in self._statuses or any(matches(each, topic) for each in self._status)
 
     def decode(self, message: Message, received_ns: int, faults: list[Fault] | None = None) -> list[Reading]:
         """What the message says. Raises PayloadError; see core.codecs.Decode for `faults`."""
         device = self.device_of(message.topic)
         if device is None:
             raise PayloadError(Refusal.UNKNOWN_DEVICE, reason=f"no device speaks on {message.topic[:120]}")
+        if (self._statuses or self._status) and self.is_status(message.topic):
+            return [said_of(self._models[device.model], device, message, received_ns)]
         return self._of_device[device.id](device, message, received_ns, faults)
 
     def codec_of(self, device: Device) -> Decode:
         """The codec of a device, for a caller that already knows whose message it is."""
         return self._of_device[device.id]
+
+
+def is_filter(topic: str) -> bool:
+    """Whether it takes more than one topic."""
+    return "+" in topic or "#" in topic
 
 
 def matches(pattern: str, topic: str) -> bool:

@@ -20,6 +20,8 @@ from gateway.core.model import (
     Refusal,
     Refused,
 )
+from gateway.core.overdue import Overdue, is_overdue
+from gateway.core.presence import ONLINE, is_will
 from gateway.core.quality import (
     AHEAD_NS,
     EVENTS,
@@ -64,16 +66,19 @@ class Hearing:
         self._by_topic: dict[str, Watch] = {}
         self._kept_ns = 0  # how much older than its device's lateness a word may be that the broker kept
         self.readings: list[list[Reading]] = []
+        self._overdue = Overdue(watches.world, watches.of)
+        self._keeping = False  # what is heard lay in quarantine
         for watch in self._of.values():
             self._await_turn(watch)
 
     def messages(self, step: Step, event: Messages) -> None:
         self._repeats.begin(event.items)
+        self._overdue.look(event.wall_ns)
         self._kept_ns = self._kept_for_ns(step.at)
         known = self._repeats.delivered_before(event, self.state.deaf_since)
         by_topic, judging, received = self._by_topic, self._judging, event.wall_ns - 1
         decoded: list[list[Reading]] = []
-        self.readings, kept = decoded, event.kept
+        self.readings, kept, self._keeping = decoded, event.kept, event.kept
         faults: list[Fault] = []  # a new list after each message that had some: nearly none has
         for index, message in enumerate(event.items):
             received += 1
@@ -81,9 +86,7 @@ class Hearing:
                 faults = []
             watch = by_topic.get(message.topic) or self._watch_of(step, message.topic, received)
             if watch is None:
-                decoded.append([])
-                reason = f"no device speaks on {message.topic[:120]}"
-                self._refuse_whole(step, index, "", Fault(Refusal.UNKNOWN_DEVICE, "", reason))
+                decoded.append(self._aside(step, index, message, received, index in known))
                 continue
             try:
                 readings = watch.decode(watch.device, message, received, faults)
@@ -111,7 +114,7 @@ class Hearing:
     def _watch_of(self, step: Step, topic: str, received: int) -> Watch | None:
         """The watch of the device that speaks on a topic, remembered for the next message."""
         device = self.decoder.device_of(topic)
-        if device is None:
+        if device is None or self.decoder.is_status(topic):
             return None
         if len(self._by_topic) >= len(self._of) + TOPICS_MOST:
             self._by_topic.clear()
@@ -122,6 +125,36 @@ class Hearing:
             self._by_topic[topic] = watch
         return watch
 
+    def _aside(self, step: Step, index: int, message: Message, received: int, known: bool) -> list[Reading]:
+        """A message that is none of a device's payloads: a birth, a will, or a stranger's."""
+        device = self.decoder.device_of(message.topic)
+        try:
+            readings = self.decoder.decode(message, received)
+        except PayloadError as error:
+            fault = Fault(error.code, error.field, error.reason)
+            self._refuse_whole(step, index, "" if device is None else device.id, fault)
+            return []
+        assert device is not None
+        watch = self._of[device.id]
+        if self._keeping:
+            self._keep(step, index, watch, readings, [])
+        elif message.retained or known:
+            self._unusual(step, index, watch, readings, message, [], known)
+        else:
+            if is_will(readings[0]):  # no word of its own: its silence counts on
+                watch.heard.offline = True
+                watch.look_up()
+            else:
+                self._unusual(step, index, watch, [], message, [], known)
+            self._heed(step, index, watch, readings[0], message, known)
+        return readings
+
+    def _is_back(self, step: Step, watch: Watch) -> None:
+        """Whatever it says itself takes its will back."""
+        watch.heard.offline = False
+        watch.look_up()
+        self._judging.judge(step, watch, watch.subject(""), "", {ONLINE: 1.0}, 0)
+
     def _swap(self, step: Step, watch: Watch, received: int) -> None:
         """Another sensor speaks for the device: its clock and its numbers have nothing to do with the old."""
         come = [at_ns for at_ns in watch.swaps if at_ns <= received]
@@ -129,6 +162,7 @@ class Hearing:
             watch.swaps = watch.swaps[len(come) :]
             old = watch.heard
             watch.heard = Heard(old.seen_at, swapped_ns=come[-1], held=old.held, intervals=old.intervals)
+            watch.heard.offline = old.offline
             self.state.heard[watch.device.id] = watch.heard
             step.note("sensor_swapped", device=watch.device.id)
 
@@ -170,6 +204,9 @@ class Hearing:
     ) -> None:
         for fault in faults:
             self._refuse(step, index, watch.device.id, fault)
+        for reading in readings if watch.overdue else ():
+            if is_overdue(watch.overdue, reading):
+                self._mark(step, index, reading, Worth(Quality.OVERDUE, judge=True))
         if message.retained:  # a state the broker remembers, not news: it proves no life and pages nobody
             for reading in readings:
                 self._mark(step, index, reading, Worth(Quality.RETAINED, judge=False, store=reading.timed))
@@ -178,6 +215,8 @@ class Hearing:
         if watch.learns and not known:
             self._silences.learn(step, watch)
         heard.seen_at = step.at
+        if heard.offline and not known:
+            self._is_back(step, watch)
         known = known or (watch.numbered and bool(readings) and said_again(heard, readings[0]))
         if known or faults or watch.reorder_ns or any(one.history for one in readings):
             for reading in readings:

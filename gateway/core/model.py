@@ -92,6 +92,7 @@ class Quality(StrEnum):
     HISTORY = "history"  # the device itself calls it an old sample: stored, not judged
     SPIKE = "spike"  # far from the values around it: kept raw, rules go by their on_bad_quality
     STUCK = "stuck"  # has not moved for longer than it can stand still: likewise
+    OVERDUE = "overdue"  # of a sensor past its calibration: judged
 
 
 # ---------------------------------------------------------------- what devices say
@@ -222,6 +223,15 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Where a device says that it is there, and its broker that it is gone: MQTT birth and will."""
+
+    topic: str = "{topic}/status"  # {topic}: the device's own; {above}: that without its last level
+    online: str = "online"  # the whole payload
+    offline: str = "offline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """What one make of device says: a file in devices/."""
 
@@ -232,6 +242,7 @@ class Model:
     codec: Codec
     fields: tuple[Field, ...]
     components: tuple[Components, ...] = ()
+    status: Status | None = None
     constants: Mapping[str, float] = field(default_factory=dict)  # of the examples' device; each has its own
     expect_every_s: float = 0.0
     lateness_s: float = 600.0  # an older sample is stored, not judged

@@ -92,7 +92,7 @@ class Noise:
     def _says_news(self, device: Device, message: Message, wall_ns: int) -> bool:
         faults: list[Fault] = []
         try:
-            readings = self.decoder.codec_of(device)(device, message, wall_ns, faults)
+            readings = self.decoder.decode(message, wall_ns, faults)
         except PayloadError:
             return True  # quarantine shall show it
         news = [one for one in readings if self._moved(message.topic, one)]

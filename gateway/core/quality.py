@@ -66,6 +66,7 @@ class Heard(msgspec.Struct):
     traces: dict[str, Trace] = {}  # "component/quantity" -> where its values were, when its model asks
     held: list[Held] = []  # in the order of their turns, when its model reorders
     intervals: list[int] = []  # between its last messages, when its interval is learned
+    offline: bool = False  # the broker spoke its will, and it has said nothing since
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,8 @@ QUANTITIES = _table(
     ("rules_disabled", "rules", 0, 1e6, 1, "停用的规则数", "rules disabled"),
     ("clock_step_s", "s", -1e10, 1e10, 0.001, "时钟跳变", "step of the clock"),
     ("certificate_days", "d", -36_500, 36_500, 1, "证书剩余天数", "days until a certificate ends"),
+    ("calibration_overdue_d", "d", 0, 36_500, 1, "校准过期天数", "calibration overdue by"),
+    ("intrusions_per_hour", "1/h", 0, 1e9, 1, "一小时可疑冒充次数", "forgeries suspected in an hour"),
     ("restarts_per_hour", "1/h", 0, 1e6, 1, "一小时重启次数", "restarts in an hour"),
 )
 

@@ -104,7 +104,7 @@ class Watch:
 
     __slots__ = (
         "dark", "decode", "device", "ends_ns", "heard", "lateness_ns", "learns", "make", "model", "numbered",
-        "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual", "works",
+        "overdue", "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual", "works",
     )  # fmt: skip
 
     def __init__(self, device: Device, model: Model, decode: Decode, heard: Heard, make: MakeSubject) -> None:
@@ -118,6 +118,7 @@ class Watch:
         self.quiet = False  # a rule of silence is astir
         self.swaps: tuple[int, ...] = ()  # instants from which it has another sensor, not come yet
         self.works: tuple[Works, ...] = ()  # what goes on at it: meanwhile nothing is raised
+        self.overdue: frozenset[tuple[str, str]] = frozenset()  # (component, quantity) past its calibration
         self.dark = False  # it has said nothing since all those behind its gateway fell silent
         self.plain = not (self.reorder_ns or any(map(asks_more, model.fields)))
         self.look_up()
@@ -129,7 +130,8 @@ class Watch:
 
     def look_up(self) -> None:
         """Whether its next message is more than a calm value: asked once a message, so decided here."""
-        self.unusual = self.quiet or self.dark or self.numbered or self.learns or not self.plain
+        astir = self.quiet or self.dark or self.heard.offline or bool(self.overdue)
+        self.unusual = astir or self.numbered or self.learns or not self.plain
 
     def interval_ns(self) -> int:
         """How often it speaks: the model's word, or what it does; 0 while that is not known."""
@@ -150,7 +152,7 @@ class Watches:
 
     def __init__(self, world: World, state: State, decoder: Decoder) -> None:
         self.judges: dict[str, Judge] = {}
-        self._world, self._state, self._decoder = world, state, decoder
+        self.world, self._state, self._decoder = world, state, decoder
         self._deriving = Deriving(world, state)
         self.weighing = Weighing(world, state)
         self._groups: dict[tuple[str, str], list[Judge]] = {}
@@ -166,9 +168,9 @@ class Watches:
 
     def _gather(self, rule: Rule) -> None:
         """One judge for each group of a rule, known to each of its members."""
-        for name, members in groups(self._world, rule).items():
-            first = self._world.devices[members[0][0]]
-            judge = judge_for(rule, first, "", self._world)
+        for name, members in groups(self.world, rule).items():
+            first = self.world.devices[members[0][0]]
+            judge = judge_for(rule, first, "", self.world)
             if judge is not None:
                 judge = replace(judge, key=f"{rule.id}|@{name}|", members=tuple(members))
                 self.judges[judge.key] = judge
@@ -177,21 +179,21 @@ class Watches:
 
     def rule_of(self, track: Track) -> Rule:
         """The rule of a track as it is for its device. Raises KeyError when there is no such rule."""
-        rule = rule_of(self._world, track.rule, track.device)
+        rule = rule_of(self.world, track.rule, track.device)
         if rule is None:
             raise KeyError(track.rule)
         return rule
 
     def _watch(self, device: Device) -> Watch:
-        model = self._world.models[device.model]
+        model = self.world.models[device.model]
         heard = self._state.heard.setdefault(device.id, Heard(self._state.at))
         watch = Watch(device, model, self._decoder.codec_of(device), heard, self._make_subject)
-        changed = calibration.swaps(self._world.calibrations.get(device.id, ()))
+        changed = calibration.swaps(self.world.calibrations.get(device.id, ()))
         watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
-        watch.works = works_on(self._world, device)
+        watch.works = works_on(self.world, device)
         rules = self._silences.get(model.scene, ())
         watch.listen(
-            [effective(self._world, rule, device) for rule in rules if applies(rule, device, model.scene)]
+            [effective(self.world, rule, device) for rule in rules if applies(rule, device, model.scene)]
         )
         return watch
 
@@ -200,11 +202,11 @@ class Watches:
         judges = [
             judge
             for rule in self._rules_of(device.model, kind)
-            if (judge := judge_for(rule, device, component, self._world)) is not None
+            if (judge := judge_for(rule, device, component, self.world)) is not None
         ]
         self.judges.update({judge.key: judge for judge in judges})
         judges += self._groups.get((device.id, component), ())
-        model = self._world.models[device.model]
+        model = self.world.models[device.model]
         fields = [field for field in model.fields if field.of == kind]
         subject = Subject(fields, judges, self._deriving.of(device, component))
         subject.band = self._bands.setdefault(subject.band, subject.band)
@@ -217,10 +219,10 @@ class Watches:
         """The rules that may be about a model's components of a kind, looked for once."""
         found = self._rules.get((model, kind))
         if found is None:
-            scene = self._world.models[model].scene
+            scene = self.world.models[model].scene
             found = self._rules[model, kind] = [
                 rule
-                for rule in self._world.rules
+                for rule in self.world.rules
                 if rule.scene == scene and rule.each == kind and rule.quantity and not rule.group
             ]
         return found

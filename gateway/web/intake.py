@@ -26,7 +26,7 @@ from gateway.core.model import POSTED, SECOND, Message
 from gateway.pipeline import Posted
 from gateway.web.bodies import Body, TooLarge, Unreadable, body_of
 from gateway.web.guard import Attempts
-from gateway.web.tokens import Proof, Secrets, load_secrets, prove
+from gateway.web.tokens import Proof, Secrets, brings, load_secrets, prove
 
 COMMIT_S = 10.0  # the pipeline commits in milliseconds; a full disk may make it wait
 RETRY_AFTER_S = 5
@@ -55,7 +55,7 @@ class Intake:
     """Takes posts on the web server's loop. `deliver` is the pipeline's.
 
     `before` are the last messages of the log: by them the first word of a device after our restart is known
-    when it is the last one before it.
+    when it is the last one before it. `suspect` is told of forged tokens: Suspicions.note.
     """
 
     def __init__(
@@ -67,7 +67,9 @@ class Intake:
         window_s: float = 300.0,
         body_bytes: int = 8_000_000,
         before: Iterable[Message] = (),
+        suspect: Callable[..., None] = lambda code, **fields: None,
     ) -> None:
+        self._suspect = suspect
         self._tokens_file, self._deliver, self._now_ns = tokens_file, deliver, now_ns
         self._window_s, self._body_bytes = window_s, body_bytes
         self._last = {one.topic: one.payload for one in before if one.topic.startswith(POSTED)}
@@ -187,6 +189,8 @@ class Intake:
         address = request.client.host if request.client else ""
         if away.status == 401:
             telemetry.log("intake_refused", "warning", address=address, reason=away.reason)
+            if brings(request):
+                self._suspect("token", address=address)
             if self._attempts.too_many(address):
                 return JSONResponse(TURNED_AWAY, 429, {"Retry-After": "60", "Connection": "close"})
             return JSONResponse(TURNED_AWAY, 401, {**PAGE_WORDS, "Connection": "close"})

@@ -100,6 +100,11 @@ def prove(request: Request, known: tuple[Secret, ...], now_s: float, window_s: f
     return Proof() if any(right) else None
 
 
+def brings(request: Request) -> bool:
+    """Whether it shows anything at all: a camera asks without, to learn that it must."""
+    return SIGNATURE in request.headers or any(_given(request))
+
+
 def _signed(request: Request, keys: list[bytes], now_s: float, window_s: float) -> Proof | None:
     stamp = request.headers.get(TIMESTAMP, "")
     said = request.headers[SIGNATURE].removeprefix("sha256=")

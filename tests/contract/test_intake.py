@@ -71,7 +71,8 @@ class Gateway:
         self.pipeline = Pipeline(STREET, self.store, self.clock, self.offered.extend, lambda *_: None)
         before = [message for _, message in self.pipeline.engine.recent]
         self.now_ns = intake.pop("now_ns", time.time_ns)
-        self.intake = Intake(folder / "tokens", self.pipeline.deliver, self.now_ns, before=before, **intake)
+        intake |= {"before": before, "suspect": self.pipeline.suspicions.note}
+        self.intake = Intake(folder / "tokens", self.pipeline.deliver, self.now_ns, **intake)
         healthy = Health(progressing=True, broker=True, store_writable=True)
         deps = Deps(
             reader=self.store.reader, world=lambda: STREET, submit=self.pipeline.submit,
@@ -256,7 +257,19 @@ def test_wrong_tokens_are_counted_and_are_one_line_in_the_log(gateway: Gateway) 
     refused = [one for one in said if one.event == "intake_refused"]
     assert len(refused) == 14
     assert {frozenset(one.fields) & telemetry.IDENTITY for one in refused} == {frozenset()}  # so: one line
+    assert gateway.pipeline.suspicions.per_hour() == 14
     assert gateway.post().status_code == 200, "nobody can lock out the right one"
+
+
+def test_a_post_that_shows_nothing_is_a_camera_that_asks_first(gateway: Gateway) -> None:
+    """Hikvision sends Basic only when asked: no forgery. A right token, and one that is not, tell apart."""
+    assert gateway.post(headers={"Authorization": ""}).status_code == 401
+    assert gateway.post().status_code == 200
+    assert gateway.pipeline.suspicions.per_hour() == 0
+    basic = base64.b64encode(b"admin:guessed").decode()
+    assert gateway.post(headers={"Authorization": f"Basic {basic}"}).status_code == 401
+    assert gateway.signed(b'{"ebike":1}', key="another-key-0123456789").status_code == 401
+    assert gateway.pipeline.suspicions.per_hour() == 2
 
 
 def test_no_secret_is_in_the_log(tmp_path: Path) -> None:

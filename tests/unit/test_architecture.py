@@ -37,6 +37,7 @@ RINGS = {
     "gateway.typed": 2,
     "gateway.yamlfile": 2,
     "gateway.links": 2,
+    "gateway.suspicions": 2,
     "gateway.pipeline": 3,
     "gateway.forwarder": 3,
     "gateway.notifier": 3,

@@ -23,6 +23,7 @@ from gateway.core.model import (
     Level,
     Marked,
     Message,
+    Messages,
     Model,
     Quality,
     Rule,
@@ -303,3 +304,61 @@ def test_decode_shows_a_devices_values_as_they_will_be_stored(tmp_path: Path) ->
         found.models["camera"], '{"tilt": 1}', device, found.calibrations["cam-1"]
     ).readings
     assert reading.values == {"tilt_x_deg": 2.5}
+
+
+# ---------------------------------------------------------------- past its day
+
+DUE = date(2026, 11, 2)  # the day of START_NS: it is over four hours later
+LAST_S = 4 * 3600 - 1
+
+
+def marks(found: Play, mm: float = 2.5, **more) -> list[Quality]:
+    """The marks of one message that is said now."""
+    body = f'{{"mm": {mm}, "ts": {(START_NS + found.at) / SECOND}}}'.encode()
+    effects = found.give(Messages(found.at, found.wall(), [Message("wall", body, **more)]))
+    return [one.quality for one in of(effects, Marked)]
+
+
+def test_a_sensor_past_its_day_is_marked_and_still_judged() -> None:
+    found = play(entry(START_NS - SECOND, due=DUE))
+    found.wait(LAST_S)
+    assert marks(found) == []
+    found.wait(1)
+    assert marks(found) == [Quality.OVERDUE]
+    found.wait(60)
+    assert marks(found, mm=9) == [Quality.OVERDUE]
+    assert levels(found.effects) == ["yellow"]
+
+
+def test_a_new_certificate_ends_it_from_its_instant_on() -> None:
+    joint = START_NS + (LAST_S + 100) * SECOND
+    found = play(entry(START_NS - SECOND, due=DUE), entry(joint, due=date(2027, 11, 2)))
+    found.wait(LAST_S + 99)
+    assert marks(found) == [Quality.OVERDUE]
+    found.wait(1)
+    assert marks(found) == []
+
+
+def test_only_what_is_past_its_day_is_marked() -> None:
+    other = replace(entry(START_NS - SECOND, due=DUE), quantity="tilt_x_deg")
+    whole = replace(entry(START_NS - SECOND, due=DUE), quantity="")
+    assert [marks(late(play(one))) for one in (other, whole)] == [[], [Quality.OVERDUE]]
+
+
+def late(found: Play) -> Play:
+    found.wait(LAST_S + 1)
+    return found
+
+
+def test_a_worse_mark_stands_for_the_point() -> None:
+    found = late(play(entry(START_NS - SECOND, due=DUE)))
+    assert marks(found, retained=True) == [Quality.OVERDUE, Quality.RETAINED]  # the last one is written
+
+
+def test_a_clock_set_back_is_looked_at_anew() -> None:
+    """Deterministic: the wall clock of the event alone decides."""
+    found = late(play(entry(START_NS - SECOND, due=DUE)))
+    assert marks(found) == [Quality.OVERDUE]
+    body = f'{{"mm": 2.5, "ts": {(START_NS + found.at) / SECOND - 3600}}}'.encode()
+    effects = found.give(Messages(found.at, found.wall() - 3600 * SECOND, [Message("wall", body)]))
+    assert Quality.OVERDUE not in [one.quality for one in of(effects, Marked)]
