@@ -32,6 +32,7 @@ TURNS = {
 }
 AT_ONCE = -(1 << 62)  # before any steady instant, also those before a new store's first
 ACTIVE = (Phase.FIRING, Phase.CLEARING, Phase.LATCHED)  # the alert stands
+UNENDED = (Phase.FIRING, Phase.CLEARING)  # and has not been good for long enough: it goes by its clear limit
 
 
 class Standing(msgspec.Struct):
@@ -152,6 +153,31 @@ def reset(one: Standing) -> bool:
         return False
     one.phase = Phase.CALM
     return True
+
+
+def drop_pending(one: Standing) -> None:
+    """What was gathered of a question that is no longer asked."""
+    if one.phase is Phase.PENDING:
+        one.phase = Phase.CALM
+    one.bits, one.bad = 0, []
+
+
+def refit(one: Standing, limit: Limit) -> None:
+    """What is pending, under a limit that an edit may let gather in another way: what is bad now goes on,
+    what was bad before does not fire by time alone.
+    """
+    if one.phase is not Phase.PENDING or (limit.within_s and one.bad):
+        return
+    if limit.readings and one.bits:
+        one.bits &= (1 << limit.readings[1]) - 1
+        one.phase = Phase.PENDING if one.bits else Phase.CALM
+        return
+    since = one.bad[-1][0] if one.bad else one.since
+    is_over = (bool(one.bits) and not one.bits & 1) or (bool(one.bad) and one.bad[-1][1] != OPEN)
+    drop_pending(one)
+    if not is_over:
+        one.phase, one.since, one.bits = Phase.PENDING, since, int(bool(limit.readings))
+        one.bad = [(since, OPEN)] if limit.within_s else []
 
 
 def clear_ns(limit: Limit, rule: Rule) -> int:

@@ -151,6 +151,9 @@ class Caseload:
         alert = replace(alert, state=state, changed_ns=step.wall_ns, value=track.value, fell_at=fell_at)
         alert = self.book.keep_alert(step, alert)
         step.note("alert_latched" if latched else "alert_rose", alert=alert.id, rule=alert.rule)
+        rule = self.book.rule_of(alert)
+        if case is None and not latched and not alert.hidden_by and rule is not None and rule.opens:
+            self.placing.settle(step, alert, Kind.RAISED)  # "false" was said of what had ended before this
         if case is not None:
             what = "latched" if latched else alert.level.word
             self.book.enter(step, case.id, what, note=situation(self.book, step, alert))

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.core import chatter, edits
-from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire, reset, turn
+from gateway.core.alerts import (
+    ACTIVE,
+    AT_ONCE,
+    UNENDED,
+    Phase,
+    Standing,
+    drop_pending,
+    due_at,
+    expire,
+    refit,
+    reset,
+    turn,
+)
 from gateway.core.calendars import local
 from gateway.core.caseload import Caseload, Step
 from gateway.core.conditions import Judge, parsed, reads
@@ -15,7 +27,6 @@ from gateway.core.silence import is_silence
 from gateway.core.state import State, Track
 from gateway.core.timers import Timers
 from gateway.core.watches import Subject, Watch, Watches, has_component
-from gateway.core.weighing import WindowFailed
 
 SETTLE_NS = 2 * SECOND  # a late word may be followed by the one that takes it back
 SETTLE_NS_MOST = 60 * SECOND  # an hour of the broker's keeping comes in less
@@ -36,7 +47,7 @@ class Judging:
             timers.push(due, "weigh", key)
         self._gone: list[Track] = []
         self._changed: list[str] = []  # tracks whose level an edit moved
-        self.unsettled: list[tuple[Judge, Watch, str, int, int]] = []
+        self.unsettled: dict[str, tuple[Judge, Watch, str, int, int]] = {}  # by key of the judge
         self.sort_out_tracks()
         for key, track in state.tracks.items():
             self.attach(key, track)
@@ -65,11 +76,13 @@ class Judging:
                 track.evidence = subject.derived.evidence(judge.quantity)
             self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns)
         if subject.weighs:
+            if any(one[2] == component for one in self.unsettled.values()):
+                self.settle(step)  # an older sample of the same message is not judged by what this one says
             sound = {name: value for name, value in values.items() if name not in doubted}
             self.remember(step, watch, component, sound, step.wall_ns - age_ns)
             for judge in subject.weighed:
                 if judge.rule.id not in self.state.disabled and reads(judge, sound):
-                    self.unsettled.append((judge, watch, component, age_ns, waited_ns))
+                    self.unsettled[judge.key] = judge, watch, component, age_ns, waited_ns
 
     def _track(self, judge: Judge, watch: Watch, component: str) -> Track:
         """Its track; a new one for what was calm until now."""
@@ -83,9 +96,9 @@ class Judging:
 
     def settle(self, step: Step) -> None:
         """Weighs what the readings of a message were about, once all of them are known: a slot that is
-        compared with its neighbours is not compared with those of a minute ago.
+        compared with its neighbours is not compared with those of a minute ago. A group is weighed once.
         """
-        for judge, watch, component, age_ns, waited_ns in self.unsettled:
+        for judge, watch, component, age_ns, waited_ns in self.unsettled.values():
             self._weigh(step, judge, watch, component, age_ns, waited_ns)
         self.unsettled.clear()
 
@@ -93,27 +106,37 @@ class Judging:
         self, step: Step, watch: Watch, component: str, values: Mapping[str, float], measured_ns: int
     ) -> None:
         """Keeps what expressions ask for; a window that cannot hold it disables the rules that use it."""
-        try:
-            self._weighing.note(watch.device, component, watch.model.scene, values, measured_ns)
-        except WindowFailed as failed:
+        scene = watch.model.scene
+        for failed in self._weighing.note(watch.device, component, scene, values, measured_ns, step.wall_ns):
             for rule in self.world.rules:
                 if rule.when and failed.key in {one.key for one in parsed(rule.when).windows}:
                     self._disable(step, rule.id, failed)
 
     def _weigh(
-        self, step: Step, judge: Judge, watch: Watch, component: str, age_ns: int, waited_ns: int = 0
+        self,
+        step: Step,
+        judge: Judge,
+        watch: Watch,
+        component: str,
+        age_ns: int,
+        waited_ns: int = 0,
+        is_reading: bool = True,
     ) -> None:
-        """One value of an expression, as of `age_ns` ago; a rule that fails is disabled, and no other."""
+        """One value of an expression, as of `age_ns` ago; a rule that fails is disabled, and no other. What a
+        group says is true no longer than the newest of what it goes by.
+        """
         subject, now_ns = (watch.device.id, component), step.wall_ns - age_ns
         try:
             value = self._weighing.value(judge, subject, now_ns)
         except Exception as error:
             self._disable(step, judge.rule.id, error)
             return
+        if judge.members:
+            age_ns = max(min(age_ns, step.wall_ns - self._weighing.newest_ns(judge)), 0)
         if value is not None and (judge.beyond(value) or judge.key in self.state.tracks):
             track = self._track(judge, watch, component)
             track.evidence = self._weighing.evidence(judge, subject, now_ns)
-            self._apply(step, judge, track, value, age_ns, waited_ns=waited_ns)
+            self._apply(step, judge, track, value, age_ns, waited_ns=waited_ns, is_reading=is_reading)
         self._wake_later(step, judge, subject, now_ns)
 
     def _wake_later(self, step: Step, judge: Judge, subject: tuple[str, str], now_ns: int) -> None:
@@ -129,7 +152,12 @@ class Judging:
 
     def weigh_due(self, step: Step, due: int, key: str) -> None:
         """Looks again, though nobody spoke; while we cannot hear, time proves nothing."""
-        if self.state.waking.pop(key, None) is None:
+        wanted = self.state.waking.pop(key, None)
+        if wanted is None:
+            return
+        if wanted > due:  # put off since: a restarted engine knows of no earlier one
+            self.state.waking[key] = wanted
+            self.timers.push(wanted, "weigh", key)
             return
         if due < self.state.patient_until or not self.state.link_up:
             self.state.waking[key] = later = max(self.state.patient_until, due + REJUDGE_NS)
@@ -142,7 +170,7 @@ class Judging:
         if watch is not None and rule not in self.state.disabled:
             watch.subject(component)
             if key in self._judges:
-                self._weigh(step, self._judges[key], watch, component, step.at - due)
+                self._weigh(step, self._judges[key], watch, component, step.at - due, is_reading=False)
 
     def _disable(self, step: Step, rule: str, error: Exception) -> None:
         """It judges no more until its files change; what it has raised stands."""
@@ -165,8 +193,11 @@ class Judging:
         age_ns: int,
         doubted: bool = False,
         waited_ns: int = 0,
+        is_reading: bool = True,
     ) -> None:
-        """One value moves every level of one rule; a doubted one those that the rule lets it move."""
+        """One value moves every level of one rule; a doubted one those that the rule lets it move. Looked at
+        again only because time has passed, it is no further reading.
+        """
         rule, at, bad_again = judge.rule, step.at - age_ns, False
         measured_ns, late_ns = step.wall_ns - age_ns, age_ns - waited_ns
         counts = judge.counts_at(measured_ns)
@@ -174,7 +205,9 @@ class Judging:
         believed = moved = False
         for limit, one in zip(rule.limits, track.standings, strict=True):
             was, waits = one.phase, one.not_before
-            verdict = judge.verdict(limit, value, was in ACTIVE, counts, measured_ns)
+            if limit.readings and not is_reading and was not in ACTIVE:
+                continue
+            verdict = judge.verdict(limit, value, was in UNENDED, counts, measured_ns)
             if doubted:
                 verdict = judge.despite(limit, verdict)
             believed |= verdict is not Verdict.UNKNOWN
@@ -185,12 +218,13 @@ class Judging:
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
             moved |= was is not one.phase or waits != one.not_before
         if believed:
-            self._note_side(step, track, value, judge.beyond(value, measured_ns))
+            track.value = value
+            if is_reading:
+                self._note_side(step, track, judge.beyond(value, measured_ns))
         if moved or judge.timed or track.alert not in self.state.alerts:  # else it stands as it stood
             self.moved(step, rule, judge.key, track, bad_again)
 
-    def _note_side(self, step: Step, track: Track, value: float, beyond: bool) -> None:
-        track.value = value
+    def _note_side(self, step: Step, track: Track, beyond: bool) -> None:
         track.count += beyond
         track.sides = chatter.note_side(track.sides, beyond)
         if track.alert and not track.chattering and chatter.crosses(track.sides):
@@ -253,7 +287,7 @@ class Judging:
         if due < self.state.patient_until:
             self.timers.push(self.state.patient_until, "track", key)
             return
-        rule = self._rule_of(track)
+        rule = self._rule_of(key, track)
         if self._unconfirmed(track, rule):
             return
         for limit, one in zip(rule.limits, track.standings, strict=True):
@@ -265,7 +299,7 @@ class Judging:
         for key in step.resets:
             track = self.state.tracks.get(key)
             if track is not None and any([reset(one) for one in track.standings]):
-                self.moved(step, self._rule_of(track), key, track)
+                self.moved(step, self._rule_of(key, track), key, track)
 
     def _unconfirmed(self, track: Track, rule: Rule) -> bool:
         """Whether a hold that has run out waits for one more word, or for the end.
@@ -288,8 +322,7 @@ class Judging:
         """The last value again, at another hour: a window may have opened or closed since."""
         track, judge = self.state.tracks.get(key), self._judges.get(key)
         if track is not None and judge is not None and track.value is not None:
-            track.count -= judge.beyond(track.value, step.wall_ns)  # the same value is not counted twice
-            self._apply(step, judge, track, track.value, 0)
+            self._apply(step, judge, track, track.value, 0, is_reading=False)
 
     def push_track(self, key: str, track: Track, rule: Rule) -> None:
         for limit, one in zip(rule.limits, track.standings, strict=True):
@@ -307,8 +340,10 @@ class Judging:
             if not self._has_a_say(key, track):
                 self._gone.append(self.state.tracks.pop(key))
                 continue
-            rule, here = self._rule_of(track), {one.level: one for one in track.standings}
+            rule, here = self._rule_of(key, track), {one.level: one for one in track.standings}
             track.standings = [here.get(limit.level, Standing(limit.level)) for limit in rule.limits]
+            for limit, one in zip(rule.limits, track.standings, strict=True):
+                refit(one, limit)
             if edits.is_another(track, rule) and not self._carry_over(track, rule):
                 self._gone.append(self.state.tracks.pop(key))
             elif track.alert and self._level_told(track) is not track.level():
@@ -322,8 +357,9 @@ class Judging:
     def _carry_over(self, track: Track, rule: Rule) -> bool:
         """What stands under a rule that asks another question now; False: it ends."""
         track.question = edits.question(rule)
-        if rule.if_changed == edits.REEVALUATE or not rule.if_changed:
-            for limit, one in zip(rule.limits, track.standings, strict=True):
+        for limit, one in zip(rule.limits, track.standings, strict=True):
+            drop_pending(one)
+            if rule.if_changed == edits.REEVALUATE or not rule.if_changed:
                 turn(one, limit, Verdict.GOOD, self.state.at)  # until the new question says bad
                 one.bits, one.bad = 0, []
         return rule.if_changed != edits.CLOSE and any(one.phase in ACTIVE for one in track.standings)
@@ -342,7 +378,7 @@ class Judging:
 
     def attach(self, key: str, track: Track) -> None:
         """Puts a loaded track back to work."""
-        watch, rule = self._of[track.device], self._rule_of(track)
+        watch, rule = self._of[track.device], self._rule_of(key, track)
         if is_silence(rule):
             watch.quiet = True
             watch.look_up()
@@ -358,7 +394,8 @@ class Judging:
             self.cases.rule_gone(step, self._gone.pop())
         while self._changed:
             key = self._changed.pop()
-            self.moved(step, self._rule_of(self.state.tracks[key]), key, self.state.tracks[key])
+            track = self.state.tracks[key]
+            self.moved(step, self._rule_of(key, track), key, track)
 
 
 def settle_ns(age_ns: int) -> int:

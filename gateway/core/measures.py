@@ -118,6 +118,12 @@ class Window(msgspec.Struct):
         gone -= self.function in STATES
         del self.at[: gone * SIZE], self.values[: gone * SIZE]
 
+    def forget_after(self, now_ns: int) -> None:
+        """Forgets samples from ahead of an instant."""
+        with memoryview(self.at) as raw, raw.cast("q") as at:
+            kept = bisect_right(at, now_ns)
+        del self.at[kept * SIZE :], self.values[kept * SIZE :]
+
     def _place(self, measured_ns: int, value: float) -> int | None:
         """Where a sample belongs; None when it is there already."""
         newest = self.newest_ns

@@ -34,7 +34,9 @@ class Placing:
         news = not self.book.standing(case)  # it had cleared, or is new: the telling begins again
         rises = not news and alert.level > case.level
         level = alert.level if news else max(alert.level, case.level)
-        case = replace(case, alerts=(*case.alerts, alert.id), level=level)
+        rule = self.book.rule_of(alert)
+        silent = rule is not None and not rule.tells  # as it is now: the case may be of an edit ago
+        case = replace(case, alerts=(*case.alerts, alert.id), level=level, silent=silent)
         if news or rises:
             self.telling.climb_anew(step, case, Kind.RISEN if rises else kind)
         else:
@@ -67,6 +69,8 @@ class Placing:
 
     def reconsider(self, step: Step, alert: Alert) -> None:
         """Hides what has a cause and no answer yet; shows, in a case of its own, what has none any more."""
+        if alert.device not in self.world.devices or self.book.rule_of(alert) is None:
+            return  # it ends in this very step
         cause, case = cause_of(self.book, alert), self.book.own_case(alert)
         if alert.hidden_by:
             if cause is None:

@@ -42,7 +42,7 @@ class Silences:
             state.patient_until = link.at + LINE_NS
         state.link_up = link.up
         for key, track in state.tracks.items():
-            self._judging.push_track(key, track, self._rule_of(track))  # patience may end sooner now
+            self._judging.push_track(key, track, self._rule_of(key, track))  # patience may end sooner now
 
     def await_word(self, watch: Watch) -> None:
         """Arms the first instant at which the device may have been silent too long."""

@@ -172,13 +172,26 @@ class Watches:
             first = self.world.devices[members[0][0]]
             judge = judge_for(rule, first, "", self.world)
             if judge is not None:
-                judge = replace(judge, key=f"{rule.id}|@{name}|", members=tuple(members))
+                works = self._at_all(judge.works, members)
+                judge = replace(judge, key=f"{rule.id}|@{name}|", members=tuple(members), works=works)
                 self.judges[judge.key] = judge
                 for member in members:
                     self._groups.setdefault(member, []).append(judge)
 
-    def rule_of(self, track: Track) -> Rule:
-        """The rule of a track as it is for its device. Raises KeyError when there is no such rule."""
+    def _at_all(self, works: tuple[Works, ...], members: Iterable[tuple[str, str]]) -> tuple[Works, ...]:
+        """Those that go on at every member: works at one of them are no excuse for the others."""
+        devices = [self.world.devices[name] for name in dict.fromkeys(name for name, _ in members)]
+        return tuple(
+            one
+            for one in works
+            if all(any(one.entry is other.entry for other in works_on(self.world, at)) for at in devices)
+        )
+
+    def rule_of(self, key: str, track: Track) -> Rule:
+        """The rule of a track as it is for its device, or its group. Raises KeyError when there is none."""
+        judge = self.judges.get(key)
+        if judge is not None and judge.members:
+            return judge.rule
         rule = rule_of(self.world, track.rule, track.device)
         if rule is None:
             raise KeyError(track.rule)
@@ -243,13 +256,7 @@ def asks_more(field: Field) -> bool:
 
 def has_component(model: Model, component: str) -> bool:
     """Whether a device of this model has that part."""
-    kind, _, number = component.rpartition("-")
-    if not component:
-        return True
-    return any(
-        part.kind == kind and number.isdecimal() and 1 <= int(number) <= part.count
-        for part in model.components
-    )
+    return component in model.parts(component.rpartition("-")[0])
 
 
 def ranges(fields: Iterable[Field]) -> dict[str, tuple[float, float]]:

@@ -12,11 +12,13 @@ from gateway.core.conditions import Judge, applies, parsed
 from gateway.core.measures import Measure, feed, recall, wakes_ns
 from gateway.core.model import SECOND, Device, Rule, World
 from gateway.core.places import ancestors
+from gateway.core.quality import AHEAD_NS
 from gateway.core.state import Latest, State
 from gateway.core.units import QUANTITIES, shown
 
 COUNTS_NS = 600 * SECOND  # a word of a device whose interval nobody knows
 COUNTS_FOR = 2.5  # intervals
+SAME_NS = 1_000_000  # of one instant, as devices count it, the last word counts
 GROUPS = ("device", "place")  # what `group` may name beside a kind of place
 Subject = tuple[str, str]  # device, component
 
@@ -78,20 +80,50 @@ class Weighing:
         return (scene, kind) in self._asked
 
     def note(
-        self, device: Device, component: str, scene: str, values: Mapping[str, float], measured_ns: int
-    ) -> None:
-        """Remembers what a reading says. Raises WindowFailed."""
+        self,
+        device: Device,
+        component: str,
+        scene: str,
+        values: Mapping[str, float],
+        measured_ns: int,
+        wall_ns: int,
+    ) -> list[WindowFailed]:
+        """Remembers what a reading says; the windows that could not. What no clock has come to yet is not
+        remembered: for as long as it lay ahead, nothing newer would count.
+        """
+        if measured_ns > wall_ns + AHEAD_NS:
+            return []
+        measured_ns = min(measured_ns, wall_ns)
         about = scene, component.rpartition("-")[0]
         subject = f"{device.id}|{component}"
         known = self._state.known.setdefault(subject, {})
+        if any(one.measured_ns > wall_ns + AHEAD_NS for one in known.values()):
+            self._forget_after(wall_ns)
         for quantity in self._asked[about]:
-            if quantity in values and known.get(quantity, NEVER).measured_ns <= measured_ns:
+            if quantity in values and known.get(quantity, NEVER).measured_ns <= measured_ns + SAME_NS:
                 known[quantity] = Latest(measured_ns, values[quantity])
+        failed = []
         for measure in self._measures[about].values():
             try:
                 feed(self._state.windows, subject, [measure], values, measured_ns)
             except ArithmeticError as error:
-                raise WindowFailed(measure.key, error) from error
+                failed.append(WindowFailed(measure.key, error))
+        return failed
+
+    def _forget_after(self, wall_ns: int) -> None:
+        """Our own clock has been set back: what it said meanwhile lies ahead of it."""
+        for known in self._state.known.values():
+            for quantity in [name for name, one in known.items() if one.measured_ns > wall_ns]:
+                del known[quantity]
+        for window in self._state.windows.values():
+            window.forget_after(wall_ns)
+
+    def newest_ns(self, judge: Judge) -> int:
+        """When one of a group last said something that it is judged by."""
+        assert judge.expression is not None
+        told = (self._state.known.get(f"{device}|{part}", {}) for device, part in judge.members)
+        asked = judge.expression.quantities
+        return max((one[name].measured_ns for one in told for name in asked if name in one), default=0)
 
     def value(self, judge: Judge, subject: Subject, now_ns: int) -> float | None:
         """What a judge's expression says at an instant. Raises ArithmeticError."""
