@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -35,12 +36,13 @@ from gateway.config import Config, load
 from gateway.control import SOCKET, Control
 from gateway.core.calendars import durings, local_date, missing_years
 from gateway.core.calibration import due_within
-from gateway.core.model import Act, Link, Message, Messages, Noted, Notification, Refused, Verb, World
+from gateway.core.model import Act, Effect, Link, Message, Messages, Noted, Notification, Refused, Verb, World
+from gateway.core.state import State
 from gateway.forwarder import Forwarder, Sink
 from gateway.links import Links, load_keys
 from gateway.notifier import Notifier, StoreLedger
 from gateway.pipeline import Pipeline, judged_last
-from gateway.problems import ConfigError
+from gateway.problems import ConfigError, say
 from gateway.selfcheck import Parts, SelfCheck
 from gateway.web.app import create_app
 from gateway.web.deps import Deps, Health
@@ -57,7 +59,10 @@ PROGRESS_S = 10.0  # a pipeline that has finished nothing for so long is stuck
 LOST_HINT = "the disk lost what it had promised to keep: check it, and what these messages were"
 FORWARDING_S = 2.0  # for the requests under way at the end; one that hangs is sent again at the next start
 TELLING_S = 2.0  # for the sendings under way at the end; one that takes longer is told again
+RELOADING_S = 5.0  # for a reload under way at the end; one that hangs comes with the next start
 BEAT_S = 1.0  # how often the main thread looks whether all is well
+ANSWER_S = 20.0  # for the pipeline to take what a person asked for; control.PATIENCE_S is longer
+UNDER_WAY = f"the disk has not answered for {ANSWER_S:.0f} s: it is done as soon as it does"
 KEY_FILE = "link-key"
 FILTERS = "filters"  # what the broker's session was last subscribed to
 
@@ -68,6 +73,10 @@ class ConfigurationRefused(Exception):
     def __init__(self, problems: list[ConfigError]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+
+
+class StillUnderWay(Exception):
+    """It was asked for and could not be taken back: it is done as soon as the disk takes it."""
 
 
 def load_or_refuse(path: Path, locale: str) -> tuple[Config, World]:
@@ -181,6 +190,8 @@ class App:
         systemd.stopping()
         telemetry.log("stopping")
         self.control.stop()
+        self._stop.set()
+        self._reloading.acquire(timeout=RELOADING_S)  # the one under way; none begins from here on
         self.selfcheck.stop()
         self.chores.stop()
         with suppress(OSError):  # a full disk: the mark before it serves, and the rest must still stop
@@ -203,12 +214,16 @@ class App:
     def _watch(self) -> None:
         """Feeds systemd's watchdog as long as the pipeline gets on with its work; never otherwise."""
         while not self._stop.wait(BEAT_S):
-            if self._reload_wanted.is_set():
-                self._reload_wanted.clear()
-                self.reload()
+            if self._reload_wanted.is_set() and not self._reloading.locked():
+                self._reload_wanted.clear()  # beside the watchdog: a slow disk must not starve that
+                threading.Thread(target=self._reload_beside, name="reload", daemon=True).start()
             if self.progressing():
                 systemd.alive()
             telemetry.flush()
+
+    def _reload_beside(self) -> None:
+        with suppress(StillUnderWay):  # it was logged, and ends by itself
+            self.reload()
 
     def progressing(self) -> bool:
         return self.pipeline.alive and time.monotonic() - self.pipeline.progress_at < PROGRESS_S
@@ -216,7 +231,10 @@ class App:
     # ------------------------------------------------------------ another configuration
 
     def reload(self) -> list[ConfigError]:
-        """Takes the files as they are now, or keeps what it has and says why not."""
+        """Takes the files as they are now, or keeps what it has and says why not.
+
+        Raises StillUnderWay when the disk has it in its hands and does not answer.
+        """
         with self._reloading:
             return self._take_files()
 
@@ -226,10 +244,29 @@ class App:
             config, world = load_or_refuse(self._path, self._locale)
         except ConfigurationRefused as refused:
             return self._refuse(refused.problems, "lilong check shows it all")
-        tracks = list(self.pipeline.engine.state.tracks.values())
-        if problems := undeclared_edits(tracks, world, self._locale):
-            return self._refuse(problems, "say if_changed in the rule")
-        self.pipeline.reconfigure(world).result()
+        taken = self.pipeline.reconfigure(world, partial(_objection, world, self._locale))
+        try:
+            taken.result(ANSWER_S)
+        except ConfigurationRefused as refused:
+            return self._refuse(refused.problems, "say if_changed in the rule")
+        except TimeoutError:
+            return self._withdraw(taken, config, world)
+        self._adopt(config, world)
+        return []
+
+    def _withdraw(self, taken: Future[list[Effect]], config: Config, world: World) -> list[ConfigError]:
+        """A reload that the disk keeps waiting: taken back whole, or, if it has begun, taken as it ends."""
+        hint = "lilong doctor looks at the disk; then reload again"
+        if taken.cancel():
+            found, expected = say("store_waits", seconds=int(ANSWER_S)), say("store_answers")
+            return self._refuse([ConfigError(str(self._path), 0, "", found, expected, self._locale)], hint)
+        taken.add_done_callback(lambda done: None if done.exception() else self._adopt(config, world))
+        telemetry.log("reload_waits", "error", duration_s=ANSWER_S, hint=hint)
+        systemd.ready("a reload is under way; it takes over as soon as the disk takes it")
+        raise StillUnderWay(UNDER_WAY)
+
+    def _adopt(self, config: Config, world: World) -> None:
+        """The pipeline judges by it from here on; so does all the rest."""
         self.world, self._config_ok = world, True
         self.subscriber.subscribe(config.broker.subscribe)
         self._remember_filters(config)
@@ -240,7 +277,6 @@ class App:
         memory.settle()
         telemetry.log("reloaded", count=len(world.devices))
         systemd.ready(f"{len(world.devices)} devices, {len(world.rules)} rules")
-        return []
 
     def _refuse(self, problems: list[ConfigError], hint: str) -> list[ConfigError]:
         self._config_ok = False
@@ -265,7 +301,7 @@ class App:
             if row is None:
                 still.append(f"{number}: not in quarantine")
                 continue
-            effects = self.pipeline.submit(partial(_out_of_quarantine, row)).result()
+            effects = settled(self.pipeline.submit(partial(_out_of_quarantine, row)))
             self.store.settle_quarantine([row["id"]], "replayed")
             still += [f"{number}: {e.code}: {e.reason}" for e in effects if isinstance(e, Refused)]
         return still
@@ -275,9 +311,11 @@ class App:
         case, person, reason = (str(asked[key]) for key in ("case", "person", "reason"))
         if person not in self.world.persons:
             return [f"no person {person}"]
-        effects = self.pipeline.submit(
-            lambda at, wall_ns: Act(at, wall_ns, case, person, Verb.RESET, reason, "cli")
-        ).result()
+        effects = settled(
+            self.pipeline.submit(
+                lambda at, wall_ns: Act(at, wall_ns, case, person, Verb.RESET, reason, "cli")
+            )
+        )
         ignored = [one for one in effects if isinstance(one, Noted) and one.event == "act_ignored"]
         return [str(one.fields["reason"]) for one in ignored]
 
@@ -332,6 +370,20 @@ class App:
             backlog=max((one.backlog for one in standing.values()), default=0),
             last_message_ns=self.pipeline.received_ns or None,
         )
+
+
+def settled(asked: Future[list[Effect]]) -> list[Effect]:
+    """What came of it. Raises StillUnderWay."""
+    try:
+        return asked.result(ANSWER_S)
+    except TimeoutError:
+        raise StillUnderWay(UNDER_WAY) from None
+
+
+def _objection(world: World, locale: str, state: State) -> ConfigurationRefused | None:
+    """Whether what stands would lose its meaning; asked by the pipeline, between two events."""
+    problems = undeclared_edits(state.tracks.values(), world, locale)
+    return ConfigurationRefused(problems) if problems else None
 
 
 def _out_of_quarantine(row: sqlite3.Row, at: int, _: int) -> Messages:

@@ -24,10 +24,10 @@ from gateway.adapters.clock import Clock
 from gateway.adapters.mqtt import Delivery
 from gateway.adapters.store import WORLD, Checkpoint, Logged, Record, Store, StoreDamaged
 from gateway.core import state as states
-from gateway.core.codecs import CODECS
 from gateway.core.engine import Engine
 from gateway.core.hearing import ALL
 from gateway.core.model import (
+    Act,
     Configured,
     Effect,
     Event,
@@ -38,6 +38,7 @@ from gateway.core.model import (
     Noted,
     Notification,
     NotificationState,
+    Outcome,
     Quality,
     Refusal,
     Refused,
@@ -47,6 +48,7 @@ from gateway.core.model import (
 from gateway.core.noisy import Noise, kept_ns
 from gateway.core.repeats import RECENT_MOST
 from gateway.core.state import State
+from gateway.upgrades import Names, read_world
 
 QUEUE_MOST = 10_000  # messages waiting here; the broker holds the rest
 BATCH_MOST = 2_500  # messages in one transaction: some 20 ms of work, so that an alert never waits long
@@ -66,9 +68,12 @@ NOISY = telemetry.counter(
 )
 QUEUED = telemetry.gauge("lilong_queue_messages", "Messages read from the broker and not yet committed")
 
+REJUDGED_HINT = "another version, or other rules, judged it: look through the open cases (lilong cases)"
+
 CRASHED = Marked(0, ALL, Quality.GOOD, store=False, left_out=(Refusal.CRASHED,))  # never stepped again
 
 Make = Callable[[int, int], Event]
+Object = Callable[[State], Exception | None]  # why what stands forbids a World, if it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,8 @@ class _Asked:
     make: Make
     future: Future[list[Effect]]
     world: World | None = None  # a Configured event brings its World
+    object: Object | None = None  # asked in the very instant in which that would take over
+    objection: Exception | None = None  # and what was answered
     refused: Refused | None = None  # a message that is not stepped: our own code failed on it
 
 
@@ -203,9 +210,13 @@ class Pipeline:
         """An event that means something only between the messages before and after it."""
         return self._ask(_Asked(make, Future()), self._queue)
 
-    def reconfigure(self, world: World) -> Future[list[Effect]]:
-        """Another World from here on: between two events, never within one."""
-        asked = _Asked(lambda at, wall_ns: Configured(at, wall_ns, world.digest), Future(), world)
+    def reconfigure(self, world: World, object: Object | None = None) -> Future[list[Effect]]:
+        """Another World from here on: between two events, never within one.
+
+        `object` sees the state that it would take over; what it returns is the future's exception, and
+        nothing changes. A future that can be cancelled still had no effect, and then has none.
+        """
+        asked = _Asked(lambda at, wall_ns: Configured(at, wall_ns, world.digest), Future(), world, object)
         return self._ask(asked, self._queue)
 
     def _ask(self, asked: _Asked, queue: deque[Any]) -> Future[list[Effect]]:
@@ -351,8 +362,8 @@ class Pipeline:
         self._acknowledge([found for found in work if isinstance(found, Delivery)])
         for one in done:
             self._tell(one.record.effects)
-            if one.asked is not None and one.asked.future.set_running_or_notify_cancel():
-                one.asked.future.set_result(list(one.record.effects))
+            if one.asked is not None and _claimed(one.asked.future):
+                _answer(one.asked, one.record.effects)
         if done:
             self._committed(self._first, [one.record for one in done])
 
@@ -403,6 +414,9 @@ class Pipeline:
 
     def _step(self, event: Event, asked: _Asked | None) -> Record:
         if isinstance(event, Configured) and asked is not None and asked.world is not None:
+            if not self._may_take_over(asked):
+                event = Tick(event.at, event.wall_ns)  # nothing but time has passed
+                return Record(event, self.engine.step(event))
             self._checkpoint_at = 0.0  # the log before a change of rules is never stepped again by new ones
             self._new_world = msgspec.msgpack.encode(asked.world)
             return Record(event, self.engine.reconfigure(event, asked.world))
@@ -410,6 +424,13 @@ class Pipeline:
             return Record(event, [asked.refused, CRASHED])
         effects = self.engine.step(event)
         return Record(event, effects, self.engine.readings if isinstance(event, Messages) else ())
+
+    def _may_take_over(self, asked: _Asked) -> bool:
+        """From here on it can no longer be withdrawn: its commit may fail, and is then done again."""
+        if not _claimed(asked.future):
+            return False
+        asked.objection = asked.object(self.engine.state) if asked.object is not None else None
+        return asked.objection is None
 
     def _commit(self, records: Sequence[Record]) -> None:
         count = sum(record.count for record in records)
@@ -493,7 +514,7 @@ class Pipeline:
             self._do([asked])
         except Exception as error:
             telemetry.log("event_failed", "error", error=error)
-            if asked.future.set_running_or_notify_cancel():
+            if _claimed(asked.future):
                 asked.future.set_exception(error)
 
     def _alone_message(self, one: Delivery) -> bool:
@@ -507,6 +528,18 @@ class Pipeline:
         return self._do([kept])
 
 
+def _claimed(future: Future[Any]) -> bool:
+    """Whether somebody waits for it who can no longer turn away."""
+    return future.running() or (not future.cancelled() and future.set_running_or_notify_cancel())
+
+
+def _answer(asked: _Asked, effects: Sequence[Effect]) -> None:
+    if asked.objection is not None:
+        asked.future.set_exception(asked.objection)
+    else:
+        asked.future.set_result(list(effects))
+
+
 def rebuild(world: World, store: Store) -> Engine:
     """The engine as it was after the last committed event: the checkpoint, and the log behind it again.
 
@@ -516,10 +549,15 @@ def rebuild(world: World, store: Store) -> Engine:
     position = checkpoint.position if checkpoint else 0
     state = states.load(checkpoint.body) if checkpoint else State(identity=store.identity)
     engine = Engine(world, state, _recent(store, position))
+    names, other = Names(), list[int]()  # positions
     for logged in _logged(store, position):
-        if CRASHED not in logged.marks:
-            engine.step(logged.event)
-    return engine
+        if isinstance(logged.event, Act | Outcome) and names:  # they speak of what was committed
+            engine = names.given_to(engine)
+        if CRASHED not in logged.marks and not names.agree(engine.step(logged.event), logged.changes):
+            other.append(logged.first)
+    if other:
+        telemetry.log("log_rejudged", "error", position=other[0], count=len(other), hint=REJUDGED_HINT)
+    return names.given_to(engine) if names else engine
 
 
 def _logged(store: Store, position: int) -> Iterator[Logged]:
@@ -544,12 +582,7 @@ def _logged(store: Store, position: int) -> Iterator[Logged]:
 def judged_last(store: Store) -> World | None:
     """The World of the log behind the checkpoint: files may have been edited while we were down."""
     body = store.recall(WORLD)
-    try:
-        world = msgspec.msgpack.decode(body, type=World) if body else None
-        known = world is None or all(model.codec.kind in CODECS for model in world.models.values())
-        return world if known else None
-    except msgspec.MsgspecError:  # of another version's making
-        return None
+    return read_world(body) if body else None
 
 
 def _recent(store: Store, position: int) -> list[tuple[int, Message]]:

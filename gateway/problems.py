@@ -397,6 +397,11 @@ PHRASES: dict[str, tuple[str, str]] = {
         "if_changed: keep, re-evaluate or close",
     ),
     "in_column": ("第 {column} 列的{found}", "{found} in column {column}"),
+    "store_waits": (
+        "磁盘 {seconds} 秒没有接受；重新加载已撤回，原配置继续生效",
+        "a disk that has taken nothing for {seconds} s: the reload was taken back, nothing changed",
+    ),
+    "store_answers": ("能写入的磁盘，之后再次重新加载", "a disk that can be written to; then reload again"),
     "short_window": (
         "窗口 {window}，而 {model} 每 {every} 秒才上报一次",
         "the window {window}, while {model} speaks every {every} s",

@@ -145,10 +145,18 @@ class Hearing:
             subject = watch.subjects.get(component) or watch.subject(component)
             age_ns = reading.received_ns - measured_ns
             plausible = known_clock and -AHEAD_NS <= age_ns <= oldest_ns
-            if plausible and measured_ns > newest.get(component, 0) and subject.calm(reading.values):
-                newest[component] = measured_ns
-            else:
+            if not plausible or measured_ns <= newest.get(component, 0):
                 self._heed(step, index, watch, reading, message, known=False)
+            elif subject.calm(reading.values):
+                newest[component] = measured_ns
+            elif reading.history or not reading.timed or heard.held or not subject.plain(reading.values):
+                self._heed(step, index, watch, reading, message, known=False)
+            else:  # all that _heed would find out is known: it is good, in order, and news
+                newest[component] = measured_ns
+                self._judging.judge(step, watch, subject, component, reading.values, max(age_ns, 0))
+                if watch.ends_ns:
+                    at = step.at - max(age_ns, 0)
+                    self._ending.note(watch, component, reading.values, at, step.at)
 
     def _unusual(
         self,

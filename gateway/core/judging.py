@@ -9,7 +9,7 @@ from gateway.core.alerts import ACTIVE, AT_ONCE, Phase, Standing, due_at, expire
 from gateway.core.calendars import local
 from gateway.core.caseload import Caseload, Step
 from gateway.core.conditions import Judge, parsed, reads
-from gateway.core.model import SECOND, Rule, Verdict, World
+from gateway.core.model import SECOND, Level, Rule, Verdict, World
 from gateway.core.past import would_have_fired
 from gateway.core.silence import is_silence
 from gateway.core.state import State, Track
@@ -54,7 +54,7 @@ class Judging:
     ) -> None:
         """`waited_ns` of its age it has waited here for what would take it back."""
         tracks = self.state.tracks
-        for judge in subject.judges:
+        for judge in subject.asked(values):
             value = values.get(judge.quantity)
             if value is None:
                 continue  # unknown moves nothing
@@ -76,7 +76,7 @@ class Judging:
         track = self.state.tracks.get(judge.key)
         if track is None:
             track = self.new_track(judge.rule, judge.key, watch.device.id, component)
-            watch.subject(component).astir += 1
+            watch.subject(component).stir(judge.quantity)
         return track
 
     # ------------------------------------------------------------ expressions
@@ -311,8 +311,13 @@ class Judging:
             track.standings = [here.get(limit.level, Standing(limit.level)) for limit in rule.limits]
             if edits.is_another(track, rule) and not self._carry_over(track, rule):
                 self._gone.append(self.state.tracks.pop(key))
-            elif track.alert and track.level() != self.state.alerts[track.alert].level:
+            elif track.alert and self._level_told(track) is not track.level():
                 self._changed.append(key)
+
+    def _level_told(self, track: Track) -> Level | None:
+        """What its alert says; None when it is not there."""
+        alert = self.state.alerts.get(track.alert)
+        return alert.level if alert is not None else None
 
     def _carry_over(self, track: Track, rule: Rule) -> bool:
         """What stands under a rule that asks another question now; False: it ends."""
@@ -342,7 +347,7 @@ class Judging:
             watch.quiet = True
             watch.look_up()
         else:
-            watch.subject(track.component).astir += 1
+            watch.subject(track.component).stir(rule.quantity)
         self.push_track(key, track, rule)
 
     def let_go(self, step: Step) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.core.model import SECOND, Limit, Rule
 
+DEAF_MOST = 32  # spans remembered
 GROUP_LEAST = 3  # of two silent devices each is told: that is no flood
 LEARNED_FROM = 5  # intervals; of fewer the median is a guess
 LEARNED_KEPT = 15
@@ -51,6 +52,14 @@ def spans_ns(rules: Iterable[Rule], interval_ns: int) -> list[int]:
     """The silences at which some level of these rules begins, ascending."""
     found = (span_ns(limit, interval_ns) for rule in rules for limit in rule.limits)
     return sorted(span for span in found if span is not None)
+
+
+def noted(deaf: list[tuple[int, int]], begun: int, until: int) -> list[tuple[int, int]]:
+    """The spans in which we could not hear, with one more; of very many the oldest count as one."""
+    found = [*deaf, (begun, until)] if until > begun else deaf
+    while len(found) > DEAF_MOST:
+        found = [(found[0][0], found[1][1]), *found[2:]]
+    return found
 
 
 def is_silence(rule: Rule) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.core import silence
 from gateway.core.alerts import Phase, expire, turn
 from gateway.core.caseload import Step
 from gateway.core.conditions import Counts, held_at
@@ -12,6 +13,8 @@ from gateway.core.state import State
 from gateway.core.timers import Timers
 from gateway.core.watches import Watch, Watches
 
+GRACE_NS_LEAST = 600 * SECOND  # after we hear again: a device may need as long to find its way back
+GRACE_NS_MOST = 3600 * SECOND  # two of its intervals, and no more: a daily one may be late by then already
 LINE_NS = 300 * SECOND  # a lost line may return within; from then on what we last knew must do
 
 
@@ -30,6 +33,7 @@ class Silences:
         if state.link_up:
             state.deaf_since = heard_at if link.up else link.at  # up again: the disk was full meanwhile
         if link.up:
+            state.deaf = silence.noted(state.deaf, state.deaf_since, link.at)
             state.listening_since = link.at
             state.patient_until = link.at + settle_ns(link.at - state.deaf_since)
             for watch in self._of.values():
@@ -42,25 +46,37 @@ class Silences:
 
     def await_word(self, watch: Watch) -> None:
         """Arms the first instant at which the device may have been silent too long."""
-        device, since = watch.device.id, None
-        if self.is_dark_group(device):
-            since = max(self.state.groups[device].since_at, self.state.listening_since)
-        elif not self._is_held(watch):
-            since = self._since(watch)
-        spans = watch.spans()
-        if since is not None and spans:
-            later = (since + span for span in spans if since + span > self.state.at)
-            due = next(later, since + spans[0])
-            if watch.works and since + spans[0] <= self.state.at:  # it may wait for the end of works
-                look = next_look(self.state.at)
-                due = min(due, look) if due > self.state.at else look
-            self.timers.push(due, "silence", device)
+        device, at, spans = watch.device.id, self.state.at, watch.spans()
+        dark = self.is_dark_group(device)
+        if not spans or (self._is_held(watch) and not dark):
+            return
+        since = self._since_of_group(watch, self.state.groups[device]) if dark else self._since(watch)
+        if not dark and not self._speaks(watch):  # its first word makes it one that can fall silent
+            self.timers.push(since + max((at - since) // spans[0] + 1, 1) * spans[0], "silence", device)
+            return
+        instants = [self._proven_at(watch, since, span) for span in spans]
+        due = next((one for one in instants if one > at), instants[0])
+        if watch.works and instants[0] <= at:  # it may wait for the end of works
+            look = next_look(at)
+            due = min(due, look) if due > at else look
+        self.timers.push(due, "silence", device)
 
     def _since(self, watch: Watch) -> int:
-        """Silence counts from its last word, or from when we, or what it speaks through, could hear again."""
+        """Silence counts from its last word, or from when what it speaks through was back; what we could not
+        hear does not count.
+        """
+        seen_at = watch.heard.seen_at
         group = self.state.groups.get(watch.device.behind)
-        back_at = group.back_at if group else watch.heard.seen_at
-        return max(watch.heard.seen_at, self.state.listening_since, back_at)
+        return max(seen_at + self._deaf_ns(seen_at), group.back_at if group else seen_at)
+
+    def _deaf_ns(self, since: int) -> int:
+        """How long we could not hear, from an instant on."""
+        return sum(max(until - max(begun, since), 0) for begun, until in self.state.deaf)
+
+    def _proven_at(self, watch: Watch, since: int, span: int) -> int:
+        """When a silence is as long as a span, and whoever had to find the way back to us had the time."""
+        patience = max(GRACE_NS_LEAST, min(2 * watch.interval_ns(), GRACE_NS_MOST))
+        return max(since + span, self.state.listening_since + min(span, patience))
 
     def due(self, step: Step, due: int, device: str) -> None:
         """Looks whether a device has been silent too long; while we cannot hear, silence proves nothing."""
@@ -74,26 +90,27 @@ class Silences:
             self.timers.push(due + watch.spans()[0], "silence", device)
             return
         since = self._since(watch)
-        too_long = any(due - since >= span for span in watch.spans())
+        too_long = any(due >= self._proven_at(watch, since, span) for span in watch.spans())
         if too_long and self._falls_with_its_group(step, watch, due):
             return
         for rule in watch.silence:
-            self._judge_silence(step, watch, rule, due - since, watch.heard.seen_at)
+            self._judge_silence(step, watch, rule, since, due, watch.heard.seen_at)
         self._look_again(step, watch, since, due)
 
     def _look_again(self, step: Step, watch: Watch, since: int, due: int) -> None:
         """At its next span; while works go on, every minute, so that their end is seen."""
-        later = [since + span for span in watch.spans() if since + span > due]
+        instants = (self._proven_at(watch, since, span) for span in watch.spans())
+        later = [at for at in instants if at > due]
         if held_at(watch.works, step.wall_ns) is not Counts.FULLY:
             later = [min([*later, next_look(step.at)])]
         if later:
             self.timers.push(later[0], "silence", watch.device.id)
 
     def _judge_silence(
-        self, step: Step, watch: Watch, rule: Rule, silent_ns: int, heard_at: int, count: int = 0
+        self, step: Step, watch: Watch, rule: Rule, since: int, due: int, heard_at: int, count: int = 0
     ) -> None:
         """`count` devices are silent behind this one, which is told of at once, at its lowest level."""
-        late = [self._too_long(watch, limit, silent_ns) for limit in rule.limits]
+        late = [self._too_long(watch, limit, since, due) for limit in rule.limits]
         if count:
             late[0] = True
         counts = held_at(watch.works, step.wall_ns)
@@ -115,9 +132,9 @@ class Silences:
                 expire(one, limit, rule, step.at)
         self._judging.moved(step, rule, key, track, bad_again)
 
-    def _too_long(self, watch: Watch, limit: Limit, silent_ns: int) -> bool:
+    def _too_long(self, watch: Watch, limit: Limit, since: int, due: int) -> bool:
         span = span_ns(limit, watch.interval_ns())
-        return span is not None and silent_ns >= span
+        return span is not None and due >= self._proven_at(watch, since, span)
 
     def spoke(self, step: Step, watch: Watch) -> None:
         """A device that was silent has spoken: its rules of silence begin to clear."""
@@ -176,7 +193,7 @@ class Silences:
         if members is None or self._is_held(watch):
             return members is not None
         dark = [one for one in members if self._is_dark(one, due)]
-        if 2 * len(dark) <= len(members):
+        if not dark or 2 * len(dark) <= self._could_tell(members, dark):
             return False
         group = self.state.groups[name] = Group(
             dark=True, dark_at=due, count=len(dark),
@@ -187,22 +204,38 @@ class Silences:
         self._judge_group(step, self._of[name], due)
         return True
 
+    def _could_tell(self, members: list[Watch], dark: list[Watch]) -> int:
+        """How many have had the chance to show whether their gateway still speaks: all of them, or, when
+        enough are dark, those and whoever has spoken since. A wall that speaks daily outvotes no cabinet.
+        """
+        if len(dark) < GROUP_LEAST:
+            return len(members)
+        last = max(one.heard.seen_at for one in dark)
+        return len(dark) + sum(one.heard.seen_at > last for one in members)
+
     def _is_dark(self, watch: Watch, due: int) -> bool:
         """Half of what would make it an alert of its own, and more than what it takes between two words:
         reports of healthy neighbours are never so old.
         """
-        spans, silent_ns = watch.spans(), due - self._since(watch)
-        return bool(spans) and 2 * silent_ns >= spans[0] and silent_ns > watch.interval_ns()
+        spans, since = watch.spans(), self._since(watch)
+        if not spans or due - since <= watch.interval_ns():
+            return False
+        return due >= self._proven_at(watch, since, spans[0] // 2)
 
     def _judge_group(self, step: Step, watch: Watch, due: int) -> None:
         """The gateway's own rules of silence, by the words of those behind it."""
         group = self.state.groups.get(watch.device.id)
         if group is None or not group.dark:
             return
-        since = max(group.since_at, self.state.listening_since)
+        since = self._since_of_group(watch, group)
         for rule in watch.silence:
-            self._judge_silence(step, watch, rule, due - since, group.heard_at, group.count)
+            self._judge_silence(step, watch, rule, since, due, group.heard_at, group.count)
         self._look_again(step, watch, since, due)
+
+    def _since_of_group(self, watch: Watch, group: Group) -> int:
+        """From the last word of those behind it, or its own, should it be one that speaks."""
+        own = watch.heard.seen_at if self._speaks(watch) else group.since_at
+        return max(group.since_at, own, self.state.listening_since)
 
     def speaks_again(self, step: Step, watch: Watch) -> None:
         """One of a silent group has spoken; with half of them back, each of the others is watched alone."""
@@ -210,13 +243,17 @@ class Silences:
         watch.look_up()
         name = watch.device.behind
         group, members = self.state.groups[name], self._behind[name]
-        if 2 * sum(one.heard.seen_at >= group.dark_at for one in members) < len(members):
+        back = sum(one.heard.seen_at >= group.dark_at for one in members)
+        if 2 * back < min(group.count, len(members)):
             return
         group.dark, group.back_at = False, step.at
         self._mark_dark(name, group)
         step.note("group_back", device=name, count=len(members))
         gateway = self._of[name]
-        if self._speaks(gateway) and any(step.at - self._since(gateway) >= one for one in gateway.spans()):
+        since = self._since(gateway)
+        if self._speaks(gateway) and any(
+            step.at >= self._proven_at(gateway, since, s) for s in gateway.spans()
+        ):
             self.await_word(gateway)  # others carry their words: it is silent itself
         else:
             self.spoke(step, gateway)

@@ -94,6 +94,7 @@ class State(msgspec.Struct):
     digest: str = ""  # of the World that judged last
     link_up: bool = False
     listening_since: int = 0  # silence before this proves nothing
+    deaf: list[tuple[int, int]] = []  # the spans in which we could not hear, of late
     deaf_since: int = 0  # the last instant before that at which we heard
     patient_until: int = 0  # what time alone would end waits till then: its next word may be under way
     heard: dict[str, Heard] = {}

@@ -26,7 +26,10 @@ Bands = tuple[tuple[str, float, float], ...]  # (quantity, low, high)
 class Subject:
     """A device or one component of it, with its rules made ready."""
 
-    __slots__ = ("astir", "band", "derived", "judges", "ranges", "traced", "weighed", "weighs")
+    __slots__ = (
+        "_about", "astir", "band", "derived", "judges", "ranges", "stirring", "traced", "unbound", "weighed",
+        "weighs",
+    )  # fmt: skip
 
     def __init__(self, fields: Sequence[Field], judges: list[Judge], derived: Derived | None) -> None:
         self.ranges, self.derived = ranges(fields), derived
@@ -38,6 +41,9 @@ class Subject:
         # Tracks of this subject: while 0, lying in the band is all there is to ask. One of which something
         # is derived is never done with so quickly.
         self.astir = 0 if derived is None else 1
+        self.stirring: tuple[str, ...] = ()  # quantities that have, or had, a track
+        self.unbound = any(judge.quantity not in self.ranges for judge in self.judges)  # by the band
+        self._about: dict[str, list[Judge]] | None = None  # made once something is not calm
 
     def calm(self, values: dict[str, float]) -> bool:
         if self.astir:
@@ -48,6 +54,46 @@ class Subject:
             if value is not None and not low <= value <= high:
                 return False
         return True
+
+    def plain(self, values: Mapping[str, float]) -> bool:
+        """Whether these are possible, and nothing is to be found out about them before they are judged."""
+        if self.derived is not None or self.traced:
+            return False
+        ranges = self.ranges
+        for quantity, low, high in self.band:  # what lies in its band is possible
+            value = values.get(quantity)
+            if value is not None and not low <= value <= high:
+                least, most = ranges[quantity]
+                if not least <= value <= most:
+                    return False
+        return True
+
+    def asked(self, values: Mapping[str, float]) -> Sequence[Judge]:
+        """The judges that these values may move, in their order: of what is beyond its band, or astir."""
+        if self.unbound:
+            return self.judges
+        get, stirring = values.get, self.stirring
+        names = [
+            quantity
+            for quantity, low, high in self.band
+            if (value := get(quantity)) is not None and (not low <= value <= high or quantity in stirring)
+        ]
+        if len(names) > 1:
+            return self.judges
+        return self._of(names[0]) if names else ()
+
+    def _of(self, quantity: str) -> Sequence[Judge]:
+        if self._about is None:
+            self._about = {}
+            for judge in self.judges:
+                self._about.setdefault(judge.quantity, []).append(judge)
+        return self._about.get(quantity, ())
+
+    def stir(self, quantity: str) -> None:
+        """One more track, about this quantity."""
+        self.astir += 1
+        if quantity not in self.stirring:
+            self.stirring += (quantity,)
 
 
 MakeSubject = Callable[[Device, str], Subject]

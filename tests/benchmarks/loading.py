@@ -53,6 +53,8 @@ RULE = """\
     basis: {{text: made up for measuring, confidence: D}}
     action: 到场查看
     respond_within: 10m
+    consequence: none
+    owner: 无人
 """
 SITE = """\
 units:

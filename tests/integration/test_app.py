@@ -1,14 +1,18 @@
 """The whole gateway in one process: starting, reloading, stopping, and starting again on what it left."""
 
 import shutil
+import signal
+import sqlite3
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
+from gateway import app as apps
 from gateway import telemetry
 from gateway.adapters.store import StoreBusy
-from gateway.app import App, ConfigurationRefused
+from gateway.app import App, ConfigurationRefused, StillUnderWay
 from gateway.config import load
 from gateway.control import ControlError, ask
 from gateway.core.model import Tick
@@ -142,3 +146,82 @@ def test_a_reload_takes_new_tokens(folder, start):
     assert httpx.post(url, json={"works": "begun"}, headers=headers).status_code == 401
     app.reload()
     assert httpx.post(url, json={"works": "begun"}, headers=headers).status_code == 200
+
+
+# ---------------------------------------------------------------- a reload while the disk stalls
+
+
+@pytest.fixture
+def stalled(start, folder, monkeypatch):
+    """A running gateway with another file to take, whose next commit hangs until `go_on` is set."""
+    monkeypatch.setattr(apps, "ANSWER_S", 0.3)
+    app, hanging, go_on = start(), threading.Event(), threading.Event()
+    app.pipeline.submit(Tick).result(10)
+    commit = app.store.commit
+
+    def hangs(*arguments):
+        hanging.set()
+        assert go_on.wait(20)
+        return commit(*arguments)
+
+    monkeypatch.setattr(app.store, "commit", hangs)
+    (folder / "rules" / "own.yaml").write_text(RULE % 40)
+    yield app, hanging, go_on
+    go_on.set()
+
+
+def test_a_reload_that_waits_behind_a_stall_is_taken_back_whole(stalled, folder):
+    """Refused means refused: it does not come true once the disk is well again, and the next one does."""
+    app, hanging, go_on = stalled
+    app.pipeline.submit(Tick)
+    assert hanging.wait(10)
+    (problem,) = app.reload()
+    assert "taken back" in str(problem) and not app.health().config_ok
+    go_on.set()
+    app.pipeline.submit_in_order(Tick).result(10)
+    assert limit_of(app) == 35
+    assert app.reload() == [] and limit_of(app) == 40 and app.health().config_ok
+
+
+def test_a_reload_in_the_hands_of_the_disk_takes_over_with_it(stalled):
+    """It cannot be taken back any more: nobody is told that it was, and all parts take it together."""
+    app, hanging, go_on = stalled
+    with telemetry.testing() as seen, pytest.raises(StillUnderWay):
+        app.reload()
+    assert hanging.is_set() and [said for said in seen if said.event == "reload_waits"]
+    assert next(rule for rule in app.world.rules if rule.id == "too-warm").limits[0].above == 35
+    go_on.set()
+    until(lambda: app.health().config_ok and app.world is app.pipeline.engine.world)
+    assert limit_of(app) == 40
+
+
+def test_a_refusing_disk_keeps_a_reload_until_it_heals(stalled, monkeypatch):
+    """Every attempt asks again, and what is asked for in between is not answered twice."""
+    app, _, go_on = stalled
+    monkeypatch.setattr("gateway.pipeline.STORE_RETRY_S", 0.01)
+    go_on.set()
+    commit, failures = app.store.commit, iter([sqlite3.OperationalError("disk is full")] * 3)
+
+    def failing(*arguments):
+        for failure in failures:
+            raise failure
+        return commit(*arguments)
+
+    monkeypatch.setattr(app.store, "commit", failing)
+    assert app.reload() == [] and limit_of(app) == 40 and next(failures, None) is None
+
+
+def test_a_hangup_during_a_stall_does_not_starve_the_watchdog(stalled, monkeypatch):
+    """The main thread goes on feeding it, for as long as the pipeline's own progress allows."""
+    app, hanging, _ = stalled
+    monkeypatch.setattr(apps, "ANSWER_S", 20.0)
+    monkeypatch.setattr(apps, "BEAT_S", 0.01)
+    fed = []
+    monkeypatch.setattr(apps.systemd, "alive", lambda: fed.append(hanging.is_set()))
+    app._on_reload(signal.SIGHUP, None)
+    watching = threading.Thread(target=app._watch)
+    watching.start()
+    until(lambda: sum(fed) >= 20)
+    app._stop.set()
+    watching.join(5)
+    assert not watching.is_alive()

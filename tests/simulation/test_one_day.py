@@ -207,12 +207,18 @@ CANARIES = {
 
 @pytest.mark.parametrize("name", CANARIES)
 def test_a_planted_bug_is_seen(name, world, seed, monkeypatch):
-    """The same part of the day is perfect without the bug, and is not with it."""
+    """The same part of the day is perfect without the bug, and not with it, for one seed of three at least:
+    what a broker remembers of an hour may by chance be no trouble.
+    """
     canary = CANARIES[name]
-    lane = canary.part.lane(world, seed)
-    sound = scored(played(world, lane))
-    assert sound.perfect, f"seed {seed}\n{sound}"
-    for part, bug in canary.patched.items():
-        monkeypatch.setattr(hearing, part, bug)
-    result = scored(played(canary.world(world), lane, **canary.spoilt))
-    assert result.missed or result.false, f"seed {seed}: nobody noticed"
+    for number in (seed, seed + 1, seed + 2):
+        lane = canary.part.lane(world, number)
+        sound = scored(played(world, lane))
+        assert sound.perfect, f"seed {number}\n{sound}"
+        with monkeypatch.context() as patch:
+            for part, bug in canary.patched.items():
+                patch.setattr(hearing, part, bug)
+            result = scored(played(canary.world(world), lane, **canary.spoilt))
+        if result.missed or result.false:
+            return
+    raise AssertionError(f"seed {seed}: nobody noticed")

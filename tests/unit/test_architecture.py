@@ -33,6 +33,7 @@ RINGS = {
     "gateway.holidays": 2,
     "gateway.problems": 2,
     "gateway.series": 2,
+    "gateway.upgrades": 2,
     "gateway.typed": 2,
     "gateway.yamlfile": 2,
     "gateway.links": 2,

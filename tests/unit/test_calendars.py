@@ -253,7 +253,7 @@ def test_a_scenario_goes_by_the_calendar_it_is_given() -> None:
         name="smoke on a holiday", rule=rule.id, every_s=60, series={"smoke": (1.0, 1.0)},
         expect=(("red", 0.0),), start="2026-10-01T12:00",
     )  # fmt: skip
-    assert scenarios.missed(scenario, scenarios.run(scenario, rule, CHINA)[:1]) == ""
+    assert scenarios.missed(scenario, scenarios.run(scenario, rule, calendar=CHINA)[:1]) == ""
     assert scenarios.run(scenario, rule) == []
 
 
@@ -433,7 +433,7 @@ def test_a_year_without_a_calendar_is_a_mistake(tmp_path: Path) -> None:
     assert loaded(tmp_path, "2026-12-31").problems == []
     (found,) = map(str, loaded(tmp_path, "2032-01-01").problems)
     assert found.endswith(
-        "rules/all.yaml:16: rules[1].during.days: found no calendar of workdays for 2032, expected a newer "
+        "rules/all.yaml:18: rules[1].during.days: found no calendar of workdays for 2032, expected a newer "
         "chinesecalendar, or the year's holidays under calendar: in sites/"
     )
 

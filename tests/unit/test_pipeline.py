@@ -282,3 +282,27 @@ def test_edit_while_we_were_down_loses_no_alert(tmp_path, broker):
     assert store.reader().execute("SELECT count(*) FROM cases WHERE open").fetchone()[0] == 1
     pipeline.stop()
     store.close()
+
+
+def test_an_objection_sees_what_stands_right_before_the_reload(tmp_path, broker):
+    """Also an alert of the same stretch of the queue; then nothing changes, and only time has passed."""
+    gateway = Gateway(tmp_path, broker)
+    objected = LookupError("an alert stands")
+    broker.send(gateway.pipeline, payload(smoke=1))
+    taken = gateway.pipeline.reconfigure(
+        world(rules=(HOT,), digest="two"), lambda state: objected if state.alerts else None
+    )
+    gateway.start()
+    assert taken.exception(10) is objected
+    assert gateway.pipeline.engine.world == WORLD and [row["state"] for row in gateway.alerts()] == ["firing"]
+    gateway.crash()
+
+
+def test_a_reload_can_be_taken_back_until_it_begins(tmp_path, broker):
+    gateway = Gateway(tmp_path, broker)
+    taken = gateway.pipeline.reconfigure(world(rules=(HOT,), digest="two"))
+    assert taken.cancel()
+    gateway.start()
+    gateway.pipeline.submit_in_order(lambda at, wall: Link(at, wall, True)).result(10)
+    assert gateway.pipeline.engine.world == WORLD
+    gateway.crash()

@@ -1,0 +1,425 @@
+"""Draws what befalls the street in a week: troubles that must be told, and noise that must raise nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gateway.core.model import SECOND, Device, Level, World
+from gateway.core.places import windows_of
+from simulators.incidents import Course, Fault, Incident, Shape
+from simulators.lives import DAY, HOUR, MINUTE, Episode, since_midnight_ns
+from tests.simulation.stories import Kept, Points, Story, Told, Turn, silent_ns, steps, turns
+from tests.simulation.street import EVERY_S, START_NS
+
+SLACK_NS = 5 * SECOND  # the way, and what a device writes its instant in
+SETTLE_NS = 60 * SECOND  # a word that was kept waits up to so long whether it is taken back
+ROUNDED_NS = 2 * SECOND
+DOWN_NS_MOST = 25 * SECOND  # of a restart
+
+
+# ---------------------------------------------------------------- the teller
+
+
+class Teller:
+    """Draws a week's stories. `deaf`: when the gateway hears nothing; `quiet`: a long span without such."""
+
+    def __init__(self, world: World, seed: int, days: float, deaf: Sequence[Episode], quiet: Episode) -> None:
+        self.world, self.dice = world, random.Random(f"{seed}/stories")
+        self.start_ns, self.end_ns = START_NS, START_NS + int(days * DAY)
+        self.deaf, self.quiet = deaf, quiet
+        self.rules = {rule.id: rule for rule in world.rules}
+        self._free: dict[str, list[Device]] = {}
+        for device in world.devices.values():
+            if device.baseline_period is None:
+                self._free.setdefault(device.model, []).append(device)
+        for devices in self._free.values():
+            self.dice.shuffle(devices)
+        self.stories: list[Story] = []
+        self._creep: set[str] = set()
+        self._dead: set[str] = set()
+
+    def take(self, model: str) -> Device:
+        return self._free[model].pop()
+
+    def sometime(self, lasts_ns: int, hours: tuple[float, float] = (0, 24)) -> int:
+        """An instant from which on nothing else disturbs for so long, as far as that can be had."""
+        for _ in range(2000):
+            day = self.start_ns + self.dice.randrange(max(1, (self.end_ns - self.start_ns) // DAY)) * DAY
+            low, high = (round(hour * HOUR) for hour in hours)
+            at = day + self.dice.randrange(low, max(high, low + 1))
+            at -= at % SECOND
+            span = Episode(at - HOUR // 2, at + lasts_ns + HOUR // 2)
+            if self.start_ns + HOUR < at and at + lasts_ns + HOUR < self.end_ns and not self._outage_in(span):
+                return at
+        raise ValueError(f"no room for {lasts_ns / HOUR:.1f} h")
+
+    def _outage_in(self, span: Episode) -> bool:
+        return any(
+            one.begins_ns < span.ends_ns and span.begins_ns < one.ends_ns
+            for one in self.deaf
+            if one.ends_ns - one.begins_ns > DOWN_NS_MOST
+        )
+
+    def slack(self, earliest_ns: int, latest_ns: int) -> int:
+        """How much later than its bound a word may be told, when the gateway was away just then."""
+        away = [
+            one.ends_ns - one.begins_ns
+            for one in self.deaf
+            if one.begins_ns <= latest_ns + SLACK_NS and earliest_ns - SETTLE_NS <= one.ends_ns
+        ]
+        return SLACK_NS + (sum(away) + SETTLE_NS if away else 0)
+
+    def telling(self, rule: str, device: Device, component: str, found: Sequence[Turn]) -> Told:
+        """The alert's row, with what may come between."""
+        rows = [
+            Turn(
+                one.level,
+                one.earliest_ns - ROUNDED_NS,
+                one.latest_ns + self.slack(one.earliest_ns, one.latest_ns),
+            )
+            for one in found
+            if one.earliest_ns < self.end_ns
+        ]
+        return Told(rule, device.id, component, tuple(rows))
+
+    def tell(
+        self, name: str, device: Device, begins_ns: int, *courses: Course,
+        told: Sequence[Told] = (), every_s: float = 0.0,
+    ) -> None:  # fmt: skip
+        lasts = max((course.points[-1][0] for course in courses), default=0)
+        incident = Incident(
+            name=name, says=name, device=device.id, span=Episode(begins_ns, begins_ns + lasts + 1),
+            courses=courses, every_s=every_s,
+        )  # fmt: skip
+        self.stories.append(Story(name, (incident,), tuple(told)))
+
+    def slot(self) -> str:
+        return f"slot-{self.dice.randint(1, 8)}"
+
+    # ------------------------------------------------------------ what must be told
+
+    def slot_fire(self, model: str = "cabinet-8") -> None:
+        device, slot, every = self.take(model), self.slot(), 30.0
+        at = self.sometime(HOUR)
+        minutes = ((0, 34), (3, 60), (5, 70), (8, 82), (14, 82), (15, 61), (35, 61), (40, 30), (50, 30))
+        course = line(slot, "slot_temperature_c", [(minute * MINUTE, value) for minute, value in minutes])
+        smoke = step("", "smoke", (0, 0), (9 * 60, 1), (25 * 60, 0), (50 * 60, 0))
+        hot = turns(self.rules["slot-hot"], course.points, at, every, 2)
+        smoked = turns(self.rules["cabinet-smoke"], steps((0, 0), (540, 1), (1500, 0), (3000, 0)), at, 0)
+        told = [self.telling("slot-hot", device, slot, hot)]
+        if model == "cabinet-8":  # the other kind smells nothing
+            told.append(self.telling("cabinet-smoke", device, "", smoked))
+        self.tell("slot fire", device, at, course, smoke, told=told, every_s=every)
+
+    def smoke(self, model: str, rule: str) -> None:
+        device, at = self.take(model), self.sometime(HOUR)
+        self.states("smoke", device, rule, "smoke", at, self.dice.randint(60, 1200), every_s=30)
+
+    def smoke_while_deaf(self, outage: Episode) -> None:
+        """It begins while the broker cannot reach us, and goes on when it can."""
+        device, at = self.take("shed-smoke"), outage.begins_ns + MINUTE
+        lasts = (outage.ends_ns - at) // SECOND + 300
+        self.states("smoke while we are deaf", device, "shed-smoke", "smoke", at, lasts, 30)
+
+    def ebike(self, model: str = "lift-camera") -> None:
+        lasts = self.dice.choice((45, 90, 200, 420))
+        device, at = self.take(model), self.sometime(HOUR, (7, 22))
+        self.states("e-bike held too long", device, "lift-ebike", "ebike_present", at, lasts, every_s=10)
+
+    def states(
+        self, name: str, device: Device, rule: str, quantity: str, at: int, lasts_s: float, every_s: float
+    ) -> None:
+        """A state that is on for so long, said at its edges and in between."""
+        courses = [step("", quantity, (0, 1), (lasts_s, 0), (lasts_s + 60, 0))]
+        if quantity == EBIKE:  # the door is held as long
+            courses.append(replace(courses[0], quantity="lift_door_held"))
+        corners = steps((0, 1), (lasts_s, 0), (lasts_s + 60, 0))
+        told = replace(
+            self.telling(rule, device, "", turns(self.rules[rule], corners, at, 0)), counted=quantity
+        )
+        self.tell(name, device, at, *courses, told=[told] if told.turns else [], every_s=every_s)
+
+    def bag_at_night(self) -> None:
+        at = self.sometime(HOUR, (1, 4))
+        lasts = self.dice.choice((400, 1300))
+        device = self.take("waste-camera")
+        self.states("bag outside the window", device, "waste-bag", "bag_on_floor", at, lasts, every_s=30)
+
+    def bag_when_it_closes(self) -> None:
+        """Until the window closes it may stand there; from then on it counts."""
+        rule, (device, ends) = self.rules["waste-bag"], self.edge(1)
+        began, lasts = ends - 20 * MINUTE, 20 * 60 + self.dice.choice((300, 1500))
+        course = step("", "bag_on_floor", (0, 1), (lasts, 0), (lasts + 60, 0))
+        late = turns(rule, steps((0, 1), (lasts - 1200, 0)), ends, 60)
+        told = self.telling("waste-bag", device, "", late)
+        self.tell("bag left when the window closes", device, began, course, told=[told], every_s=30)
+
+    def bag_when_it_opens(self) -> None:
+        """It stands there too early, and is all right once the window is open."""
+        rule, (device, opens) = self.rules["waste-bag"], self.edge(0)
+        course = step("", "bag_on_floor", (0, 1), (1500, 0), (1560, 0))
+        early = turns(rule, steps((0, 1), (600, 0)), opens - 10 * MINUTE, 0)
+        early[-1] = Turn(None, early[-1].earliest_ns, early[-1].latest_ns + 60 * SECOND)
+        told = self.telling("waste-bag", device, "", early)
+        self.tell("bag before the window", device, opens - 10 * MINUTE, course, told=[told], every_s=30)
+
+    def edge(self, end: int) -> tuple[Device, int]:
+        """A waste room and an instant at which its window opens (0) or closes (1)."""
+        while True:
+            device = self.take("waste-camera")
+            hour = since_midnight_ns(self.dice.choice(self.windows(device)).split("-")[end]) / HOUR
+            try:
+                return device, self.sometime(HOUR, (hour, hour))
+            except ValueError:
+                continue  # the broker is away then, every day
+
+    def windows(self, device: Device) -> tuple[str, ...]:
+        return windows_of(self.world, device.at, "drop_off") or ()
+
+    def overflow(self) -> None:
+        at = self.sometime(2 * HOUR)
+        device = self.take("waste-camera")
+        self.states("bin full", device, "waste-overflow", "overflow", at, 1500, every_s=60)
+
+    def moved(self, model: str, rule: str, quantity: str, hours: Points, blur_s: float) -> None:
+        """A house moves by so much from its baseline, in either direction."""
+        device = self.take(model)
+        lasts = int(hours[-1][0] * HOUR)
+        at = self.sometime(lasts + 4 * HOUR) if lasts < 3 * DAY else self.start_ns + 2 * HOUR
+        sign = self.dice.choice((1, -1))
+        points = [(int(hour * HOUR), value) for hour, value in hours]
+        rest = device.baseline[quantity]
+        course = line("", quantity, [(ns, rest + sign * value) for ns, value in points])
+        every = EVERY_S[model] * 1.05
+        told = self.telling(rule, device, "", turns(self.rules[rule], points, at, every, blur_s))
+        self.tell(f"slow {quantity}", device, at, course, told=[told])
+
+    def creeping(self, model: str, rule: str, quantity: str, per_day: float) -> tuple[tuple[str, str], float]:
+        """A movement that began weeks ago and goes on: what its trend says is told on the second day."""
+        device = next(
+            one
+            for one in self.world.devices.values()
+            if one.model == model and one.baseline_period and one.id not in self._creep
+            if one.behind not in self._dead
+        )
+        self._creep.add(device.id)
+        lasts = self.end_ns - self.start_ns
+        course = Course(
+            component="", quantity=quantity, shape=Shape.ADDS,
+            points=((0, 0.0), (lasts + HOUR, per_day * (lasts + HOUR) / DAY)),
+        )  # fmt: skip
+        hold = int(self.rules[rule].limits[0].hold_s * SECOND)
+        level = (
+            Level.ORANGE if len(self.rules[rule].limits) > 1 and rule != "settlement-trend" else Level.YELLOW
+        )
+        first = Turn(level, self.start_ns + hold, self.start_ns + hold + int(1.1 * EVERY_S[model]) * SECOND)
+        told = self.telling(rule, device, "", [first])
+        self.tell(f"creeping {quantity}", device, self.start_ns, course, told=[told] if told.turns else [])
+        return (device.id, quantity), per_day
+
+    def flat_battery(self) -> None:
+        device, rule = self.take("shed-smoke"), self.rules["shed-battery-low"]
+        at, pairs = self.sometime(14 * HOUR), ((0, 15), (3 * 3600, 5), (6 * 3600, 80), (6.2 * 3600, 80))
+        told = self.telling(rule.id, device, "", turns(rule, steps(*pairs), at, 0))
+        self.tell("flat battery", device, at, step("", "battery_pct", *pairs), told=[told])
+
+    def dead(self, model: str, rule: str, lasts_ns: int, at: int | None = None) -> None:
+        device, told = self.take(model), None
+        every, given = int(EVERY_S[model] * SECOND * 1.05), at
+        while told is None:  # drawn again while nobody could say which levels it reaches
+            at = self.sometime(lasts_ns) if given is None else given
+            told = self.silence(rule, device, at, at + lasts_ns, every, every)
+        self.stories.append(Story(f"{model} dead", (silence(device, at, lasts_ns),), (told,)))
+
+    def silence(self, rule_id: str, device: Device, at: int, ends: int, every: int, back: int) -> Told | None:
+        """The row of a silence: the last word came up to `every` before, the first one `back` after.
+
+        None: it may or may not reach one of its levels.
+        """
+        rule, rows = self.rules[rule_id], []
+        for limit in rule.limits:
+            missed = (limit.missed or 0) * self.world.models[device.model].expect_every_s
+            span = int(max(limit.absent_s or 0, missed) * SECOND)
+            early, late = (silent_ns(last, span, self.deaf) for last in (at - every, at))
+            if late + SETTLE_NS < ends:
+                rows.append(Turn(limit.level, early, late))
+            elif early <= ends + SETTLE_NS:
+                return None
+        clear = int(rule.clear_hold_s * SECOND)
+        rows.append(Turn(None, ends + clear, ends + back + clear))
+        return self.telling(rule_id, device, "", rows)
+
+    def gateway_dead(self, name: str, lasts_ns: int, at: int | None = None) -> None:
+        """All behind it fall silent with it, and only it is told of."""
+        device, told, given = self.world.devices[name], None, at
+        self._dead.add(name)
+        behind = [one for one in self.world.devices.values() if one.behind == name]
+        for one in behind:
+            if one in self._free.get(one.model, []):
+                self._free[one.model].remove(one)
+        slowest = max(int(EVERY_S[one.model] * SECOND * 1.05) for one in behind)
+        while told is None:
+            at = self.sometime(lasts_ns + 2 * HOUR) if given is None else given
+            # Once all behind it count as silent, a level's span counts from the last word of those.
+            told = self.silence("gateway-silent", device, at, at + lasts_ns, slowest, slowest)
+        gone = tuple(silence(one, at, lasts_ns) for one in (device, *behind))
+        self.stories.append(Story("gateway dead", gone, (told,)))
+
+    # ------------------------------------------------------------ what must raise nothing
+
+    def nearly(
+        self, name: str, model: str, component: str, quantity: str, *pairs: tuple[float, float]
+    ) -> None:
+        """Beyond a limit for less than its hold."""
+        device, at = self.take(model), self.sometime(HOUR, (7, 22))
+        part = self.slot() if component else ""
+        rest = device.baseline.get(quantity, 0.0)
+        self.tell(name, device, at, step(part, quantity, *((at_s, rest + value) for at_s, value in pairs)))
+
+    def bag_in_window(self) -> None:
+        device, at = self.edge(0)
+        lasts = 60 * self.dice.randint(30, 80)  # the shortest window is open for two hours
+        course = step("", "bag_on_floor", (0, 1), (lasts, 0), (lasts + 60, 0))
+        self.tell("bag inside the window", device, at + MINUTE, course, every_s=60)
+
+    def wrong_clock(self, model: str, shift_ns: int, lasts_ns: int, then: str = "") -> None:
+        """A clock that is hours off, or that was never set; maybe with trouble behind it."""
+        device, at = self.take(model), self.sometime(lasts_ns)
+        wrong = Incident(
+            name="clock", says="clock", device=device.id, span=Episode(at, at + lasts_ns), fault=Fault.CLOCK,
+            shift_ns=shift_ns,
+        )  # fmt: skip
+        self.stories.append(Story("clock wrong", (wrong,)))
+        if then:
+            quantity, rule, lasts = then.split()
+            middle = at + lasts_ns // 2
+            self.states("behind a wrong clock", device, rule, quantity, middle, float(lasts), every_s=10)
+
+    def drifting_clock(self, model: str, rate: float) -> None:
+        device = self.take(model)
+        span = Episode(self.start_ns + 2 * HOUR, self.end_ns)
+        still = Incident(name="drift", says="drift", device=device.id, span=span)
+        self.stories.append(Story("clock drifts", (still,), drift=rate))
+
+    def back_fill(
+        self, model: str, component: str, quantity: str, value: float, lasts_ns: int, late_ns: int
+    ) -> None:
+        """It could not send for a while, then sends what it kept: bad values, all of them long over."""
+        device, at = self.take(model), self.sometime(lasts_ns)
+        value += device.baseline.get(quantity, 0.0)
+        kept = Kept(at, at + lasts_ns - late_ns, self.slot() if component else "", quantity, value)
+        self.stories.append(Story("history back-fill", (silence(device, at, lasts_ns),), kept=kept))
+
+
+def line(component: str, quantity: str, points: Points) -> Course:
+    return Course(component=component, quantity=quantity, shape=Shape.POINTS, points=tuple(points))
+
+
+def step(component: str, quantity: str, *pairs: tuple[float, float]) -> Course:
+    points = tuple((int(at * SECOND), float(value)) for at, value in pairs)
+    return Course(component=component, quantity=quantity, shape=Shape.STEPS, points=points)
+
+
+def silence(device: Device, at: int, lasts_ns: int) -> Incident:
+    return Incident(
+        name="silent", says="silent", device=device.id, span=Episode(at, at + lasts_ns), fault=Fault.SILENT
+    )
+
+
+# ---------------------------------------------------------------- a week of it
+
+EIGHT_HOURS, NEVER_SET = 8 * HOUR, -(START_NS - 60 * SECOND)
+SLOT, BAG, EBIKE = "slot_temperature_c", "bag_on_floor", "ebike_present"
+
+
+def tell_week(world: World, seed: int, days: float, deaf: Sequence[Episode], quiet: Episode) -> Teller:
+    """Everything that befalls the street; each kind some times, each on a device of its own."""
+    teller = Teller(world, seed, days, deaf, quiet)
+    _troubles(teller)
+    if days >= 7:
+        _slow_troubles(teller)
+    for outage in deaf:
+        if outage.ends_ns - outage.begins_ns > DOWN_NS_MOST:
+            teller.smoke_while_deaf(outage)
+    _noises(teller)
+    return teller
+
+
+def _troubles(teller: Teller) -> None:
+    teller.gateway_dead("gw-12", 2 * HOUR)
+    teller.gateway_dead("gw-01", 100 * MINUTE)
+    for _ in range(6):
+        teller.slot_fire()
+        teller.ebike()
+        teller.smoke("shed-smoke", "shed-smoke")
+    for _ in range(2):
+        teller.smoke("cabinet-8", "cabinet-smoke")
+        teller.slot_fire("cabinet-signals")
+        teller.bag_at_night()
+        teller.bag_when_it_closes()
+        teller.bag_when_it_opens()
+        teller.overflow()
+        teller.ebike("lift-edge-box")
+        teller.dead("cabinet-8", "cabinet-silent", 25 * MINUTE)
+        teller.dead("lift-camera", "lift-camera-silent", 100 * MINUTE)
+        teller.dead("waste-camera", "waste-camera-silent", 25 * MINUTE)
+        teller.dead("shed-smoke", "shed-silent", 260 * MINUTE)
+        teller.wrong_clock("cabinet-8", EIGHT_HOURS, 4 * HOUR, "smoke cabinet-smoke 200")
+        teller.wrong_clock("shed-smoke", NEVER_SET, 5 * HOUR, "smoke shed-smoke 200")
+        teller.wrong_clock("lift-camera", EIGHT_HOURS, 3 * HOUR, "ebike_present lift-ebike 200")
+
+
+def _slow_troubles(teller: Teller) -> None:
+    for model in ("milesight-em310-tilt", "tilt-chirpstack"):
+        for _ in range(3):
+            hours = ((0, 0.0), (6, 0.25), (16, 0.25), (22, 0.0), (26, 0.0))
+            teller.moved(model, "tilt-x", "tilt_x_deg", hours, 650)
+    higher = ((0, 0.0), (6, 0.24), (12, 0.24), (18, 0.33), (28, 0.33), (34, 0.0), (40, 0.0))
+    teller.moved("milesight-em310-tilt", "tilt-y", "tilt_y_deg", higher, 1500)
+    teller.moved(
+        "crack-gauge", "crack", "crack_mm", ((0, 0.0), (4, 2.0), (14, 2.0), (18, 0.0), (22, 0.0)), 90
+    )
+    for model in ("static-level", "structure-monitor"):
+        hours = ((0, 0.0), (6, 14.0), (16, 14.0), (22, 0.0), (26, 0.0))
+        teller.moved(model, "settlement", "settlement_mm", hours, 180)
+    for _ in range(3):
+        teller.flat_battery()
+    for model in ("crack-gauge", "milesight-em310-tilt"):
+        teller.dead(model, "structure-silent", 28 * HOUR, teller.quiet.begins_ns)
+    teller.gateway_dead("gw-05", 28 * HOUR, teller.quiet.begins_ns)
+
+
+def creeping(teller: Teller) -> dict[tuple[str, str], float]:
+    """Movements that began weeks ago: what the state must remember of them."""
+    return dict(
+        [
+            teller.creeping("tilt-chirpstack", "tilt-x-trend", "tilt_x_deg", 0.015 / 17.4533),
+            teller.creeping("structure-monitor", "tilt-y-trend", "tilt_y_deg", -0.015 / 17.4533),
+            teller.creeping("crack-gauge", "crack-trend", "crack_mm", 0.04),
+            teller.creeping("static-level", "settlement-trend", "settlement_mm", -0.2),
+        ]
+    )
+
+
+def _noises(teller: Teller) -> None:
+    for _ in range(2):
+        teller.nearly("45 s at 57 degrees", "cabinet-8", "slot", SLOT, (0, 57), (45, 34), (60, 34))
+        teller.nearly("a single spike", "cabinet-8", "slot", SLOT, (0, 72), (5, 34), (60, 34))
+        teller.bag_in_window()
+        teller.nearly("a bag for two minutes", "waste-camera", "", BAG, (0, 1), (120, 0), (180, 0))
+        teller.nearly(
+            "leans for 40 minutes", "tilt-chirpstack", "", "tilt_x_deg", (0, 0.25), (2400, 0), (3000, 0)
+        )
+        teller.nearly("one odd crack", "crack-gauge", "", "crack_mm", (0, 3), (300, 0), (600, 0))
+        teller.nearly(
+            "a dip of the battery", "shed-smoke", "", "battery_pct", (0, 19), (1800, 90), (2400, 90)
+        )
+        teller.drifting_clock("shed-smoke", 0.003)
+        teller.drifting_clock("shed-smoke", -0.003)
+        teller.back_fill("shed-smoke", "", "smoke", 1.0, 18 * MINUTE, 13 * MINUTE)
+        teller.back_fill("crack-gauge", "", "crack_mm", 3.0, 12 * HOUR, 150 * MINUTE)
+        teller.back_fill("tilt-chirpstack", "", "tilt_x_deg", 0.4, 8 * HOUR, 90 * MINUTE)
+    for _ in range(12):
+        teller.nearly("an e-bike looks in", "lift-camera", "", EBIKE, (0, 1), (15, 0), (60, 0))

@@ -1,0 +1,371 @@
+"""A week of a street of 2,000 devices on simulated time, with restarts, outages and edits thrown in.
+
+`python -m tests.simulation.week --seed N` plays the very week of a seed again and prints what came of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import math
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from gateway.core import state as states
+from gateway.core.engine import Engine
+from gateway.core.model import (
+    SECOND,
+    Act,
+    Alert,
+    Case,
+    Configured,
+    Effect,
+    Event,
+    Kind,
+    Limit,
+    Link,
+    Message,
+    Messages,
+    Noted,
+    Notification,
+    NotificationState,
+    Outcome,
+    Refused,
+    Tick,
+    Told,
+    Verb,
+    World,
+)
+from gateway.core.state import State
+from simulators.lives import DAY, HOUR, MINUTE, Episode
+from tests.simulation.judging import judge, report
+from tests.simulation.street import START_NS, remembered, street
+from tests.simulation.teller import DOWN_NS_MOST, creeping, tell_week
+from tests.simulation.voices import Lane, Voice
+
+PROVIDER_NS, ACKNOWLEDGED_NS, DONE_NS = SECOND, MINUTE, 30 * MINUTE
+UNACKED = 20  # messages that the broker delivers again, flagged, after a lost connection
+RECENT_MOST = 2_000  # messages remembered: each that comes again is looked for among all of them
+JOURNAL_NS = 120 * SECOND  # at most so much lies behind a checkpoint
+CALM_RULES = ("structure-radio-weak", "waste-exposed", "cabinet-suppression", "structure-sensor-stuck")
+
+
+# ---------------------------------------------------------------- what befalls the gateway itself
+
+
+@dataclass(frozen=True)
+class Fate:
+    """When the gateway is cut off, dies and is edited."""
+
+    outages: tuple[Episode, ...]
+    restarts: tuple[Episode, ...]
+    edits: tuple[int, ...]
+    quiet: Episode  # none of them, so that a long silence can be told
+
+    @property
+    def deaf(self) -> list[Episode]:
+        return sorted((*self.outages, *self.restarts), key=lambda one: one.begins_ns)
+
+
+def draw_fate(seed: int, days: float) -> Fate:
+    restarts, outages, edits = (math.ceil(rate * days) for rate in (6, 0.4, 6))
+    dice, span = random.Random(f"{seed}/fate"), int(days * DAY)
+    quiet = (
+        Episode(START_NS + 3 * DAY + 5 * HOUR, START_NS + 4 * DAY + 12 * HOUR) if days >= 7 else Episode(0, 0)
+    )
+
+    def sometime() -> int:
+        while True:
+            at = START_NS + dice.randrange(span // 40, span - span // 40) // SECOND * SECOND
+            if not quiet.begins_ns - HOUR < at < quiet.ends_ns:
+                return at
+
+    taken: list[Episode] = []
+    for lasts_least, lasts_most, wanted in ((300, 900, outages), (3, DOWN_NS_MOST // SECOND, restarts)):
+        for _ in range(wanted):
+            begins = sometime()
+            one = Episode(begins, begins + dice.randint(lasts_least, lasts_most) * SECOND)
+            near = Episode(begins - HOUR // 2, one.ends_ns + HOUR // 4)
+            if not any(near.begins_ns < other.ends_ns and other.begins_ns < near.ends_ns for other in taken):
+                taken.append(one)
+    cut = [one for one in taken if one.ends_ns - one.begins_ns > DOWN_NS_MOST]
+    died = [one for one in taken if one not in cut]
+    return Fate(tuple(cut), tuple(died), tuple(sorted(sometime() for _ in range(edits))), quiet)
+
+
+# ---------------------------------------------------------------- the week
+
+
+@dataclass
+class Week:
+    """Plays a lane to an engine that is cut off, killed and edited, while people answer it."""
+
+    world: World
+    lane: Lane
+    state: State
+    fate: Fate
+    make: Callable[..., Engine] = Engine
+    alerts: list[Alert] = field(default_factory=list)
+    cases: dict[str, Case] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    noted: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    stepped: int = 0
+    spent_s: float = 0.0
+
+    def play(self) -> Week:
+        began = time.process_time()
+        self.engine = self._made(self.world, self.state)
+        self.dice = random.Random(f"{self.lane.seed}/play")
+        self._people: list[tuple[int, int, Callable[[int, int], Event]]] = []
+        self._number = count()
+        self._ids: set[str] = set()
+        self._topics = {voice.topic for voice in self.lane.voices if voice.retained}
+        self._states: dict[str, Message] = {}  # what the broker holds retained
+        self._last: deque[Message] = deque(maxlen=UNACKED)
+        self._kept: list[Message] = []
+        self._journal: list[tuple[Event, list[Effect]]] | None = None
+        self._away: Episode | None = None
+        self.edits = 0
+        self._step(START_NS, lambda at, wall: Link(at, wall, True))
+        self._hear(START_NS, self.lane.remembered())
+        plan = deque(self._plan())
+        for at_ns, messages in self.lane.spans():
+            while plan and plan[0][0] <= at_ns:
+                due, happen = plan.popleft()
+                self._until(due)
+                happen(due)
+            self._publish(at_ns, messages)
+        self._until(self.lane.ends_ns)
+        self.spent_s = time.process_time() - began
+        return self
+
+    def _plan(self) -> Iterator[tuple[int, Callable[[int], None]]]:
+        """What will happen to the gateway, in order of time."""
+        found: list[tuple[int, Callable[[int], None]]] = [(at, self._edit) for at in self.fate.edits]
+        for one in self.fate.outages:
+            found += [(one.begins_ns, self._cut_off(one)), (one.ends_ns, self._back)]
+        for one in self.fate.restarts:
+            saved = one.begins_ns - self.dice.randrange(JOURNAL_NS)
+            found += [(saved, self._save), (one.begins_ns, self._die(one)), (one.ends_ns, self._restart)]
+        found = [one for one in found if one[0] < self.lane.ends_ns]
+        return iter(sorted(found, key=lambda pair: pair[0]))
+
+    # ------------------------------------------------------------ the broker
+
+    def _publish(self, at_ns: int, messages: list[Message]) -> None:
+        by_name = self._states
+        for message in messages:
+            if message.topic in self._topics:
+                by_name[message.topic] = message
+        if self._away is not None:
+            self._kept += messages
+            return
+        self._last.extend(messages)
+        self._until(at_ns)
+        self._hear(at_ns, messages)
+
+    def _cut_off(self, outage: Episode) -> Callable[[int], None]:
+        def happen(at_ns: int) -> None:
+            self._step(at_ns, lambda at, wall: Link(at, wall, False))
+            self._away = outage
+
+        return happen
+
+    def _back(self, at_ns: int) -> None:
+        """The broker hands over what it holds: states, what was not acknowledged, and what it kept."""
+        self._away = None
+        self._step(at_ns, lambda at, wall: Link(at, wall, True))
+        held = [Message(one.topic, one.payload, retained=True) for one in self._states.values()]
+        held += [Message(one.topic, one.payload, again=True) for one in self._last]
+        held += self._kept
+        self._kept, self._last = [], deque(self._kept, maxlen=UNACKED)
+        self._hear(at_ns, held)
+
+    # ------------------------------------------------------------ the gateway dies
+
+    def _save(self, at_ns: int) -> None:
+        """A checkpoint, and from now on a journal of what lies behind it."""
+        self._saved = states.save(self.engine.state), list(self.engine.recent), self.engine.world
+        self._journal = []
+
+    def _die(self, outage: Episode) -> Callable[[int], None]:
+        def happen(at_ns: int) -> None:
+            self._away = outage
+            self._restore()
+
+        return happen
+
+    def _made(self, world: World, state: State, recent: Sequence[tuple[int, Message]] = ()) -> Engine:
+        engine = self.make(world, state, recent)
+        engine.repeats.recent = deque(engine.recent, maxlen=RECENT_MOST)
+        return engine
+
+    def _restore(self) -> None:
+        """From the checkpoint, and the events behind it stepped again: to the same effects."""
+        body, recent, world = self._saved
+        self.engine = self._made(world, states.load(body), recent)
+        for event, effects in self._journal or ():
+            if self.engine.step(event) != effects:
+                self.problems.append(f"stepped again at {event.wall_ns}: other effects")
+        self._journal = None
+
+    def _restart(self, at_ns: int) -> None:
+        self._back(at_ns)
+
+    # ------------------------------------------------------------ the rules are edited
+
+    def _edit(self, at_ns: int) -> None:
+        """A text, a limit of a rule that is calm, a rule more or less, a device more or less."""
+        if self._away is not None:
+            return
+        self.edits += 1
+        world = self.EDITS[self.dice.randrange(len(self.EDITS))](self, self.engine.world)
+        world = replace(world, digest=str(self.edits))
+        event = Configured(at_ns, at_ns, world.digest)
+        self._take(self.engine.reconfigure(event, world), at_ns)
+        if self._journal is not None:
+            self._save(at_ns)  # a checkpoint follows a reload at once
+
+    def _text(self, world: World) -> World:
+        return self._changed(world, self.dice.choice(world.rules).id, action="到场查看，再报街道")
+
+    def _limit(self, world: World) -> World:
+        """By a few per cent of what is shipped: one edit after the other must not come near ordinary life."""
+        name = self.dice.choice(CALM_RULES)
+        rule = next(one for one in self.world.rules if one.id == name)
+        by = self.dice.choice((0.96, 0.98, 1.02))
+        return self._changed(
+            world, name, limits=tuple(_scaled(one, by) for one in rule.limits), clear_hold_s=301.0
+        )
+
+    def _changed(self, world: World, name: str, **changes: object) -> World:
+        rules = [replace(one, **changes) if one.id == name else one for one in world.rules]  # type: ignore[arg-type]
+        return replace(world, rules=tuple(rules))
+
+    def _rule(self, world: World) -> World:
+        """One more, or the one that came last goes."""
+        added = [one for one in world.rules if one.id.startswith("added-")]
+        if added and self.dice.random() < 0.5:
+            return replace(world, rules=tuple(one for one in world.rules if one is not added[-1]))
+        hot = next(one for one in world.rules if one.id == "slot-hot")
+        limits = tuple(replace(x, above=(x.above or 0) + 30) for x in hot.limits)
+        more = replace(hot, id=f"added-{self.edits}", limits=limits)
+        return replace(world, rules=(*world.rules, more))
+
+    def _device(self, world: World) -> World:
+        """One more, which speaks from now on, or the one that came last is taken down."""
+        added = [one for one in world.devices if one.startswith("added-")]
+        if added and self.dice.random() < 0.5:
+            self.lane.leave(added[-1])
+            return replace(world, devices={k: v for k, v in world.devices.items() if k != added[-1]})
+        like = next(one for one in world.devices.values() if one.model in ("shed-smoke", "cabinet-8"))
+        device = replace(like, id=f"added-{self.edits}", topic=f"site/added-{self.edits}/up")
+        self.lane.join(Voice(device, world.models[device.model], self.lane.seed), self.engine.state.at)
+        return replace(world, devices={**world.devices, device.id: device})
+
+    EDITS = (_text, _limit, _rule, _device)
+
+    # ------------------------------------------------------------ time
+
+    def _until(self, wall_ns: int) -> None:
+        """Everything that is due before an instant: timers of the engine, answers, people."""
+        if self._away is not None and self._away in self.fate.restarts:
+            return  # there is no engine
+        while True:
+            timer = self.engine.next_due()
+            person = self._people[0][0] if self._people else None
+            if timer is not None and timer <= wall_ns and (person is None or timer < person):
+                self._step(timer, Tick)
+            elif person is not None and person <= wall_ns:
+                self._step(person, heapq.heappop(self._people)[2])
+            else:
+                return
+
+    def _hear(self, at_ns: int, items: list[Message]) -> None:
+        if items:
+            self._step(at_ns, lambda at, wall: Messages(at, wall, items))
+
+    def _step(self, at_ns: int, make: Callable[[int, int], Event]) -> None:
+        """The steady clock and the wall agree all week: one number serves as both."""
+        at_ns = max(at_ns, self.engine.state.at)
+        event = make(at_ns, at_ns)
+        effects = self.engine.step(event)
+        self.stepped += 1
+        if self._journal is not None:
+            self._journal.append((event, effects))
+        if effects:
+            self._take(effects, at_ns)
+
+    def _take(self, effects: Sequence[Effect], at_ns: int) -> None:
+        for effect in effects:
+            if isinstance(effect, Noted):
+                self.noted[effect.event] += 1
+            elif isinstance(effect, Alert):
+                self.alerts.append(effect)
+            elif isinstance(effect, Case):
+                self.cases[effect.id] = effect
+            elif isinstance(effect, Refused):
+                self.refused.append(effect)
+            elif isinstance(effect, Notification) and effect.state is NotificationState.DUE:
+                self._told(effect, at_ns)
+
+    # ------------------------------------------------------------ people
+
+    def _told(self, told: Notification, now: int) -> None:
+        if told.id in self._ids:
+            self.problems.append(f"message id {told.id} given twice")
+        self._ids.add(told.id)
+        self._answer(now + PROVIDER_NS, lambda at, wall: Outcome(at, wall, told.id, Told.ACCEPTED))
+        if told.kind is Kind.CLEARED:
+            return
+        if told.kind is not Kind.BOUNCED:
+            self._answer(now + ACKNOWLEDGED_NS, self._act(told, Verb.ACKNOWLEDGE))
+        self._answer(now + DONE_NS, self._act(told, Verb.DONE))
+
+    def _act(self, told: Notification, verb: Verb) -> Callable[[int, int], Event]:
+        return lambda at, wall: Act(at, wall, told.case, told.person, verb)
+
+    def _answer(self, at_ns: int, make: Callable[[int, int], Event]) -> None:
+        heapq.heappush(self._people, (at_ns, next(self._number), make))
+
+
+def _scaled(limit: Limit, by: float) -> Limit:
+    """The limit and its clear limit, moved together."""
+    above, below, clear = (x and x * by for x in (limit.above, limit.below, limit.clear))
+    return replace(limit, above=above, below=below, clear=clear)
+
+
+# ---------------------------------------------------------------- by hand
+
+
+def prepare(seed: int, days: float = 7) -> Week:
+    """The week of a seed, or its first days, ready to be played."""
+    world = street(seed)
+    fate = draw_fate(seed, days)
+    teller = tell_week(world, seed, days, fate.deaf, fate.quiet)
+    creeps = creeping(teller) if days >= 7 else {}
+    lane = Lane(world, seed, teller.stories, days)
+    return Week(world, lane, remembered(world, seed, creeps), fate)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--days", type=int, default=7, help="at least 2; trends and long silences need all seven"
+    )
+    asked = parser.parse_args()
+    week = prepare(asked.seed, asked.days).play()
+    verdict = judge(week, week.lane.stories)
+    print(report(week, verdict))
+    print(dict(sorted(week.noted.items())))
+    return 0 if verdict.perfect else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
