@@ -68,9 +68,10 @@ def from_log(db: sqlite3.Connection, world: World, at_ns: int) -> Past | None:
     if saved is None:
         return None
     try:
-        engine = Engine(world, state := states.load(saved.body))
-        if state.digest != world.digest:
+        state = states.load(saved.body)
+        if state.digest != world.digest:  # asked before the engine writes its own into it
             return None
+        engine = Engine(world, state)
         at, wall_ns = saved.at, saved.wall_ns
         for logged in log_after(db, saved.position, at_ns):
             if isinstance(logged.event, Configured):

@@ -158,6 +158,7 @@ CASES: dict[str, tuple[Callable[[], tuple[Street, str, str]], str, str]] = {
     "spoke of other things": (said(lambda one: one.say(smoke=0)), "unsaid", "never of temperature_c"),
     "refused as a whole": (said(20, lambda one: one.wait(1) or one.say(raw=b"{")), "refused", "syntax"),
     "out of range": (said(20, "~1", 4000), "refused", "expected"),
+    "refused once, sound since": (said(20, "~1", 4000, "~1", 21), "not_beyond", "21 ℃"),
     "too late": (said(late), "marked", "late: stored"),
     "out of order": (said(disorderly), "marked", "older than"),
     "retained": (said(lambda one: one.say(t=70, retained=True, **TIMED)), "marked", "the broker's memory"),
