@@ -49,7 +49,7 @@ def why(alert: str, as_json: bool, path: Path) -> None:
 def _sections(view: Why, world: World) -> Iterator[tuple[str, Sequence[str]]]:
     """Each part of the view with its heading; one that has nothing to say is left out."""
     zone = world.timezone
-    yield _headline(view, zone), _facts(view)
+    yield _headline(view, zone), _facts(view, zone)
     numbers = [(one.level, one.name, one.value, one.origin, one.because or "-") for one in view.numbers]
     yield say("数值，由谁设定", "numbers, and who set them"), table_lines(numbers) if numbers else []
     yield say("触发前后的读数", "readings around it"), _readings(view, zone)
@@ -85,7 +85,7 @@ def _headline(view: Why, zone: str) -> str:
     return f"{alert.level.word} {view.says} · {subject} · {_local(alert.raised_ns, zone)} ({alert.id})"
 
 
-def _facts(view: Why) -> list[str]:
+def _facts(view: Why, zone: str) -> list[str]:
     """What is one line each; what does not apply has none."""
     alert = view.alert
     changed = say("（此后规则文件已更改）", " (the files have changed since)") if view.changed else ""
@@ -95,6 +95,7 @@ def _facts(view: Why) -> list[str]:
     lines = {
         ("规则", "rule"): f"{alert.rule} {view.origin}{changed}",
         ("值", "value"): f"{value}{limit}",
+        ("最后一次消息", "last word"): _local(alert.heard_ns, zone) if alert.heard_ns else "",
         ("状态", "state"): f"{alert.state}, {say('最高', 'worst')} {alert.worst.word}, × {alert.count}",
         ("依据的数据", "evidence"): alert.evidence,
         ("时段", "during"): view.during,

@@ -45,6 +45,7 @@ from gateway.tuning.playing import payload_of
 Fetch = Callable[[str, int, int], Sequence[Row]]  # device, since_ns, until_ns -> its archived values
 WARM_S = 3600.0  # played before the longest span of the rule, so that windows and holds are filled
 DEVICES_MOST = 64  # others that a rule compares with or counts
+GAP_S_MOST = 600.0  # behind the last thing written: a gateway that was down judged nothing meanwhile
 EVENTS_MOST = 200_000  # instants at which time alone moved something, before we give up
 
 
@@ -62,14 +63,15 @@ class Past:
 
 
 def from_log(db: sqlite3.Connection, world: World, at_ns: int) -> Past | None:
-    """None when the store no longer reaches back so far, or another World judged then."""
+    """None when the store does not reach there, or another World judged then."""
     saved = checkpoint_before(db, at_ns)
     if saved is None:
         return None
     try:
-        engine = Engine(world, state := states.load(saved.body))
-        if state.digest != world.digest:
+        state = states.load(saved.body)
+        if state.digest != world.digest:  # asked before the engine writes its own into it
             return None
+        engine = Engine(world, state)
         at, wall_ns = saved.at, saved.wall_ns
         for logged in log_after(db, saved.position, at_ns):
             if isinstance(logged.event, Configured):
@@ -78,6 +80,8 @@ def from_log(db: sqlite3.Connection, world: World, at_ns: int) -> Past | None:
                 engine.step(logged.event)
             at, wall_ns = logged.event.at, logged.event.wall_ns
     except (msgspec.MsgspecError, StoreDamaged):
+        return None
+    if at_ns - wall_ns > GAP_S_MOST * SECOND:
         return None
     end = at + max(at_ns - wall_ns, 0)
     pass_time(engine, end, at_ns - end)

@@ -114,7 +114,7 @@ def _refused(asked: Asked) -> Answer | None:
     """The newest word of it is in quarantine."""
     since_ns = asked.last.received_ns if asked.last else 0
     about = (one for one in asked.refused if since_ns < one.wall_ns <= asked.past.at_ns)
-    named = [one for one in about if one.field in asked.quantities or not one.reason or _whole(one)]
+    named = [one for one in about if one.field in asked.quantities or _whole(one)]
     if not named:
         return None
     one = named[-1]

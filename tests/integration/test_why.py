@@ -157,6 +157,12 @@ def test_why_not_by_the_very_log(site: Site, run) -> None:
         run("why-not", "cab-1", "slot-hot", "--component", "slot-3", "--at", at, "--json").stdout
     )[0]
     assert answer["exact"] and answer["levels"][0]["limit"] == "> 52 ℃"
+    other = msgspec.msgpack.encode(replace(site.world, digest="another"))
+    site.store.commit([], world=other)
+    judged_by_another = run("why-not", "cab-1", "slot-hot", "--component", "slot-3", "--at", at)
+    assert "the log is gone" in judged_by_another.stderr
+    later = run("why-not", "cab-1", "slot-hot", "--component", "slot-3")
+    assert "the log is gone" in later.stderr, "nothing ran meanwhile: the log tells nothing of an hour later"
 
 
 def test_why_not_by_the_archive_where_the_log_is_gone(site: Site, run) -> None:
@@ -173,6 +179,19 @@ def test_why_not_by_the_archive_where_the_log_is_gone(site: Site, run) -> None:
 def test_why_not_points_at_what_did_fire(site: Site, run) -> None:
     alert = hot(site)
     assert f"see lilong why {alert} [fired]" in run("why-not", "cab-1", "slot-hot").stdout
+    assert "[unsaid]" in run("why-not", "cab-1", "slot-hot", "--component", "slot-4").stdout
+
+
+def test_a_rule_that_is_off_is_known_with_its_line(site: Site, run) -> None:
+    rules = (site.folder / "rules" / "all.yaml").read_text()
+    (site.folder / "rules" / "all.yaml").write_text(
+        rules.replace("- id: bag\n", "- id: bag\n    mode: off\n")
+    )
+    off = load(site.folder / "lilong.yaml", "en").world
+    assert off is not None
+    site.store.commit([], world=msgspec.msgpack.encode(off))
+    said = run("why-not", "cam-1", "bag").stdout.replace(f"{site.folder}/", "")
+    assert "→ the rule is switched off (mode: off, rules/all.yaml:14) [off]" in said
 
 
 def test_a_wrong_instant_is_said(site: Site, run) -> None:

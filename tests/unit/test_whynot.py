@@ -14,6 +14,7 @@ from gateway.core.model import (
     SECOND,
     Alert,
     Basis,
+    Calibration,
     Cause,
     During,
     Level,
@@ -94,7 +95,10 @@ class Street(Play):
 
 
 def street(*rules: Rule, model=CALM, **changes) -> Street:
+    baselines = changes.pop("devices_of", {})
     given = world(rules=rules or (HOT, SMOKE), models={"cabinet": model}, **changes)
+    known = {name: replace(one, baseline=baselines.get(name, {})) for name, one in given.devices.items()}
+    given = replace(given, devices=known)
     return Street(Engine(given, State(identity="0000002a")))
 
 
@@ -154,6 +158,7 @@ CASES: dict[str, tuple[Callable[[], tuple[Street, str, str]], str, str]] = {
     "spoke of other things": (said(lambda one: one.say(smoke=0)), "unsaid", "never of temperature_c"),
     "refused as a whole": (said(20, lambda one: one.wait(1) or one.say(raw=b"{")), "refused", "syntax"),
     "out of range": (said(20, "~1", 4000), "refused", "expected"),
+    "refused once, sound since": (said(20, "~1", 4000, "~1", 21), "not_beyond", "21 ℃"),
     "too late": (said(late), "marked", "late: stored"),
     "out of order": (said(disorderly), "marked", "older than"),
     "retained": (said(lambda one: one.say(t=70, retained=True, **TIMED)), "marked", "the broker's memory"),
@@ -182,6 +187,18 @@ CASES: dict[str, tuple[Callable[[], tuple[Street, str, str]], str, str]] = {
     "the rule failed": (
         said(70, lambda one: one.say(smoke=0), rules=(weighed("temperature_c / smoke"),)),
         "disabled", "division by zero",
+    ),
+    "another sensor": (
+        said(
+            70,
+            rules=(replace(WARM, relative_to="baseline"),),
+            devices_of={"cab-1": {"temperature_c": 20.0}},
+            calibrations={
+                "cab-1": (Calibration(quantity="temperature_c", since_ns=START_NS - 10, unjoined=True),)
+            },
+        ),
+        "baseline",
+        "nobody has said its baseline",
     ),
     "not silent for long": (
         said(20, "~120", rules=(SILENT,), rule="silent"), "not_long", "not silent for long enough: 2 分钟",
