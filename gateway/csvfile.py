@@ -100,9 +100,12 @@ def _decode_gb(data: bytes, error: UnicodeDecodeError) -> str:
     raise _Stop(say("not_utf8_gb", byte=error.start), say("saved_as_csv"), row) from None
 
 
+_FOREIGN = re.compile("[^\x00-\x7f]")
+
+
 def _gb_in_disguise(data: bytes, text: str) -> str:
     """A few Chinese words in GB18030 happen to be UTF-8 of Greek or Arabic letters; else ""."""
-    foreign = [letter for letter in text if ord(letter) > 0x7F]
+    foreign = _FOREIGN.findall(text)
     if not foreign or data.startswith(BOM.encode()) or max(foreign) > "\u07ff":
         return ""
     try:
@@ -165,6 +168,7 @@ HEADINGS = {  # what people here write over a column -> the key it stands for
     "到期": "due",
     "备注": "note",
 }
+_UNSPOILT = re.compile(r"[a-z][a-z0-9_/.-]*", re.ASCII)  # most names and topics: no sheet makes such a thing
 _WIDE = re.compile("[\uff01-\uff5e\u3000\u2018\u2019\u201c\u201d]")
 _SHORTENED = re.compile(r"\d(\.\d+)?E\+\d+", re.IGNORECASE)
 _SHEET_ERROR = re.compile(r"#(N/A|NAME\?|REF!|VALUE!|DIV/0!|NULL!|NUM!|#+)")
@@ -279,6 +283,8 @@ class _Records:
 
 def _spoilt(cell: str, column: _Column) -> tuple[Phrase, Phrase] | None:
     """(found, expected) when a spreadsheet, or a Chinese keyboard, has made something else of a cell."""
+    if _UNSPOILT.fullmatch(cell):
+        return None
     if "\n" in cell or "\r" in cell:
         return say("line_break", value=cell), say("one_line")
     if _SHEET_ERROR.fullmatch(cell):

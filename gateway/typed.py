@@ -328,7 +328,9 @@ class Builder:
         """The value a hint asks for, or BROKEN."""
         if isinstance(node, Broken):
             return BROKEN
-        origin, args = get_origin(hint), get_args(hint)
+        kind, origin, args = _asked(hint)
+        if kind is not None:
+            return self._scalar(node, kind, path)
         if origin is Annotated:
             return self._annotated(node, args[0], args[1], path)
         if origin in (Union, UnionType):
@@ -341,11 +343,9 @@ class Builder:
             return self._map(node, args[0], args[1], path)
         if isinstance(hint, type) and is_dataclass(hint):
             return self._record(node, hint, path, {})
-        return self._scalar(node, KINDS[hint], path)
+        raise KeyError(hint)
 
     def _annotated(self, node: Node, hint: Any, extra: Any, path: str) -> Any:
-        if isinstance(extra, Kind):
-            return self._scalar(node, extra, path)
         if isinstance(extra, OneOrMore):
             return self._one_or_more(node, hint, path)
         assert isinstance(extra, Lenient)
@@ -417,7 +417,9 @@ class Builder:
         if not isinstance(node, Map):
             self._broken.add(cls)
             return BROKEN if isinstance(node, Broken) else self._wrong(node, path, say("a_mapping"))
-        keys = [key for key in keys_of(cls) if key.field not in given]  # type: ignore[arg-type]
+        keys: Sequence[Key] = keys_of(cls)  # type: ignore[arg-type]
+        if given:
+            keys = [key for key in keys if key.field not in given]
         self._note_id(node, cls, given)
         built = dict(given)
         for key in keys:
@@ -449,14 +451,18 @@ class Builder:
         if name:
             self.ids(cls).add(name)
 
-    def _rest(self, node: Map, key: Key, keys: list[Key], path: str) -> Any:
+    def _rest(self, node: Map, key: Key, keys: Sequence[Key], path: str) -> Any:
         assert key.rest is not None
         taken = {other.key for other in keys if not other.rest}
         entries = {k: pair for k, pair in node.entries.items() if key.rest.knows(k) and k not in taken}
         return self._map(Map(node.file, node.line, entries), str, get_args(key.hint)[1], path)
 
-    def _report_unknown(self, node: Map, keys: list[Key], path: str, formerly: Mapping[str, Phrase]) -> None:
+    def _report_unknown(
+        self, node: Map, keys: Sequence[Key], path: str, formerly: Mapping[str, Phrase]
+    ) -> None:
         known = [key.key for key in keys if not key.rest]
+        if node.entries.keys() <= set(known):
+            return
         more = [name for key in keys if key.rest for name in key.rest.names()]
         rests = [key.rest for key in keys if key.rest]
         strange = [
@@ -470,6 +476,15 @@ class Builder:
                 found = say("unknown_key", key=text)
                 expected = formerly.get(text) or one_of(known, self.nearest(text, [*known, *more]))
             self.problems.add(key.file, key.line, joined(path, text), found, expected)
+
+
+@cache
+def _asked(hint: Any) -> tuple[Kind | None, Any, tuple[Any, ...]]:
+    """The kind of single value that a hint asks for, if it does; its origin, its arguments."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated and isinstance(args[1], Kind):
+        return args[1], origin, args
+    return KINDS.get(hint), origin, args
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

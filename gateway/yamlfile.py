@@ -176,13 +176,13 @@ class _Reading:
     def take(self, event: Any) -> None:
         line = event.start_mark.line + 1
         match event:
+            case yaml.ScalarEvent():  # most are
+                self._refuse_properties(event, line)
+                self._put(self._scalar(event, line))
             case yaml.DocumentStartEvent():
                 self._document(event, line)
             case yaml.AliasEvent():
                 self._put(self.mistake(line, say("alias", name=event.anchor), say("written_out")))
-            case yaml.ScalarEvent():
-                self._refuse_properties(event, line)
-                self._put(self._scalar(event, line))
             case yaml.CollectionStartEvent():
                 self._refuse_properties(event, line)
                 if len(self._open) >= DEPTH_MOST:
@@ -262,6 +262,7 @@ WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_BEGINS_NUMBER = frozenset("+-.0123456789")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -273,6 +274,8 @@ def resolve(text: str) -> str | int | float | bool | Refused | None:
     """What an unquoted text means; `on`, `yes`, 2026-01-02 and 1_000 are texts."""
     if text in WORDS:
         return WORDS[text]
+    if text[0] not in _BEGINS_NUMBER:
+        return text  # most of what is written: not to be looked at five times more
     if _SEXAGESIMAL.fullmatch(text):
         return Refused(say("sexagesimal", value=text), say("quoted", value=text))
     if _LEADING_ZERO.fullmatch(text):

@@ -7,6 +7,7 @@ their instant. A value counts for two and a half of its device's intervals, then
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 
 from gateway.core.conditions import Judge, applies, parsed
 from gateway.core.measures import Measure, feed, recall, wakes_ns
@@ -67,6 +68,8 @@ class Weighing:
             expression, about = parsed(rule.when), (rule.scene, rule.each)
             self._asked.setdefault(about, {}).update(dict.fromkeys(expression.quantities))
             self._measures.setdefault(about, {}).update({one.key: one for one in expression.windows})
+        if any(self._measures.values()):
+            import_module("gateway.core.signals")  # numpy: now, and not beside an alert
         self._peers: dict[Subject, list[str]] = {}  # model, compound -> devices
         self._compounds = {
             device.id: (device.model, compound_of(world, device))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -271,3 +274,23 @@ def test_a_page_names_what_an_expression_says_and_its_unit():
     truth = play(rule("smoke > 0.5", "smoke", limits=TRUE))
     truth.say(smoke=1)
     assert (pages._value(alert(truth)), pages._limit(alert(truth), None)) == ("检测到", "")
+
+
+LOADED = """
+import sys
+from gateway.core.engine import Engine
+from gateway.core.state import State
+from tests.unit.test_weighing import rule
+from tests.unit.worlds import world
+
+for when in sys.argv[1:]:
+    Engine(world(rules=(rule(when),)), State(identity="0000002a"))
+    print("numpy" in sys.modules)
+"""
+
+
+def test_numpy_comes_with_the_first_rule_that_has_a_window_and_not_beside_its_alert():
+    expressions = ("slot_temperature_c - siblings(slot_temperature_c)", "mean(slot_temperature_c, 1h)")
+    words = [sys.executable, "-c", LOADED, *expressions]
+    found = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert found.stdout.split() == ["False", "True"]
