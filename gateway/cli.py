@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import sys
 import time
@@ -243,12 +244,18 @@ def reset(case: str, person: str, reason: str, path: Path) -> None:
 @main.command()
 @click.argument("device", default="")
 @click.option("--days", default=1.0, show_default=True, help="so far back")
+@click.option(
+    "--batteries", is_flag=True, help="instead: how long each battery will last, by its last 60 days"
+)
 @config_option
-def quality(device: str, days: float, path: Path) -> None:
+def quality(device: str, days: float, batteries: bool, path: Path) -> None:
     """质量 · How good each device's readings were, the worst first."""
     from gateway.adapters.archive import count_qualities
 
     now_ns, config = time.time_ns(), load_files(path).config
+    if batteries:
+        print_table(_batteries(config.archive.directory, device, now_ns))
+        return
     found = count_qualities(config.archive.directory, device or None, now_ns - int(days * 86400e9))
     print_table(_scores(found, config.timezone))
     if not found:
@@ -365,6 +372,27 @@ def _case_row(case: Any, world: Any) -> Sequence[str]:
     where = " · ".join(pages.near_places(world, case.place))
     stage = words.STAGES[case.stage].zh
     return local_time(case.opened_ns, world.timezone), case.level.word, stage, what, where, who, case.id
+
+
+def _batteries(directory: Path, only: str, now_ns: int) -> list[Sequence[str]]:
+    """A row a battery, the one that ends first on top: days left, percent now, percent a month."""
+    from gateway.adapters.archive import daily_medians
+    from gateway.core.battery import DAYS_MOST, forecast
+
+    found: dict[tuple[str, str], list[Any]] = {}
+    for one in daily_medians(directory, "battery_pct", now_ns - DAYS_MOST * 86_400 * 10**9):
+        if only in ("", one.device):
+            found.setdefault((one.device, one.component), []).append(one)
+    rows: list[tuple[float, Sequence[str]]] = []
+    for (device, component), said in found.items():
+        now = forecast([one.day for one in said], [one.value for one in said])
+        left = "" if now.left_d is None else say(f"约 {now.left_d:.0f} 天", f"some {now.left_d:.0f} days")
+        monthly = "" if now.per_month_pct is None else f"{now.per_month_pct:+.1f}%/30d"
+        name = f"{device} {component}".strip()
+        rows.append(
+            (math.inf if now.left_d is None else now.left_d, (name, f"{now.now_pct:.0f}%", left, monthly))
+        )
+    return [row for _, row in sorted(rows)]
 
 
 def _scores(found: Sequence[Any], zone: str) -> list[Sequence[str]]:

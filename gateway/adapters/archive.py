@@ -73,6 +73,15 @@ class Count(NamedTuple):
     last_ns: int  # the newest instant among them
 
 
+class Daily(NamedTuple):
+    """The median of one UTC day, counted from 1970."""
+
+    device: str
+    component: str
+    day: int
+    value: float
+
+
 class Saved(msgspec.Struct, frozen=True, array_like=True):
     """What the cursor remembers: the open segment ("" for none) and how many bytes of it count."""
 
@@ -432,6 +441,12 @@ def count_qualities(
     return [Count(*row) for row in _tried(directory, _QUALITIES, wanted, since_ns, until_ns)]
 
 
+def daily_medians(directory: Path, quantity: str, since_ns: int) -> list[Daily]:
+    """A value a day of each device that says the quantity. Loads DuckDB, as `query`."""
+    wanted: dict[str, str | int] = {"measured_ns >= ?": since_ns, "quantity = ?": quantity}
+    return [Daily(*row) for row in _tried(directory, _DAILY, wanted, since_ns, NS_MAX)]
+
+
 def _tried(
     directory: Path, text: str, wanted: dict[str, str | int], since_ns: int, until_ns: int
 ) -> list[tuple[Any, ...]]:
@@ -505,6 +520,9 @@ _QUALITIES = """
         SELECT measured_ns, device, component, arg_max(quality, position) AS quality
         FROM {rows} GROUP BY measured_ns, device, component)
     GROUP BY device, quality ORDER BY device, quality"""
+_DAILY = """
+    SELECT device, component, measured_ns // 86400000000000 AS day, median(value)
+    FROM {rows} GROUP BY device, component, day ORDER BY device, component, day"""
 _COLUMNS = {
     "position": "BIGINT",
     "received_ns": "BIGINT",

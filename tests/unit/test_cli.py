@@ -353,6 +353,22 @@ def test_quality_lists_the_worst_device_first(run, folder: Path) -> None:
     assert run("quality", "nobody").output == "no reading in that time\n"
 
 
+def test_quality_tells_which_battery_ends_first(run, folder: Path) -> None:
+    """It falls by 1 % a day and is at 42 %: 32 days until 10 %. One that stands still has no end."""
+    day_ns, now = 86_400 * 10**9, time.time_ns()
+    lines = []
+    for day in range(12):
+        for device, percent in (("cam-1", 80), ("cab-1", 40 + 11 - day)):
+            at, position = now - (11 - day) * day_ns, len(lines)
+            lines.append(f"{position}\t{at}\t{at}\t{device}\t\twaste\tm\tgood\tbattery_pct={percent}.0,;\n")
+    (folder / "state/archive").mkdir(parents=True)
+    (folder / "state/archive/closed-0000000000000000-1.tsv").write_text("".join(lines))
+    first, second = (line.split() for line in run("quality", "--batteries").output.splitlines())
+    assert first == ["cab-1", "42%", "some", "32", "days", "-30.0%/30d"]
+    assert second == ["cam-1", "80%", "+0.0%/30d"]
+    assert run("quality", "nobody", "--batteries").output == ""
+
+
 def test_show_of_no_case_or_of_two(run, folder: Path) -> None:
     fill(folder)
     assert run("show", "zzz").output == "lilong: no such case; see lilong cases --all\n"
