@@ -22,7 +22,7 @@ import msgspec
 from gateway import telemetry
 from gateway.adapters.clock import Clock
 from gateway.adapters.mqtt import Delivery
-from gateway.adapters.store import WORLD, Checkpoint, Logged, Record, Store, StoreDamaged
+from gateway.adapters.store import WORLD, WORLD_BEFORE, Checkpoint, Logged, Record, Store, StoreDamaged
 from gateway.core import state as states
 from gateway.core.engine import Engine
 from gateway.core.hearing import ALL
@@ -552,12 +552,14 @@ def rebuild(world: World, store: Store) -> Engine:
     checkpoint = store.load_checkpoint()
     position = checkpoint.position if checkpoint else 0
     state = states.load(checkpoint.body) if checkpoint else State(identity=store.identity)
-    engine = Engine(world, state, _recent(store, position))
+    engine = Engine(_judged_then(world, state, store), state, _recent(store, position))
     names, other = Names(), list[int]()  # positions
     for logged in _logged(store, position):
         if isinstance(logged.event, Act | Outcome) and names:  # they speak of what was committed
             engine = names.given_to(engine)
-        if CRASHED not in logged.marks and not names.agree(engine.step(logged.event), logged.changes):
+        if CRASHED in logged.marks:
+            continue
+        if not names.agree(_again(engine, logged.event, world), logged.changes):
             other.append(logged.first)
     if other:
         telemetry.log("log_rejudged", "error", position=other[0], count=len(other), hint=REJUDGED_HINT)
@@ -581,6 +583,22 @@ def _logged(store: Store, position: int) -> Iterator[Logged]:
             yield logged
         if not rows:
             return
+
+
+def _again(engine: Engine, event: Event, world: World) -> list[Effect]:
+    """One event of the log; from its Configured on, the World that judged last takes over."""
+    if isinstance(event, Configured) and event.digest == world.digest and engine.world is not world:
+        return engine.reconfigure(event, world)
+    return engine.step(event)
+
+
+def _judged_then(world: World, state: State, store: Store) -> World:
+    """The World of a checkpoint: with the newest one torn, it may be another than that which judged last."""
+    if state.digest in ("", world.digest):
+        return world
+    body = store.recall(WORLD_BEFORE)
+    before = read_world(body) if body else None
+    return before if before is not None and before.digest == state.digest else world
 
 
 def judged_last(store: Store) -> World | None:

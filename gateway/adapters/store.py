@@ -46,6 +46,7 @@ WAL_PAGES = 256  # a short WAL: one flipped bit silently truncates it (1 MB at m
 BUSY_MS = 10_000
 HIGH_WATER = "high-water"  # a file beside the database
 WORLD = "world"  # key of the World that judges what is behind the checkpoint
+WORLD_BEFORE = "world-before"  # and of the one before it: the newest checkpoint may be torn
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -152,6 +153,7 @@ _CHANGES: dict[str, type[Change]] = {
     "Notification": Notification,
     "Ended": Ended,
 }
+_AGED = WORLD_BEFORE, WORLD
 _INSERT_ENTRY = "INSERT INTO entry (case_id, wall_ns, what, person, channel, note) VALUES (?,?,?,?,?,?)"
 
 
@@ -207,6 +209,7 @@ class Store:
             if checkpoint is not None:
                 self._save_checkpoint(db, checkpoint)
             if world is not None:
+                db.execute("INSERT OR REPLACE INTO meta SELECT ?, value FROM meta WHERE key = ?", _AGED)
                 db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (WORLD, world))
         self._position = position
         return first

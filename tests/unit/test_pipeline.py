@@ -4,16 +4,16 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from gateway.adapters.clock import Anchor, Clock
 from gateway.adapters.mqtt import Delivery
 from gateway.adapters.store import Store
-from gateway.core.model import Alert, Link, Message, Messages, Notification, Outcome, Told
-from gateway.pipeline import Pipeline, rebuild
-from tests.unit.worlds import HOT, SMOKE, START_NS, TOPIC, of, payload, world
+from gateway.core.model import Alert, Level, Link, Message, Messages, Notification, Outcome, Told
+from gateway.pipeline import Pipeline, judged_last, rebuild
+from tests.unit.worlds import HOT, SMOKE, START_NS, TOPIC, limits, of, payload, world
 from tests.waiting import until
 
 WORLD = world(rules=(HOT, SMOKE))
@@ -306,3 +306,25 @@ def test_a_reload_can_be_taken_back_until_it_begins(tmp_path, broker):
     gateway.pipeline.submit_in_order(lambda at, wall: Link(at, wall, True)).result(10)
     assert gateway.pipeline.engine.world == WORLD
     gateway.crash()
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_the_log_before_a_reload_is_never_stepped_again_by_the_rules_after_it(tmp_path, broker, torn):
+    """Also when the checkpoint that the reload made is torn: 52 C was good, and nobody was told of it."""
+    gateway = Gateway(tmp_path, broker).start()
+    broker.send(gateway.pipeline, payload({3: 52}))
+    gateway.pipeline.submit_in_order(lambda at, wall: Link(at, wall, True)).result(10)
+    stricter = replace(HOT, limits=limits((Level.ORANGE, 50, 0, None)))
+    gateway.pipeline.reconfigure(world(rules=(stricter,), digest="two")).result(10)
+    broker.send(gateway.pipeline, payload({4: 51}))
+    until(lambda: not broker.waiting)
+    gateway.crash()
+    store = Store(tmp_path)
+    if torn:
+        with sqlite3.connect(store.path) as db:
+            db.execute("UPDATE checkpoint SET crc = crc + 1 WHERE id = (SELECT max(id) FROM checkpoint)")
+        db.close()
+    engine = rebuild(judged_last(store), store)
+    assert [alert.component for alert in engine.state.alerts.values()] == ["slot-4"]
+    assert engine.world.digest == engine.state.digest == "two"
+    store.close()
