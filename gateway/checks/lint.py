@@ -49,8 +49,8 @@ class Looked:
 
     @cached_property
     def limits(self) -> list[tuple[str, str, Limit]]:
-        """Path, kind and limit of each level that judges a quantity we know."""
-        if self.rule.quantity not in QUANTITIES:
+        """Path, kind and limit of each level that judges a quantity we know, not an expression of some."""
+        if self.rule.when or self.rule.quantity not in QUANTITIES:
             return []
         kinds = [kind_of(self.keys.levels[limit.level]) for limit in self.rule.limits]
         found = zip(kinds, self.rule.limits, strict=True)

@@ -265,6 +265,19 @@ class _Parser(Words):
         unit = self._same_unit(left, right, "and", column)
         return self._node(terms.both(name, left.term, right.term), unit, column)
 
+    def _percent(self, name: str, column: int) -> _Node:
+        """Of a limit: both in one unit, or the limit a bare number."""
+        part = self._sum()
+        self.expect(",")
+        whole = self._sum()
+        self._same_unit(part, whole, "and", column)
+        share = terms.both("/", part.term, whole.term)
+        return self._node(terms.both("*", share, lambda scope: 100.0), dimension("%"), column)
+
+    def _curve(self, name: str, column: int) -> _Node:
+        at = _number(self._sum()).term
+        return self._node(terms.along(at, self.points()), None, column)
+
     def _quantity(self) -> tuple[str, Dimension]:
         name = self.quantity()
         self._quantities.setdefault(name)
@@ -305,7 +318,7 @@ class _Parser(Words):
         unit = product(unit, dimension(_PER[name]), -1) if name in DAYS else unit
         span, argument = 0 if name == "last" else self.span(name), 0.0
         if name == "percentile":
-            argument = self.percent()
+            argument = self.percentage()
         term = self._window(Measure(name, of, span, argument, quantities, sample))
         self._leaf(term, column)
         return self._node(term, unit, column)

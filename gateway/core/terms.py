@@ -5,8 +5,9 @@ Truth has three values (Kleene): True, False, and None for what is not known.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from operator import add, eq, mul, ne, sub, truediv
+from operator import add, eq, itemgetter, mul, ne, sub, truediv
 from statistics import median
 from typing import Any, Protocol
 
@@ -94,6 +95,22 @@ def both(sign: str, left: Term, right: Term) -> Term:
         if found - found:  # infinite or not a number: the difference is not 0
             raise OverflowError("the result is not finite")
         return found
+
+    return term
+
+
+def along(at: Term, points: Sequence[tuple[float, float]]) -> Term:
+    """Straight lines from point to point; before the first and after the last as there."""
+
+    def term(scope: Scope) -> float | None:
+        x: float | None = at(scope)
+        if x is None:
+            return None
+        after = bisect_left(points, x, key=itemgetter(0))
+        if after in (0, len(points)):
+            return points[min(after, len(points) - 1)][1]
+        (left, low), (right, high) = points[after - 1], points[after]
+        return low + (high - low) * (x - left) / (right - left)
 
     return term
 

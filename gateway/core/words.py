@@ -50,6 +50,7 @@ OF_MEMBERS = Said(
 OF_ONE_READING = Said(
     "单次读数的说法,因为要逐次记住", "what one reading says, since it is remembered over time"
 )
+POINT = Said("点,例如 10 3,从左到右,至少两个", "points such as 10 3, from left to right, at least two")
 PERCENT = Said("百分数,0 到 100", "a percentage, 0 to 100")
 
 
@@ -76,6 +77,8 @@ _ROWS = (
     Function("abs(x)", "unit of x", "size"),
     Function("greatest(x, y)", "unit of both", "chosen"),
     Function("least(x, y)", "unit of both", "chosen"),
+    Function("percent(x, y)", "%", "percent"),
+    Function("curve(x, 1 3, 10 3, 50 8)", "1", "curve"),
     Function("siblings(q)", _SAME, "others"),
     Function("peers(q)", _SAME, "others"),
     Function("all(C)", "truth", "group"),
@@ -172,7 +175,23 @@ class Words:
         except ValueError:
             raise Mistake(token.column, token.text, SPAN) from None
 
-    def percent(self) -> float:
+    def points(self) -> tuple[tuple[float, float], ...]:
+        """`, 1 3, 10 3, 50 8`: where a curve of straight lines bends."""
+        found: list[tuple[float, float]] = []
+        while len(found) < 2 or self.token.text == ",":
+            self.expect(",")
+            at = self.token
+            x, y = self.signed(POINT), self.signed(POINT)
+            if found and x <= found[-1][0]:
+                raise Mistake(at.column, at.text, POINT)
+            found.append((x, y))
+        return tuple(found)
+
+    def signed(self, expected: Said) -> float:
+        sign = -1.0 if self.take("-") else 1.0
+        return sign * float(self.of_kind("number", expected).text)
+
+    def percentage(self) -> float:
         self.expect(",")
         token = self.of_kind("number", PERCENT)
         if float(token.text) > 100:

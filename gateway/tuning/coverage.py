@@ -88,7 +88,7 @@ def _near(played: Played, rule: Rule, limit: Limit) -> bool:
         span_s = limit.absent_s or (limit.missed or 0) * played.scenario.every_s
         steps = max(_longest_pause(said) for said in series.values())
         return steps * played.scenario.every_s >= (1 - NEAR) * span_s
-    known = QUANTITIES.get(rule.quantity)
+    known = None if rule.when else QUANTITIES.get(rule.quantity)
     waits = bool(limit.hold_s or limit.readings)
     if known is None:  # an expression: what it was worth only the engine knows
         return not waits or (rule.id, limit.level) in played.beyond

@@ -188,4 +188,5 @@ def _acts(engine: Engine, asked: Asked) -> list[Event]:
 
 
 def _happened(what: str, at: int, alert: Alert) -> Happened:
-    return Happened(what, at / SECOND, alert.rule, alert.device, alert.component)
+    at_s = round(at / SECOND, 6)  # a window forgets a nanosecond after its span
+    return Happened(what, at_s, alert.rule, alert.device, alert.component)

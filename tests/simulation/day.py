@@ -35,6 +35,7 @@ from simulators.neighbourhood import Neighbourhood, Sent
 PROVIDER_NS = SECOND
 ACKNOWLEDGED_NS = 1 * MINUTE
 DONE_NS = 10 * MINUTE
+RESET_NS = 30 * MINUTE  # of what is latched, once it is good again
 IDENTITY = "000000da"  # a store's, part of every id
 UNACKED = 20  # messages that the broker delivers again, flagged, after a lost connection
 
@@ -150,9 +151,11 @@ class Day:
         if told.kind is not Kind.BOUNCED:
             self._plan(now + ACKNOWLEDGED_NS, self._act(told, Verb.ACKNOWLEDGE))
         self._plan(now + DONE_NS, self._act(told, Verb.DONE))
+        if told.kind is Kind.RAISED:
+            self._plan(now + RESET_NS, self._act(told, Verb.RESET))
 
     def _act(self, told: Notification, verb: Verb) -> Callable[[int, int], Event]:
-        return lambda at, wall: Act(at, wall, told.case, told.person, verb)
+        return lambda at, wall: Act(at, wall, told.case, told.person, verb, "现场已查看")
 
     def _plan(self, at_ns: int, make: Callable[[int, int], Event]) -> None:
         heapq.heappush(self._due, (at_ns, next(self._number), make))

@@ -657,6 +657,53 @@ def test_what_would_cost_too_much_is_refused():
         parse("all(rate_per_day(smoke, 9d) > 1) and all(rate_per_day(online, 9d) > 1)")
 
 
+# ---------------------------------------------------------------- limits that depend on something
+
+
+SENSITIVE = "curve(dominant_hz, 1 3, 10 3, 50 8, 100 10)"
+
+
+@pytest.mark.parametrize(
+    ("hz", "limit"), [(0.2, 3), (1, 3), (9, 3), (10, 3), (30, 5.5), (50, 8), (75, 9), (100, 10), (300, 10)]
+)
+def test_a_curve_is_straight_between_its_points_and_flat_beyond(hz, limit):
+    assert said(SENSITIVE, dominant_hz=hz) == limit
+
+
+def test_a_curve_may_go_below_zero():
+    assert said("curve(temperature_c, -10 4, 0 -2)", temperature_c=-5) == 1
+
+
+def test_a_limit_at_an_unknown_frequency_is_unknown():
+    assert said(f"percent(ppv_mm_s, {SENSITIVE})", ppv_mm_s=90) is None
+    assert said(f"percent(ppv_mm_s, {SENSITIVE})", ppv_mm_s=4.4, dominant_hz=30) == pytest.approx(80)
+
+
+def test_double_control_is_the_nearer_of_two_limits():
+    text = "greatest(percent(abs(settlement_mm), 30), percent(crack_mm, 2))"
+    assert said(text, settlement_mm=-15, crack_mm=0.2) == 50
+    assert said(text, settlement_mm=-3, crack_mm=3) == 150
+    assert parse(text).unit == "%"
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "found"),
+    [
+        ("curve(dominant_hz, 1 3)", 23, r"\)"),
+        ("curve(dominant_hz, 1 3, 1 4)", 25, "1"),
+        ("curve(dominant_hz, 5 3, 1 4)", 25, "1"),
+        ("curve(dominant_hz, 1 3, 2, 3)", 26, ","),
+        ("curve(smoke > 1, 1 3, 2 3)", 13, ">"),
+        ("percent(ppv_mm_s, dominant_hz)", 1, "mm/s and Hz"),
+        ("percent(crack_mm)", 17, r"\)"),
+        ("percent(crack_mm > 1, 2)", 18, ">"),
+    ],
+)
+def test_a_mistake_in_a_limit_is_told_where_it_stands(text, column, found):
+    with pytest.raises(Mistake, match=f"column {column}: found {found}"):
+        parse(text)
+
+
 # ---------------------------------------------------------------- the manual
 
 

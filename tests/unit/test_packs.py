@@ -225,11 +225,13 @@ def test_a_scenario_with_another_limit_does_not() -> None:
 
 
 def moved_limits(rule: Rule) -> list[Rule]:
-    """The rule with its first limit much stricter, its hold longer, its clear hold longer."""
+    """The rule with its first limit asking for more, its hold longer, its clear hold longer."""
     first, rest = rule.limits[0], rule.limits[1:]
     later = dataclasses.replace(first, hold_s=first.hold_s + 7)
     if first.absent_s is not None:
         later = dataclasses.replace(first, absent_s=first.absent_s + 7)
+    if first.readings is not None:
+        later = dataclasses.replace(first, readings=(first.readings[0] + 1, first.readings[1] + 1))
     return [
         dataclasses.replace(rule, limits=(later, *rest)),
         dataclasses.replace(rule, clear_hold_s=rule.clear_hold_s + 7),

@@ -160,7 +160,7 @@ def test_machines_read_json_and_junit(run, folder: Path) -> None:
     told = json.loads(ran.output)
     assert ran.exit_code == 1 and (told["passed"], told["failed"]) == (3, 1)
     assert told["trials"][-1] | {"took_s": 0} == {
-        "name": "slot-hot: climbs", "file": str(folder / "rules/all.yaml"), "line": 35, "ok": False,
+        "name": "slot-hot: climbs", "file": str(folder / "rules/all.yaml"), "line": 37, "ok": False,
         "reason": "found [yellow @ 90s], expected [yellow @ 60s]", "took_s": 0,
     }  # fmt: skip
     assert told["coverage"]["levels"][0] == {

@@ -49,6 +49,7 @@ COPY = """\
     on: {scene: shed}
     when: smoke
     levels: {red: {above: 0.5}}
+    latch: true
     basis: {text: 抄来的, confidence: D}
     action: 到场
     respond_within: 3m
