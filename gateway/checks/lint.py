@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from gateway.checks.lengths import PART, PARTS_MOST, longest, short_messages
@@ -128,10 +128,13 @@ def _one_decides(one: Looked) -> Iterator[Warned]:
 
 
 def _fits_none(one: Looked) -> Iterator[Warned]:
-    """Only of a rule that names more than a scene: a pack speaks of scenes that a site need not have."""
-    narrow = any(bool(value) for key, value in _fields(one.keys.on) if key not in ("scene", "each"))
-    devices, models = one.parts.devices, one.world.models
-    if narrow and not any(applies(one.rule, device, models[device.model].scene) for device in devices):
+    """Only of labels that no device carries where some are of that scene and model: a pack speaks of makes
+    that a site need not have.
+    """
+    models, anybody = one.world.models, replace(one.rule, labels={})
+    devices = one.parts.devices
+    near = [device for device in devices if applies(anybody, device, models[device.model].scene)]
+    if near and not any(applies(one.rule, device, models[device.model].scene) for device in near):
         yield "on", say("fits_none", rule=one.rule.id), say("a_fitting_device")
 
 

@@ -32,7 +32,7 @@ SETTLE_NS = 2 * SECOND  # a late word may be followed by the one that takes it b
 SETTLE_NS_MOST = 60 * SECOND  # an hour of the broker's keeping comes in less
 LATE_NS = 10 * SECOND  # from here on a word counts as late
 REJUDGE_NS = 60 * SECOND  # how often a value waiting for its window's end is looked at again
-WAKE_NS_LEAST = SECOND  # between two looks at windows that only time empties
+WAKE_NS_LEAST = 1  # a window that empties now is looked at after this instant, once for each sample
 REPEATS_NS = 60 * SECOND  # what ends by itself within so long says its state again and again
 
 
