@@ -111,6 +111,7 @@ class SelfCheck:
         standing, at = self._parts.standing(), self._parts.clock.at()
         reader = self._parts.store.reader()
         self._held_back_s = max(self._held_back_s, self._parts.pipeline.take_held_back_s())
+        disabled = list(self._parts.pipeline.engine.state.disabled)  # rule|device|component
         found = {
             "broker_down_s": self._broker_down_s(at),
             "database_behind_s": self._behind_s(standing.get("influx"), reader, at),
@@ -120,7 +121,7 @@ class SelfCheck:
             "notifications_waiting_s": self._waiting_s(reader),
             "notifications_lost": _one(reader, LOST, *_lost_of(at)),
             "queue_full_s": self._held_back_s,
-            "rules_disabled": len(self._parts.pipeline.engine.state.disabled),
+            "rules_disabled": len({key.partition("|")[0] for key in disabled}),
             "clock_step_s": (self._wall_less_steady() - self._offset_ns) / SECOND,
             "calibration_overdue_d": self._overdue_d(),
             "intrusions_per_hour": self._parts.pipeline.suspicions.per_hour(),

@@ -93,6 +93,13 @@ class Caseload:
             alert = replace(alert, chattering=True, changed_ns=step.wall_ns)
             self._say_chatter(step, self.book.keep_alert(step, alert))
 
+    def unjudged(self, step: Step, track: Track, why: str) -> None:
+        """Its rule has failed on it: nobody but a person will see that the trouble is over."""
+        alert = self.state.alerts.get(track.alert)
+        case = self.book.own_case(alert) if alert is not None else None
+        if case is not None:
+            self.book.enter(step, case.id, "unjudged", note=why)
+
     def _say_chatter(self, step: Step, alert: Alert) -> None:
         step.note("alert_chattering", alert=alert.id, rule=alert.rule, device=alert.device)
         case = self.book.own_case(alert)
@@ -162,7 +169,7 @@ class Caseload:
             elif case.stage is Stage.HANDLED:
                 self.deeds.bounce(step, case, alert)
             elif since is not None and step.at - since >= RETURN_NS:
-                self._returned(step, alert, case)
+                self.telling.climb_anew(step, case, Kind.RISEN)  # whoever took the last one may be long gone
         self.placing.show_or_hide(step, alert)
 
     def _cleared(self, step: Step, track: Track, alert: Alert) -> None:

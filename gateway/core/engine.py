@@ -18,6 +18,7 @@ from gateway.core.hearing import Hearing
 from gateway.core.judging import Judging
 from gateway.core.lasting import Ending
 from gateway.core.model import (
+    SECOND,
     Act,
     Configured,
     Effect,
@@ -34,6 +35,8 @@ from gateway.core.silences import Silences
 from gateway.core.state import State
 from gateway.core.timers import Timers
 from gateway.core.watches import Watches
+
+RETRY_NS = 60 * SECOND  # after what was due has failed
 
 
 class Engine:
@@ -124,6 +127,7 @@ class Engine:
                 self._handlers[kind](step, due, key)
             except Exception as error:  # it comes before every event: left alone it would stop them all
                 step.note("timer_failed", kind=kind, error=error)
+                self.timers.push(step.at + RETRY_NS, kind, key)  # what time must move is not forgotten
             self._arm(step)
 
     def _arm(self, step: Step) -> None:

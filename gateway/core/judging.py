@@ -81,7 +81,7 @@ class Judging:
             sound = {name: value for name, value in values.items() if name not in doubted}
             self.remember(step, watch, component, sound, step.wall_ns - age_ns)
             for judge in subject.weighed:
-                if judge.rule.id not in self.state.disabled and reads(judge, sound):
+                if judge.key not in self.state.disabled and reads(judge, sound):
                     self.unsettled[judge.key] = judge, watch, component, age_ns, waited_ns
 
     def _track(self, judge: Judge, watch: Watch, component: str) -> Track:
@@ -105,12 +105,12 @@ class Judging:
     def remember(
         self, step: Step, watch: Watch, component: str, values: Mapping[str, float], measured_ns: int
     ) -> None:
-        """Keeps what expressions ask for; a window that cannot hold it disables the rules that use it."""
+        """Keeps what expressions ask for; a window that cannot hold it disables what goes by it."""
         scene = watch.model.scene
         for failed in self._weighing.note(watch.device, component, scene, values, measured_ns, step.wall_ns):
-            for rule in self.world.rules:
-                if rule.when and failed.key in {one.key for one in parsed(rule.when).windows}:
-                    self._disable(step, rule.id, failed)
+            for judge in watch.subject(component).weighed:
+                if failed.key in {one.key for one in parsed(judge.rule.when).windows}:
+                    self._disable(step, judge, watch, failed)
 
     def _weigh(
         self,
@@ -122,14 +122,14 @@ class Judging:
         waited_ns: int = 0,
         is_reading: bool = True,
     ) -> None:
-        """One value of an expression, as of `age_ns` ago; a rule that fails is disabled, and no other. What a
+        """One value of an expression, as of `age_ns` ago; one that fails is disabled, and no other. What a
         group says is true no longer than the newest of what it goes by.
         """
         subject, now_ns = (watch.device.id, component), step.wall_ns - age_ns
         try:
             value = self._weighing.value(judge, subject, now_ns)
         except Exception as error:
-            self._disable(step, judge.rule.id, error)
+            self._disable(step, judge, watch, error)
             return
         if judge.members:
             age_ns = max(min(age_ns, step.wall_ns - self._weighing.newest_ns(judge)), 0)
@@ -163,20 +163,25 @@ class Judging:
             self.state.waking[key] = later = max(self.state.patient_until, due + REJUDGE_NS)
             self.timers.push(later, "weigh", key)
             return
-        rule, name, component = key.split("|")
+        _, name, component = key.split("|")
         judge = self._judges.get(key)
         device, component = judge.members[0] if judge and judge.members else (name, component)
         watch = self._of.get(device)
-        if watch is not None and rule not in self.state.disabled:
+        if watch is not None and key not in self.state.disabled:
             watch.subject(component)
             if key in self._judges:
                 self._weigh(step, self._judges[key], watch, component, step.at - due, is_reading=False)
 
-    def _disable(self, step: Step, rule: str, error: Exception) -> None:
-        """It judges no more until its files change; what it has raised stands."""
-        if rule not in self.state.disabled:
-            self.state.disabled[rule] = f"{type(error).__name__}: {error}"
-            step.note("rule_disabled", rule=rule, error=error)
+    def _disable(self, step: Step, judge: Judge, watch: Watch, error: Exception) -> None:
+        """The rule judges this subject no more until its files change, and every other as before; what it
+        has raised stands.
+        """
+        if judge.key not in self.state.disabled:
+            self.state.disabled[judge.key] = f"{type(error).__name__}: {error}"
+            step.note("rule_disabled", rule=judge.rule.id, device=watch.device.id, error=error)
+            track = self.state.tracks.get(judge.key)
+            if track is not None:
+                self.cases.unjudged(step, track, self.state.disabled[judge.key])
 
     def new_track(self, rule: Rule, key: str, device: str, component: str) -> Track:
         standings = [Standing(limit.level) for limit in rule.limits]

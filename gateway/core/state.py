@@ -109,7 +109,7 @@ class State(msgspec.Struct):
     known: dict[str, dict[str, Latest]] = {}  # device|component -> quantities that expressions ask for
     windows: Windows = {}  # measure|device|component
     waking: dict[str, int] = {}  # key of a judge -> when time alone may change what its expression says
-    disabled: dict[str, str] = {}  # rules that failed, and how: they judge no more until their files change
+    disabled: dict[str, str] = {}  # key of a judge that failed -> how: it judges no more until files change
     raised: dict[str, list[int]] = {}  # key of a track -> when it raised its alert in the last minute
     groups: dict[str, Group] = {}  # device -> those behind it, once they fell silent together
 

@@ -215,7 +215,7 @@ def _works(asked: Asked, counts: Counts) -> Answer | None:
 
 
 def _disabled(asked: Asked) -> Answer | None:
-    why = asked.past.engine.state.disabled.get(asked.rule.id)
+    why = asked.past.engine.state.disabled.get(asked.judge.key) if asked.judge else None
     if why is None:
         return None
     zh, en = f"规则算错后停用：{why}", f"the rule failed and judges no more: {why}"

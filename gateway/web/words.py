@@ -46,6 +46,7 @@ ENTRIES: Mapping[str, Said] = {
     "handled": Said("{who} 报告处理完成", "reported done"),
     "bounced": Said("传感器仍异常，退回 {who}", "still bad"),
     "cleared": Said("传感器恢复正常", "sensor normal again"),
+    "unjudged": Said("规则算错，不再判断此处，须由人确认", "the rule failed here: a person must look"),
     "chattering": Said("信号频繁跳变，连续正常 10 分钟才算恢复", "chattering: over after ten good minutes"),
     "rule_gone": Said("规则或设备已从配置中移除：{note}", "rule or device removed"),
     "verified": Said("传感器核验通过", "sensor agrees"),

@@ -40,14 +40,13 @@ class Step:
     shows: str
 
     def shown_by(self, output: str) -> bool:
-        """Line by line; … stands for anything, and so does how wide a column is."""
-        wanted, found = self.shows.splitlines(), output.splitlines()
-        return len(wanted) == len(found) and all(map(_alike, wanted, found))
+        """… stands for anything in its line, alone in one for any lines; a column is as wide as it likes."""
+        lines = (r"(.*\n)*?" if line == "…" else f" *{_words(line)} *\n" for line in self.shows.splitlines())
+        return re.fullmatch("".join(lines), output.rstrip("\n") + "\n") is not None
 
 
-def _alike(wanted: str, found: str) -> bool:
-    words = r"\s+".join(map(re.escape, wanted.split()))
-    return re.fullmatch(words.replace("…", ".*"), found.strip()) is not None
+def _words(line: str) -> str:
+    return r"\s+".join(map(re.escape, line.split())).replace("…", ".*")
 
 
 def section(title: str) -> str:
@@ -194,6 +193,9 @@ def test_a_step_that_shows_something_else_is_noticed():
     assert step.shown_by("ok: models 7, rules 2, devices 1\n2026  yellow      door\n")
     assert not step.shown_by("ok: models 7, devices 2\n2026  yellow  door\n")
     assert not step.shown_by("ok: models 7, devices 1\n2026  yellow  door\nand more\n")
+    step = Step("x", "ok\n…\n3 passed\n")
+    assert step.shown_by("ok\n3 passed\n") and step.shown_by("ok\n\na\nb\n3 passed\n")
+    assert not step.shown_by("ok\n4 passed\n") and not step.shown_by("ok\n3 passed\nb\n")
 
 
 def test_a_command_that_fails_is_noticed(shell):

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.core import state as states
 from gateway.core.engine import Engine
-from gateway.core.model import SECOND, Alert, Basis, Components, Configured, Level, Limit, Link, Rule
+from gateway.core.model import SECOND, Alert, Basis, Components, Configured, Entry, Level, Limit, Link, Rule
 from gateway.core.state import State
 from gateway.web import pages
 from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, Play, of, world
@@ -230,7 +230,7 @@ def test_a_rule_that_fails_is_disabled_alone(when):
     found = play(rule(when, "temperature_c", above=1.0), HOT, SMOKE)
     found.say(smoke=0, t=20)
     assert found.noted().count("rule_disabled") == 1
-    assert list(found.engine.state.disabled) == ["weighed"]
+    assert list(found.engine.state.disabled) == ["weighed|cab-1|"]
     found.say({1: 80}, smoke=1, t=20)
     assert found.levels() == ["red", "red"], "the others judge on, in the same message"
     assert found.noted().count("rule_disabled") == 1
@@ -242,7 +242,7 @@ def test_a_full_window_disables_the_rule_and_no_other(monkeypatch):
     for _ in range(7):
         found.say(smoke=0)
         found.wait(1)
-    assert list(found.engine.state.disabled) == ["weighed"]
+    assert list(found.engine.state.disabled) == ["weighed|cab-1|"]
     found.say(smoke=1)
     assert found.levels() == ["red"]
 
@@ -294,3 +294,15 @@ def test_numpy_comes_with_the_first_rule_that_has_a_window_and_not_beside_its_al
     words = [sys.executable, "-c", LOADED, *expressions]
     found = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert found.stdout.split() == ["False", "True"]
+
+
+def test_one_device_on_which_a_rule_fails_takes_it_from_no_other():
+    """A divisor that is 0 at one cabinet, or one that floods its window, switches off no city's rule."""
+    found = play(rule("temperature_c / smoke", "temperature_c", above=30.0), devices=("cab-1", "cab-2"))
+    found.say(smoke=1, t=40)
+    assert found.levels() == ["red"]
+    found.say(smoke=0, t=20)
+    assert list(found.engine.state.disabled) == ["weighed|cab-1|"]
+    assert [one.what for one in of(found.effects, Entry)][-1] == "unjudged"
+    found.say(smoke=1, t=40, topic="site/cab-2")
+    assert found.levels() == ["red", "red"]
