@@ -66,11 +66,7 @@ class Judge:
     works: tuple[Works, ...] = ()  # while one goes on nothing is raised
     expression: Expression | None = None  # what gives the value, where it is no quantity
     members: tuple[tuple[str, str], ...] = ()  # of a group: (device, component)
-
-    @property
-    def restless(self) -> bool:
-        """Whether a value that sinks by itself may become bad: windows empty when nobody speaks."""
-        return any(limit.above is None for limit in self.rule.limits)
+    restless: bool = False  # it has windows, and a value that sinks as they empty may become bad
 
     @property
     def timed(self) -> bool:
@@ -189,7 +185,11 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
     key = f"{rule.id}|{device.id}|{component}"
     if rule.when:
         works, expression = works_on(world, device), parsed(rule.when)
-        return Judge(rule, key, "", None, *band(rule, None), hours=hours, works=works, expression=expression)
+        sinks = bool(expression.windows) and any(limit.above is None for limit in rule.limits)
+        return Judge(
+            rule, key, "", None, *band(rule, None), hours=hours, works=works, expression=expression,
+            restless=sinks,
+        )  # fmt: skip
     bands = [NEVER_CALM if math.isnan(zero) else band(rule, zero) for _, zero in held]
     bands = bands or [band(rule, baseline)]
     low, high = max(low for low, _ in bands), min(high for _, high in bands)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,12 +29,14 @@ SAMPLES_MOST = 4096  # of one window: 64 kB, and a month of one every ten minute
 COVERED_PART = (
     0.5  # of the span, from the oldest sample to the newest: a mean of five minutes is no day's mean
 )
+FEW = 12  # samples, of which slopes are worked out without arrays
 RATE_POINTS_MOST = 100  # of one slope: 4950 pairs; more samples are taken in groups
 SHARE_STEPS = 100  # while a share moves with time alone it is looked at so often within its span
 DAY_NS = 86_400_000_000_000
 DAYS = {"rate_per_minute": 1 / 1440, "rate_per_hour": 1 / 24, "rate_per_day": 1.0}
 STATISTICS = ("mean", "median", "min", "max", "std")  # as core.signals works them out
 COVERED = frozenset({*STATISTICS, "percentile", "change", *DAYS})  # unknown until half the span is covered
+HELD = frozenset({"count", "times", "share"})  # of a condition: 0 or 1
 STATES = frozenset({"times", "share", "last"})  # need what held before the window began
 FUNCTIONS = (*STATISTICS, "percentile", "change", *DAYS, "count", "times", "share", "last")
 _INT, _FLOAT = Struct("q"), Struct("d")
@@ -145,6 +148,10 @@ class Window(msgspec.Struct):
             return 0.0 if self.function in ("count", "times") else None
         if self.function == "last":
             return float(_FLOAT.unpack_from(self.values, len(self.values) - SIZE)[0])
+        if self.function in HELD and self._never_held():
+            return 0.0 if self.function != "share" or now_ns > _INT.unpack_from(self.at)[0] else None
+        if self.function in DAYS and len(self) <= FEW:
+            return self._rate_of_few(now_ns)
         view = self._view(now_ns)
         if self.function in COVERED and not view.covered:
             return None
@@ -157,6 +164,8 @@ class Window(msgspec.Struct):
         """The earliest instant at which time alone may change the value; None: only a sample can."""
         if not self.at or self.function == "last":
             return None
+        if self.function in HELD and self._never_held():
+            return None
         view = self._view(now_ns)
         if self.function == "share":
             mixed = view.values[max(view.first - 1, 0) :]
@@ -167,6 +176,29 @@ class Window(msgspec.Struct):
         else:
             leaving = view.at[_rises(view) if self.function == "times" else _held(view)]
         return int(leaving[0]) + self.span_ns + 1 if leaving.size else None
+
+    def _never_held(self) -> bool:
+        """Nothing that is remembered held its condition: nearly always so, and quickly seen."""
+        return self.values.count(0) == len(self.values)
+
+    def _rate_of_few(self, now_ns: int) -> float | None:
+        """The slope of a short window, as _per_day works it out; its arrays would cost more than its sums."""
+        at = [one for (one,) in _INT.iter_unpack(self.at)]
+        now_ns = max(now_ns, at[-1])
+        first = bisect_left(at, now_ns - self.span_ns)
+        at, values = at[first:], [one for (one,) in _FLOAT.iter_unpack(self.values)][first:]
+        if not at or at[-1] - at[0] < self.span_ns * COVERED_PART:
+            return None
+        slopes = [
+            (values[j] - values[i]) / ((at[j] - at[i]) / DAY_NS)
+            for i in range(len(at))
+            for j in range(i + 1, len(at))
+            if at[j] != at[i] and fresh(at, i) and fresh(at, j)
+        ]
+        found = float(median(slopes)) * DAYS[self.function]
+        if not math.isfinite(found):
+            raise OverflowError(f"{self.function} is not finite")
+        return found
 
     def _view(self, now_ns: int) -> View:
         import numpy as np  # not before a rule has a window
@@ -261,6 +293,11 @@ def _of(function: str, view: View, argument: float) -> float | None:
 
     with np.errstate(over="ignore", invalid="ignore"):
         return statistic_named(f"p{argument:f}" if function == "percentile" else function)(inside)
+
+
+def fresh(at: Sequence[int], index: int) -> bool:
+    """Whether a sample is the first of its instant: of several values the lowest counts."""
+    return index == 0 or at[index] != at[index - 1]
 
 
 def _held(view: View) -> Mask:

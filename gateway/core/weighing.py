@@ -6,7 +6,7 @@ their instant. A value counts for two and a half of its device's intervals, then
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 
 from gateway.core.conditions import Judge, applies, parsed
@@ -70,6 +70,8 @@ class Weighing:
             self._measures.setdefault(about, {}).update({one.key: one for one in expression.windows})
         if any(self._measures.values()):
             import_module("gateway.core.signals")  # numpy: now, and not beside an alert
+        self._counts: dict[str, int] = {}
+        self._row: tuple[tuple[str, str, str, int], list[tuple[str, float]]] = ("", "", "", 0), []
         self._peers: dict[Subject, list[str]] = {}  # model, compound -> devices
         self._compounds = {
             device.id: (device.model, compound_of(world, device))
@@ -96,6 +98,7 @@ class Weighing:
         """
         if measured_ns > wall_ns + AHEAD_NS:
             return []
+        self._row = ("", "", "", 0), []
         measured_ns = min(measured_ns, wall_ns)
         about = scene, component.rpartition("-")[0]
         subject = f"{device.id}|{component}"
@@ -161,15 +164,26 @@ class Weighing:
     def recall(self, device: str, component: str, measure: Measure, now_ns: int) -> float | None:
         return recall(self._state.windows, f"{device}|{component}", measure, now_ns)
 
-    def parts(self, device: str, component: str) -> Iterator[str]:
-        """The other components of its kind."""
-        model = self.world.models[self.world.devices[device].model]
-        return (one for one in model.parts(component.rpartition("-")[0]) if one != component)
+    def row(self, device: str, kind: str, quantity: str, now_ns: int) -> list[tuple[str, float]]:
+        """What is known of all components of a kind; each of them is compared with the same."""
+        about = device, kind, quantity, now_ns
+        if self._row[0] != about:
+            model = self.world.models[self.world.devices[device].model]
+            found = ((part, self.known(device, part, quantity, now_ns)) for part in model.parts(kind))
+            self._row = about, [(part, value) for part, value in found if value is not None]
+        return self._row[1]
 
     def peers(self, device: str) -> Sequence[str]:
         return [other for other in self._peers[self._compounds[device]] if other != device]
 
     def _counts_ns(self, device: str) -> int:
+        """For how long a word of the device counts."""
+        found = self._counts.get(device)
+        if found is None:
+            found = self._counts[device] = self._span_ns(device)
+        return found
+
+    def _span_ns(self, device: str) -> int:
         model = self.world.models[self.world.devices[device].model]
         return int(COUNTS_FOR * model.expect_every_s * SECOND) or COUNTS_NS
 
@@ -207,8 +221,8 @@ class Seen:
         return self._weighing.recall(self._device, self._component, measure, self._now_ns)
 
     def siblings(self, quantity: str) -> Sequence[float]:
-        parts = self._weighing.parts(self._device, self._component)
-        return self._values(quantity, ((self._device, part) for part in parts))
+        row = self._weighing.row(self._device, self._component.rpartition("-")[0], quantity, self._now_ns)
+        return [value for part, value in row if part != self._component]
 
     def peers(self, quantity: str) -> Sequence[float]:
         others = self._weighing.peers(self._device)

@@ -89,8 +89,10 @@ def _others(weighing: Weighing, judge: Judge, subject: tuple[str, str], now_ns: 
     """The medians of neighbours that it is compared with."""
     assert judge.expression is not None
     device, component = subject
+    model = weighing.world.models[weighing.world.devices[device].model]
+    parts = model.parts(component.rpartition("-")[0])
     around = {
-        "siblings": [(device, part) for part in weighing.parts(device, component)],
+        "siblings": [(device, part) for part in parts if part != component],
         "peers": [(other, component) for other in weighing.peers(device)],
     }
     found = []
