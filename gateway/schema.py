@@ -50,6 +50,7 @@ SHAPES: Mapping[str, Schema] = {
     "zone": {"type": "string"},
     "size": {"type": "string"},
 }
+EXPRESSION: Schema = {"type": "string", "pattern": "[^a-z0-9_]"}  # more than a name
 # Names that the grammar takes as texts and the checks compare with a list: an editor had better offer them.
 OFFERED: Mapping[tuple[type, str], list[str]] = {
     (Field, "quantity"): list(QUANTITIES),
@@ -97,7 +98,8 @@ class _Making:
 
     def _key(self, cls: type, key: Key) -> Schema:
         if (cls, key.field) in OFFERED:
-            return {"enum": OFFERED[cls, key.field]}
+            offered: Schema = {"enum": OFFERED[cls, key.field]}
+            return {"anyOf": [offered, EXPRESSION]} if cls is RuleKeys else offered
         return self.of(key.hint)
 
     def of(self, hint: Any) -> Schema:

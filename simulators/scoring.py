@@ -157,6 +157,8 @@ def _rises(alert: Alert, entries: Iterable[tuple[str, str, int]]) -> dict[Level,
     for case, what, wall_ns in entries:
         if case == alert.case and what in words and _during(alert, wall_ns):
             rises.setdefault(words[what], wall_ns)
+    if rises and min(rises.values()) > alert.raised_ns:  # it moved to its cause's case, which others share
+        rises[min(rises)] = alert.raised_ns
     return rises
 
 

@@ -90,8 +90,7 @@ class Caseload:
         """Its alert will not stand still: said once, and from here on it is slow to end."""
         alert = self.state.alerts.get(track.alert)
         if alert is not None:
-            alert = replace(alert, chattering=True, changed_ns=step.wall_ns)
-            self._say_chatter(step, self.book.keep_alert(step, alert))
+            self._say_chatter(step, self.book.keep_alert(step, replace(alert, chattering=True)))
 
     def unjudged(self, step: Step, track: Track, why: str) -> None:
         """Its rule has failed on it: nobody but a person will see that the trouble is over."""

@@ -56,6 +56,12 @@ CABINET = "  - {id: cab-%d, model: cabinet-8, at: street, topic: site/street/cab
 CALM = b'{"temperature":18.5,"smoke":0}'
 
 
+@pytest.fixture(autouse=True)
+def nothing_shown_yet():
+    """What far sides have shown in tests before: it is kept for the process."""
+    certificates.forget()
+
+
 def site(folder, port, devices=GATEWAY):
     (folder / "sites").mkdir(exist_ok=True)
     (folder / "sites" / "street.yaml").write_text(SITE + devices, "utf-8")

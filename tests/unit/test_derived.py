@@ -242,7 +242,7 @@ def test_the_shipped_pack_tells_of_a_drifting_house() -> None:
         run.tell("site/wall", time=stamp(run.at), tilt=tilt, settlement=-0.2 * hour / 24, temperature=t)
     raised = {one.rule: one for one in run.effects if isinstance(one, Alert)}
     assert raised.keys() == {"tilt-x-trend", "settlement-trend"}
-    assert raised["tilt-x-trend"].level.word == "orange" and "王工批准" in raised["tilt-x-trend"].evidence
+    assert raised["tilt-x-trend"].level.word == "yellow" and "王工批准" in raised["tilt-x-trend"].evidence
     assert raised["settlement-trend"].value == pytest.approx(-0.2, rel=0.01)
     assert raised["settlement-trend"].evidence.startswith("近 30 天（"), "nobody compensates a level pot"
 

@@ -131,7 +131,7 @@ SPOILS = [
     ("devices/cabinet.yaml", "expect_every: 30s", "expect_every: 30", "30 is no ['string']"),
     ("devices/cabinet.yaml", "expect_every: 30s", "expect_every: 30 s", "'30 s' is not"),
     ("rules/all.yaml", "{orange: {absent: 5m}}", "{purple: {absent: 5m}}", "'purple' is none of"),
-    ("rules/all.yaml", "when: bag_on_floor", "when: bag_on_flor", "'bag_on_flor' is none of"),
+    ("rules/all.yaml", "when: bag_on_floor", "when: bag_on_flor", "none of anyOf"),
     ("rules/all.yaml", "slot_temperature_c: 40", "slot_temprature_c: 40", "unknown slot_temprature_c"),
     ("sites/site.yaml", 'drop_off: ["06:30-08:30"]', 'drop_off: ["6:30-08:30"]', "'6:30-08:30' is not"),
     ("sites/site.yaml", "model: cabinet,", "modle: cabinet,", "unknown modle"),
