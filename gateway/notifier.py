@@ -116,7 +116,9 @@ class Notifier:
 def _report(submit: Submit, notification: Notification, answer: Answer) -> Future[Any]:
     key = notification.id
     return submit(
-        lambda at, wall_ns: Outcome(at, wall_ns, key, answer.told, answer.detail, answer.retry_after_s)
+        lambda at, wall_ns: Outcome(
+            at, wall_ns, key, answer.told, answer.detail, answer.retry_after_s, answer.number
+        )
     )
 
 

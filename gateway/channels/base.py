@@ -23,6 +23,7 @@ class Answer:
     told: Told
     detail: str
     retry_after_s: float = 0.0  # of LATER; 0: as the ladder thinks best
+    number: str = ""  # the provider's own name of the message: a receipt will say it again
 
 
 class Channel(Protocol):

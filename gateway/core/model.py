@@ -658,6 +658,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", array_like=True):
     told: Told
     detail: str = ""
     retry_after_s: float = 0.0
+    number: str = ""  # the provider's own name of the message, when it gave one
 
 
 class Configured(msgspec.Struct, frozen=True, tag="configured", array_like=True):
