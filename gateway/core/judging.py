@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.core import chatter, edits
 from gateway.core.alerts import (
@@ -25,6 +25,7 @@ from gateway.core.model import SECOND, Level, Rule, Verdict, World
 from gateway.core.past import would_have_fired
 from gateway.core.silence import is_silence
 from gateway.core.state import State, Track
+from gateway.core.steady import Steady, steady_of
 from gateway.core.timers import Timers
 from gateway.core.watches import Subject, Watch, Watches, has_component
 
@@ -45,6 +46,7 @@ class Judging:
         self._weighing = watches.weighing
         for key, due in state.waking.items():
             timers.push(due, "weigh", key)
+        self._steady: dict[str, Steady] = {}  # by key of the judge, until its track moves
         self._gone: list[Track] = []
         self._changed: list[str] = []  # tracks whose level an edit moved
         self.unsettled: dict[str, tuple[Judge, Watch, str, int, int]] = {}  # by key of the judge
@@ -62,19 +64,28 @@ class Judging:
         age_ns: int,
         doubted: tuple[str, ...] = (),
         waited_ns: int = 0,
+        asked: Sequence[Judge] | None = None,
     ) -> None:
-        """`waited_ns` of its age it has waited here for what would take it back."""
-        tracks = self.state.tracks
-        for judge in subject.asked(values):
-            value = values.get(judge.quantity)
+        """`waited_ns` of its age it has waited here for what would take it back. `asked`: subject.asked of
+        the values, where that is known.
+        """
+        if asked is None:
+            asked = subject.asked(values)
+        tracks, steadies = self.state.tracks, self._steady
+        for judge in subject.judges if asked is None else asked:
+            value, key = values.get(judge.quantity), judge.key
             if value is None:
                 continue  # unknown moves nothing
-            if judge.low <= value <= judge.high and not (subject.astir and judge.key in tracks):
+            steady = steadies.get(key)
+            if steady is None and judge.low <= value <= judge.high and key not in tracks:
                 continue
-            track = self._track(judge, watch, component)
+            track = steady.track if steady else tracks.get(key) or self._new_track(judge, watch, component)
             if subject.derived is not None:
                 track.evidence = subject.derived.evidence(judge.quantity)
-            self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns)
+            if steady is not None and steady.holds(value) and judge.quantity not in doubted:
+                self._note_reading(step, track, value, steady.beyond)
+            else:
+                self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns)
         if subject.weighs:
             if any(one[2] == component for one in self.unsettled.values()):
                 self.settle(step)  # an older sample of the same message is not judged by what this one says
@@ -84,13 +95,10 @@ class Judging:
                 if judge.key not in self.state.disabled and reads(judge, sound):
                     self.unsettled[judge.key] = judge, watch, component, age_ns, waited_ns
 
-    def _track(self, judge: Judge, watch: Watch, component: str) -> Track:
-        """Its track; a new one for what was calm until now."""
-        track = self.state.tracks.get(judge.key)
-        if track is None:
-            track = self.new_track(judge.rule, judge.key, watch.device.id, component)
-            watch.subject(component).stir(judge.quantity)
-        return track
+    def _new_track(self, judge: Judge, watch: Watch, component: str) -> Track:
+        """Of what was calm until now."""
+        watch.subject(component).stir(judge.key)
+        return self.new_track(judge.rule, judge.key, watch.device.id, component)
 
     # ------------------------------------------------------------ expressions
 
@@ -134,7 +142,7 @@ class Judging:
         if judge.members:
             age_ns = max(min(age_ns, step.wall_ns - self._weighing.newest_ns(judge)), 0)
         if value is not None and (judge.beyond(value) or judge.key in self.state.tracks):
-            track = self._track(judge, watch, component)
+            track = self.state.tracks.get(judge.key) or self._new_track(judge, watch, component)
             track.evidence = self._weighing.evidence(judge, subject, now_ns)
             self._apply(step, judge, track, value, age_ns, waited_ns=waited_ns, is_reading=is_reading)
         self._wake_later(step, judge, subject, now_ns)
@@ -222,22 +230,29 @@ class Judging:
             expire(one, limit, rule, at, track.quiet_ns)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
             moved |= was is not one.phase or waits != one.not_before
-        if believed:
+        if believed and is_reading:
+            self._note_reading(step, track, value, judge.beyond(value, measured_ns))
+        elif believed:
             track.value = value
-            if is_reading:
-                self._note_side(step, track, judge.beyond(value, measured_ns))
         if moved or judge.timed or track.alert not in self.state.alerts:  # else it stands as it stood
             self.moved(step, rule, judge.key, track, bad_again)
+        elif believed and (steady := steady_of(judge, track, value)) is not None:
+            self._steady[judge.key] = steady
 
-    def _note_side(self, step: Step, track: Track, beyond: bool) -> None:
+    def _note_reading(self, step: Step, track: Track, value: float, beyond: bool) -> None:
+        track.value = value
         track.count += beyond
-        track.sides = chatter.note_side(track.sides, beyond)
-        if track.alert and not track.chattering and chatter.crosses(track.sides):
+        sides = chatter.note_side(track.sides, beyond)
+        if sides == track.sides:
+            return  # all its readings were on this side
+        track.sides = sides
+        if track.alert and not track.chattering and chatter.crosses(sides):
             track.chattering = True
             self.cases.chatters(step, track)
 
     def moved(self, step: Step, rule: Rule, key: str, track: Track, bad_again: bool = False) -> None:
         """After standings have moved: alerts and cases follow, timers are set, a calm track goes."""
+        self._steady.pop(key, None)
         if not track.alert and track.level() is not None:
             track.chattering |= chatter.note_raised(self.state.raised, key, step.at)
         self.cases.level_moved(step, track, rule)
@@ -253,7 +268,7 @@ class Judging:
             watch.quiet = any(f"{other.id}|{track.device}|" in self.state.tracks for other in watch.silence)
             watch.look_up()
         else:
-            watch.subjects[track.component].astir -= 1
+            watch.subjects[track.component].settle(key)
 
     def _astir(self, key: str, track: Track) -> bool:
         """A level is not calm, or a value is beyond its limit and only the hour makes it good."""
@@ -388,7 +403,7 @@ class Judging:
             watch.quiet = True
             watch.look_up()
         else:
-            watch.subject(track.component).stir(rule.quantity)
+            watch.subject(track.component).stir(key)
         self.push_track(key, track, rule)
 
     def let_go(self, step: Step) -> None:
