@@ -109,8 +109,9 @@ class Watch:
     """One device of the World with its codec, its subjects, its rules of silence."""
 
     __slots__ = (
-        "dark", "decode", "device", "ends_ns", "heard", "lateness_ns", "learns", "make", "model", "numbered",
-        "overdue", "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual", "works",
+        "_spans", "dark", "decode", "device", "ends_ns", "heard", "lateness_ns", "learns", "make", "model",
+        "numbered", "overdue", "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual",
+        "works",
     )  # fmt: skip
 
     def __init__(self, device: Device, model: Model, decode: Decode, heard: Heard, make: MakeSubject) -> None:
@@ -120,6 +121,7 @@ class Watch:
         self.numbered = numbers(model)
         self.subjects: dict[str, Subject] = {}
         self.silence: list[Rule] = []
+        self._spans: tuple[int, list[int]] | None = None
         self.learns = False  # its interval
         self.quiet = False  # a rule of silence is astir
         self.swaps: tuple[int, ...] = ()  # instants from which it has another sensor, not come yet
@@ -131,6 +133,7 @@ class Watch:
 
     def listen(self, silence: list[Rule]) -> None:
         """Its rules of silence; an interval that the model does not tell is learned when one asks for it."""
+        self._spans = None
         self.silence, self.learns = silence, learns(silence) and not self.model.expect_every_s
         self.look_up()
 
@@ -144,7 +147,11 @@ class Watch:
         return int(self.model.expect_every_s * SECOND) or learned_ns(self.heard.intervals)
 
     def spans(self) -> list[int]:
-        return spans_ns(self.silence, self.interval_ns()) if self.silence else []
+        """The silences at which some level begins, ascending; worked out again when its interval changes."""
+        interval = self.interval_ns()
+        if self._spans is None or self._spans[0] != interval:
+            self._spans = interval, spans_ns(self.silence, interval)
+        return self._spans[1]
 
     def subject(self, component: str) -> Subject:
         found = self.subjects.get(component)
