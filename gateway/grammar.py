@@ -396,6 +396,7 @@ class RuleKeys:
     called: SomeText = ""
     relative_to: Literal["", "baseline", "zero"] = ""
     during: During | None = None
+    lateness: PositiveDuration | None = None
     clear_hold: Duration = 300.0
     min_on: Duration = 0.0
     latch: bool = False
@@ -447,6 +448,7 @@ class RuleKeys:
             labels=self.on.labels,
             relative_to=self.relative_to,
             during=self.during,
+            lateness_s=self.lateness or 0.0,
             clear_hold_s=self.clear_hold,
             min_on_s=self.min_on,
             latch=self.latch,

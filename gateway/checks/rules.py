@@ -14,10 +14,11 @@ from gateway.core.expressions import Expression
 from gateway.core.measures import COVERED, SAMPLES_MOST
 from gateway.core.model import SECOND, Device, Level, Model, Place
 from gateway.core.presence import tells
+from gateway.core.texts import span
 from gateway.core.units import QUANTITIES
 from gateway.core.words import Mistake
 from gateway.grammar import QUANTITY_NAME, DeriveKeys, LevelKeys, RuleKeys
-from gateway.problems import Verbatim, listing, one_of, say
+from gateway.problems import Phrase, Verbatim, listing, one_of, say
 from gateway.typed import Builder
 
 CLEARS = {  # each kind of limit, and by which key it clears
@@ -158,7 +159,7 @@ def _check_measure(rule: RuleKeys, builder: Builder) -> None:
     kinds = {kind_of(keys) for keys in rule.levels.values()}
     if kinds and kinds <= SILENCE:
         kind = min(kinds)
-        for key in ("when", "relative_to", "during", "on_bad_quality"):
+        for key in ("when", "relative_to", "during", "lateness", "on_bad_quality"):
             if getattr(rule, key):
                 builder.mistake(rule, key, say("both", first=kind, second=key), say("nothing_here"))
         if rule.on.each:
@@ -213,14 +214,24 @@ def _check_reads(rule: RuleKeys, fitting: Sequence[Model], parts: Parts, builder
     known = {name for model in fitting for name in _measured(model, rule.on.each)}
     if not rule.on.each:
         known |= {one.quantity for one in parts.derived for model in fitting if _derives(one, model)}
+        if rule.lateness and any(one.quantity == rule.when for one in parts.derived):
+            found = say("both", first="lateness", second=rule.when)
+            builder.mistake(rule, "lateness", found, say("nothing_here"))
     measured = sorted(known)
     for name in rule.quantities:
         if name not in known:
             found = say("no_measure", value=name, scene=rule.on.scene)
             builder.mistake(rule, "when", found, one_of(measured, builder.nearest(name, measured)))
-    if rule.expression is not None:
-        for model in fitting:
+    for model in fitting:
+        if rule.expression is not None:
             _check_memory(rule, rule.expression, model, builder)
+        if rule.lateness and rule.lateness > model.lateness_s:
+            found = say("value", value=span(rule.lateness))
+            builder.mistake(rule, "lateness", found, _within_lateness(model))
+
+
+def _within_lateness(model: Model) -> Phrase:
+    return say("within_lateness", model=model.id, lateness=span(model.lateness_s))
 
 
 def _check_memory(rule: RuleKeys, expression: Expression, model: Model, builder: Builder) -> None:
@@ -246,9 +257,10 @@ def check_expression(rule: RuleKeys, builder: Builder) -> None:
         return
     if not rule.called:
         builder.mistake(rule, "called", say("missing"), say("required"))
-    if rule.relative_to:
-        found = say("both", first="relative_to", second="when")
-        builder.mistake(rule, "relative_to", found, say("nothing_here"))
+    for key in ("relative_to", "lateness"):
+        if getattr(rule, key):
+            found = say("both", first=key, second="when")
+            builder.mistake(rule, key, found, say("nothing_here"))
     if ("members" in expression.scope) != bool(rule.on.group):
         found = say("group_and_members")
         builder.mistake(rule, "on.group", found, say("both_or_neither"))

@@ -349,6 +349,7 @@ class Rule:
     group: str = ""  # judged together: device, place, or a kind of place
     relative_to: str = ""  # "baseline": judges |value - the device's baseline|; "zero": |value|
     during: During | None = None  # when it counts; else the verdict is good
+    lateness_s: float = 0.0  # a value may come so much later than it was measured; 0: the model's
     clear_hold_s: float = 300.0
     min_on_s: float = 0.0  # an alert stands at least so long
     latch: bool = False  # a level that fired stands until a person resets it

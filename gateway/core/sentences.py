@@ -217,6 +217,11 @@ def _during(during: During) -> str:
     return "仅" + "，".join(parts) + "判断，其余时间视为正常"
 
 
+def _lateness(late_s: float) -> str:
+    waits = f"按测得的先后判断，等 {span(late_s)}以便迟到的数据归位"
+    return f"{waits}；来得更晚的不触发，只记录“本应触发”"
+
+
 DAYS_SAID = {"workdays": "工作日", "restdays": "休息日"}
 DAYS_SAID |= {"mon": "周一", "tue": "周二", "wed": "周三", "thu": "周四", "fri": "周五"}
 DAYS_SAID |= {"sat": "周六", "sun": "周日"}
@@ -229,6 +234,7 @@ EXTRAS: Mapping[str, Callable[[Rule, Any], str]] = {  # field of Rule -> what it
     "min_on_s": lambda rule, least_s: f"触发后至少保持 {span(least_s)}" if least_s else "",
     "latch": lambda rule, latch: "恢复后仍保持，须由人说明原因后复位" if latch else "",
     "during": lambda rule, during: _during(during) if during else "",
+    "lateness_s": lambda rule, late_s: _lateness(late_s) if late_s else "",
     "consequence": lambda rule, words: f"无人处理的后果：{words}" if words else "",
     "owner": lambda rule, words: f"负责：{words}" if words else "",
     "on_bad_quality": lambda rule, way: BAD_QUALITY[way or _usual_way(rule)] if rule.quantity else "",
