@@ -255,7 +255,7 @@ def check_expression(rule: RuleKeys, builder: Builder) -> None:
             if rule.on.group if key == "on.group" else rule.called:
                 builder.mistake(rule, key, say("without_expression", key=key), say("nothing_here"))
         return
-    if not rule.called:
+    if not rule.called and not rule.double_control:
         builder.mistake(rule, "called", say("missing"), say("required"))
     for key in ("relative_to", "lateness"):
         if getattr(rule, key):
@@ -267,6 +267,22 @@ def check_expression(rule: RuleKeys, builder: Builder) -> None:
     for level, keys in rule.levels.items():
         if expression.kind == "truth" and keys.equals != 1.0:
             builder.mistake(rule, f"levels.{level.word}", say("a_truth"), say("is_true"))
+
+
+def check_double_control(rule: RuleKeys, builder: Builder) -> None:
+    """Of one quantity, whose distance and rate never go below anything bad; its control values are not 0."""
+    both = rule.double_control
+    if both is None:
+        return
+    if rule.when and not QUANTITY_NAME.fullmatch(rule.when):
+        builder.mistake(rule, "when", say("value", value=rule.when), say("what_quantity"))
+    for level, keys in rule.levels.items():
+        if keys.above is None:
+            builder.mistake(rule, f"levels.{level.word}", say("missing"), one_of(["above"]))
+    for key in ("cumulative", "rate_per_day"):
+        if getattr(both, key) <= 0:
+            found = say("number", value=f"{getattr(both, key):g}")
+            builder.mistake(rule, f"double_control.{key}", found, say("over", low="0"))
 
 
 def _measured(model: Model, kind: str) -> set[str]:
@@ -293,14 +309,22 @@ def judges(rule: RuleKeys, device: Device, model: Model) -> bool:
 
 def needs(rule: RuleKeys) -> bool:
     """Whether it reads anything of a device's entry or place: check_needs would find nothing otherwise."""
-    return rule.relative_to == "baseline" or bool(rule.during)
+    return bool(counted_from_baseline(rule)) or bool(rule.during)
+
+
+def counted_from_baseline(rule: RuleKeys) -> tuple[str, ...]:
+    """The quantities of which it asks how far they lie from the device's baseline."""
+    if rule.expression is not None:
+        return rule.expression.from_baseline
+    return (rule.when,) if rule.relative_to == "baseline" else ()
 
 
 def check_needs(rule: RuleKeys, device: Device, around: Sequence[Place], builder: Builder) -> None:
     """What the rule reads of the device's entry must be there, or it would judge nothing and say nothing."""
-    if rule.relative_to == "baseline" and rule.when not in device.baseline:
-        found = say("no_baseline", device=device.id, quantity=rule.when)
-        builder.mistake(device, "baseline", found, say("baseline_for", rule=rule.id))
+    for quantity in counted_from_baseline(rule):
+        if quantity not in device.baseline:
+            found = say("no_baseline", device=device.id, quantity=quantity)
+            builder.mistake(device, "baseline", found, say("baseline_for", rule=rule.id))
     for _, name in named_windows(rule.during):
         if around and not any(name in place.windows for place in around):
             found = say("no_window", device=device.id, window=name)

@@ -109,6 +109,15 @@ class Judge:
         held = not active and counts.holds(limit.level)
         return Verdict.BAD if crossed(limit, measure, active) and not held else Verdict.GOOD
 
+    def in_any_case(
+        self, limit: Limit, bounds: tuple[float, float], active: bool, counts: Counts, measured_ns: int
+    ) -> Verdict:
+        """What this level says of a value that is only known to lie between bounds."""
+        if limit.above is None and limit.below is None:
+            return Verdict.UNKNOWN
+        least, most = (self.verdict(limit, one, active, counts, measured_ns) for one in bounds)
+        return least if least is most else Verdict.UNKNOWN
+
     def despite(self, limit: Limit, verdict: Verdict) -> Verdict:
         """What is left of a verdict on a doubted value: a stuck or spiking one never clears by default.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 
 from gateway.core import chatter, edits
 from gateway.core.alerts import (
@@ -200,15 +201,20 @@ class Judging:
         subject, now_ns = (watch.device.id, component), step.wall_ns - age_ns
         try:
             value = self._weighing.value(judge, subject, now_ns)
+            bounds = self._weighing.bounds(judge, subject, now_ns) if value is None else None
         except Exception as error:
             self._disable(step, judge, watch, error)
             return
+        if bounds is not None:
+            value = bounds[0] if isfinite(bounds[0]) else bounds[1]  # the part that is known
         if judge.members:
             age_ns = max(min(age_ns, step.wall_ns - self._weighing.newest_ns(judge)), 0)
         if value is not None and (judge.beyond(value) or judge.key in self.state.tracks):
             track = self._track(judge, watch, component)
             track.evidence = self._weighing.evidence(judge, subject, now_ns)
-            self._apply(step, judge, track, value, age_ns, waited_ns=waited_ns, is_reading=is_reading)
+            self._apply(
+                step, judge, track, value, age_ns, waited_ns=waited_ns, is_reading=is_reading, bounds=bounds
+            )
         self._wake_later(step, judge, subject, now_ns)
 
     def _wake_later(self, step: Step, judge: Judge, subject: tuple[str, str], now_ns: int) -> None:
@@ -273,9 +279,11 @@ class Judging:
         doubted: bool = False,
         waited_ns: int = 0,
         is_reading: bool = True,
+        bounds: tuple[float, float] | None = None,
     ) -> None:
         """One value moves every level of one rule; a doubted one those that the rule lets it move. Looked at
-        again only because time has passed, it is no further reading.
+        again only because time has passed, it is no further reading. One that is known in part moves the
+        levels that all between its `bounds` would move.
         """
         rule, at, bad_again = judge.rule, step.at - age_ns, False
         measured_ns, late_ns = step.wall_ns - age_ns, age_ns - waited_ns
@@ -289,6 +297,8 @@ class Judging:
             verdict = judge.verdict(limit, value, was in UNENDED, counts, measured_ns)
             if doubted:
                 verdict = judge.despite(limit, verdict)
+            if bounds is not None:
+                verdict = judge.in_any_case(limit, bounds, was in UNENDED, counts, measured_ns)
             believed |= verdict is not Verdict.UNKNOWN
             turn(one, limit, verdict, at, not_before)
             if was is one.phase and verdict is Verdict.BAD:

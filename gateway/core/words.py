@@ -79,6 +79,7 @@ _ROWS = (
     Function("least(x, y)", "unit of both", "chosen"),
     Function("percent(x, y)", "%", "percent"),
     Function("curve(x, 1 3, 10 3, 50 8)", "1", "curve"),
+    Function("moved(q)", _SAME, "moved"),
     Function("siblings(q)", _SAME, "others"),
     Function("peers(q)", _SAME, "others"),
     Function("all(C)", "truth", "group"),

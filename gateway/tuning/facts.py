@@ -80,6 +80,9 @@ def terms_of(weighing: Weighing, judge: Judge, subject: tuple[str, str], now_ns:
         for quantity in judge.expression.quantities:
             value = weighing.known(device, component, quantity, now_ns)
             found.append(_term(where + quantity, value, QUANTITIES[quantity].unit))
+        for quantity in judge.expression.from_baseline:
+            value = weighing.moved(device, component, quantity, now_ns)
+            found.append(_term(f"{where}moved({quantity})", value, QUANTITIES[quantity].unit))
         for measure in judge.expression.windows:
             found.append(_term(where + measure.key, weighing.recall(device, component, measure, now_ns), ""))
     return found + _others(weighing, judge, subject, now_ns)
