@@ -407,6 +407,8 @@ class RuleKeys:
     lateness: PositiveDuration | None = None
     clear_hold: Duration = 300.0
     min_on: Duration = 0.0
+    cool_down: Duration = 0.0
+    confidence: float = 0.0
     latch: bool = False
     respond_within: PositiveDuration | None = None
     if_changed: Literal["", "keep", "re-evaluate", "close"] = ""
@@ -472,6 +474,8 @@ class RuleKeys:
             lateness_s=self.lateness or 0.0,
             clear_hold_s=self.clear_hold,
             min_on_s=self.min_on,
+            cool_down_s=self.cool_down,
+            confidence=self.confidence,
             latch=self.latch,
             respond_within_s=self.respond_within or 0.0,
             if_changed=self.if_changed,

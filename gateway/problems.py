@@ -545,6 +545,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "scene_component": ("该场景的部件：{words}", "a component of this scene: {words}"),
     "rising": ("级别越高界限越严", "limits that rise with the level"),
     "one_kind": ("各级别用同一种界限", "the same kind of limit at every level"),
+    "a_share": ("0 到 1 之间的数", "a number from 0 to 1"),
     "within_lateness": (
         "不超过型号 {model} 的 lateness（{lateness}）",
         "at most the lateness of {model}, {lateness}",

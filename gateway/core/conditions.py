@@ -22,6 +22,7 @@ from gateway.core.model import SECOND, Derivation, Device, Level, Limit, Rule, V
 from gateway.core.presence import tells
 
 parsed = cache(parse)
+CONFIDENCE = "confidence"
 NEVER_CALM = (math.inf, -math.inf)
 NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 
@@ -91,6 +92,11 @@ class Judge:
     def beyond(self, value: float, measured_ns: int = NOW) -> bool:
         """Whether any level's limit is crossed, whatever the hour."""
         return any(crossed(limit, self.measure(value, measured_ns), False) for limit in self.rule.limits)
+
+    def believes(self, value: float, values: Mapping[str, float]) -> bool:
+        """Whether a value counts, beside what its reading says of how sure it is of what it saw."""
+        least = self.rule.confidence
+        return not least or values.get(CONFIDENCE, least) >= least or not self.beyond(value)
 
     def verdict(
         self,

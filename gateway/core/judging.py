@@ -26,7 +26,7 @@ from gateway.core.lateness import Late, Queue
 from gateway.core.model import SECOND, Level, Rule, Verdict, World
 from gateway.core.past import would_have_fired
 from gateway.core.silence import is_silence
-from gateway.core.state import State, Track
+from gateway.core.state import Cooling, State, Track
 from gateway.core.timers import Timers
 from gateway.core.watches import Subject, Watch, Watches, has_component
 
@@ -80,6 +80,8 @@ class Judging:
                 continue  # unknown moves nothing
             if judge.low <= value <= judge.high and not (subject.astir and judge.key in tracks):
                 continue
+            if not judge.believes(value, values):
+                continue
             track = self._track(judge, watch, component)
             if subject.derived is not None:
                 track.evidence = subject.derived.evidence(judge.quantity)
@@ -122,7 +124,7 @@ class Judging:
         at = step.at - (step.wall_ns - measured_ns)
         for judge in subject.orderly:
             value = values.get(judge.quantity)
-            if value is None:
+            if value is None or not judge.believes(value, values):
                 continue
             queue = self._queue_of(judge)
             in_time = late_ns <= judge.lag_ns + self.kept_ns
@@ -290,8 +292,10 @@ class Judging:
         counts = judge.counts_at(measured_ns)
         not_before = step.at + settle_ns(late_ns) if late_ns > LATE_NS else AT_ONCE
         believed = moved = False
+        cooling = self.state.cooling.get(judge.key) if rule.cool_down_s else None
         for limit, one in zip(rule.limits, track.standings, strict=True):
             was, waits = one.phase, one.not_before
+            cool = cooled_at(cooling, one)
             if limit.readings and not is_reading and was not in ACTIVE:
                 continue
             verdict = judge.verdict(limit, value, was in UNENDED, counts, measured_ns)
@@ -300,9 +304,9 @@ class Judging:
             if bounds is not None:
                 verdict = judge.in_any_case(limit, bounds, was in UNENDED, counts, measured_ns)
             believed |= verdict is not Verdict.UNKNOWN
-            turn(one, limit, verdict, at, not_before)
+            turn(one, limit, verdict, at, max(not_before, cool))
             if was is one.phase and verdict is Verdict.BAD:
-                one.not_before = AT_ONCE  # said twice: no need to wait whether it is taken back
+                one.not_before = cool  # said twice: no need to wait whether it is taken back
             expire(one, limit, rule, at, track.quiet_ns)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
             moved |= was is not one.phase or waits != one.not_before
@@ -324,8 +328,11 @@ class Judging:
         """After standings have moved: alerts and cases follow, timers are set, a calm track goes."""
         if not track.alert and track.level() is not None:
             track.chattering |= chatter.note_raised(self.state.raised, key, step.at)
+        before = self.state.alerts.get(track.alert)
         self.cases.level_moved(step, track, rule)
         alert = self.state.alerts.get(track.alert)
+        if before is not None and alert is None and rule.cool_down_s:
+            self._cool_down(step, rule, key, before.worst)
         if bad_again and alert is not None:
             self.cases.bad_again(step, alert)
         if self._astir(key, track):
@@ -338,6 +345,12 @@ class Judging:
             watch.look_up()
         else:
             watch.subjects[track.component].astir -= 1
+
+    def _cool_down(self, step: Step, rule: Rule, key: str, level: Level) -> None:
+        """After an alert of a level; what has cooled down meanwhile is forgotten."""
+        kept = {name: one for name, one in self.state.cooling.items() if one.until > step.at}
+        until = step.at - self._lag_ns(key) + int(rule.cool_down_s * SECOND)
+        self.state.cooling = kept | {key: Cooling(until, level)}
 
     def _astir(self, key: str, track: Track) -> bool:
         """A level is not calm, or a value is beyond its limit and only the hour makes it good."""
@@ -363,7 +376,7 @@ class Judging:
             self.remember(step, watch, component, values, measured_ns)
         for judge in subject.judges if overtaken else (*subject.judges, *subject.orderly):
             value = values.get(judge.quantity)
-            if value is not None:
+            if value is not None and judge.believes(value, values):
                 self._would_have_fired(step, watch, component, judge, value, measured_ns)
         if subject.orderly and overtaken:
             age_ns = step.wall_ns - measured_ns
@@ -497,6 +510,13 @@ class Judging:
             key = self._changed.pop()
             track = self.state.tracks[key]
             self.moved(step, self._rule_of(key, track), key, track)
+
+
+def cooled_at(cooling: Cooling | None, one: Standing) -> int:
+    """Before which instant a level is not raised, since it, or a worse one, has just ended."""
+    if cooling is None or one.level > cooling.level or one.phase in ACTIVE:
+        return AT_ONCE
+    return cooling.until
 
 
 def settle_ns(age_ns: int) -> int:

@@ -17,6 +17,7 @@ from gateway.core.model import (
     Calibration,
     Cause,
     During,
+    Field,
     Level,
     Limit,
     Link,
@@ -163,6 +164,13 @@ CASES: dict[str, tuple[Callable[[], tuple[Street, str, str]], str, str]] = {
     "out of order": (said(disorderly), "marked", "older than"),
     "retained": (said(lambda one: one.say(t=70, retained=True, **TIMED)), "marked", "the broker's memory"),
     "a spike": (said(*[20, "~60"] * 5, 70, model=spiking()), "doubted", "a spike"),
+    "less sure than asked for": (
+        said(
+            lambda one: one.say(t=70, sure=0.5), rules=(replace(WARM, confidence=0.8),),
+            model=replace(CALM, fields=(*CALM.fields, Field(quantity="confidence", path="sure"))),
+        ),
+        "unsure", "confidence 0.5 of 0.8",
+    ),
     "outside its hours": (
         said(70, rules=(replace(WARM, during=During(inside="06:00-18:00")),)), "during", "inside 06:00-18:00",
     ),
@@ -199,6 +207,10 @@ CASES: dict[str, tuple[Callable[[], tuple[Street, str, str]], str, str]] = {
         ),
         "baseline",
         "nobody has said its baseline",
+    ),
+    "cooling down": (
+        said(70, "~60", 20, "~301", 70, "~70", rules=(replace(WARM, clear_hold_s=300.0, cool_down_s=600.0),)),
+        "cooling", "cooling down for",
     ),
     "not silent for long": (
         said(20, "~120", rules=(SILENT,), rule="silent"), "not_long", "not silent for long enough: 2 分钟",
