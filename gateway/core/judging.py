@@ -48,6 +48,7 @@ class Judging:
         for key, due in state.waking.items():
             timers.push(due, "weigh", key)
         self._gone: list[Track] = []
+        self._rehomed: list[Track] = []  # of groups, whose device is none of them any more
         self._changed: list[str] = []  # tracks whose level an edit moved
         self.kept_ns = 0  # so much more than its lateness a value may be late that the broker kept
         for key, queue in state.queues.items():
@@ -207,6 +208,9 @@ class Judging:
         except Exception as error:
             self._disable(step, judge, watch, error)
             return
+        track = self.state.tracks.get(judge.key)
+        if track is not None:
+            self._note_known(step, judge, track, subject, now_ns, value is not None or bounds is not None)
         if bounds is not None:
             value = bounds[0] if isfinite(bounds[0]) else bounds[1]  # the part that is known
         if judge.members:
@@ -219,10 +223,25 @@ class Judging:
             )
         self._wake_later(step, judge, subject, now_ns)
 
+    def _note_known(
+        self, step: Step, judge: Judge, track: Track, subject: tuple[str, str], now_ns: int, known: bool
+    ) -> None:
+        """What is not known clears nothing: the case of an alert that goes by nothing any more says so."""
+        if track.unknown is known and track.alert:
+            track.unknown = not known
+            wanting = "" if known else self._weighing.wanting(judge, subject, now_ns)
+            self.cases.known(step, track, known, wanting)
+
     def _wake_later(self, step: Step, judge: Judge, subject: tuple[str, str], now_ns: int) -> None:
-        """Windows empty by themselves: that matters to what is astir, and where little is bad."""
-        if judge.key in self.state.tracks or judge.restless:
-            wakes_ns = self._weighing.wakes_ns(judge, subject, now_ns)
+        """Windows empty by themselves, and words grow old: that matters to what is astir, and where little
+        is bad.
+        """
+        track = self.state.tracks.get(judge.key)
+        if track is not None or judge.restless:
+            found = [self._weighing.wakes_ns(judge, subject, now_ns)]
+            if track is not None and track.alert:
+                found.append(self._weighing.expires_ns(judge, subject, now_ns))
+            wakes_ns = min((one for one in found if one is not None), default=None)
             if wakes_ns is not None:
                 later_ns = max(wakes_ns - step.wall_ns + judge.lag_ns, WAKE_NS_LEAST)
                 due = step.at + later_ns
@@ -451,6 +470,7 @@ class Judging:
         for name in [name for name in self.state.heard if name not in self._of]:
             del self.state.heard[name]
         for key, track in list(self.state.tracks.items()):
+            self._rehome(key, track)
             if not self._has_a_say(key, track):
                 self._gone.append(self.state.tracks.pop(key))
                 continue
@@ -462,6 +482,13 @@ class Judging:
                 self._gone.append(self.state.tracks.pop(key))
             elif track.alert and self._level_told(track) is not track.level():
                 self._changed.append(key)
+
+    def _rehome(self, key: str, track: Track) -> None:
+        """A group's alert does not end with the device that happened to raise it."""
+        judge = self._judges.get(key)
+        if judge and judge.members and (track.device, track.component) not in judge.members:
+            track.device, track.component = judge.members[0]
+            self._rehomed.append(track)
 
     def _level_told(self, track: Track) -> Level | None:
         """What its alert says; None when it is not there."""
@@ -504,6 +531,8 @@ class Judging:
         """Ends the alerts whose rule or device is no longer configured; their cases stay with people. Those
         whose level is no more move on.
         """
+        while self._rehomed:
+            self.cases.member_gone(step, self._rehomed.pop())
         while self._gone:
             self.cases.rule_gone(step, self._gone.pop())
         while self._changed:

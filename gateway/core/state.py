@@ -31,6 +31,7 @@ class Track(msgspec.Struct):
     question: str = ""  # of the rule that made it: core.edits.question
     sides: int = chatter.NONE  # on which side of the limit its last readings were
     chattering: bool = False
+    unknown: bool = False  # its alert stands, and what it is judged by is not known
 
     @property
     def quiet_ns(self) -> int:

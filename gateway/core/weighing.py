@@ -157,6 +157,34 @@ class Weighing:
         )
         return min((at for at in told if at is not None), default=None)
 
+    def expires_ns(self, judge: Judge, subject: Subject, now_ns: int) -> int | None:
+        """When the first word that it goes by counts no more, unless it is said again."""
+        assert judge.expression is not None
+        members, quantities = judge.members or (subject,), judge.expression.quantities
+        told = ((one[0], self._state.known.get("|".join(one), {})) for one in members)
+        last = (
+            known[name].measured_ns + self._counts_ns(device) + 1
+            for device, known in told
+            for name in quantities
+            if name in known
+        )
+        return min((at for at in last if at > now_ns), default=None)
+
+    def wanting(self, judge: Judge, subject: Subject, now_ns: int) -> str:
+        """What is not known of what it reads, in words."""
+        assert judge.expression is not None
+        found = {
+            name: [one for one in judge.members or (subject,) if self.known(*one, name, now_ns) is None]
+            for name in judge.expression.quantities
+        }
+        named = [
+            QUANTITIES[name].says
+            + (f"（{'、'.join(device for device, _ in silent)}）" if judge.members else "")
+            for name, silent in found.items()
+            if silent
+        ]
+        return "、".join(named) or "数据还不够多"
+
     def evidence(self, judge: Judge, subject: Subject, now_ns: int) -> str:
         """What it reads, as far as it is known of the subject itself."""
         assert judge.expression is not None
