@@ -18,7 +18,7 @@ from gateway.core.places import ancestors
 from gateway.core.quality import AHEAD_NS
 from gateway.core.state import Latest, State
 from gateway.core.texts import double_control
-from gateway.core.units import QUANTITIES, shown
+from gateway.core.units import BESIDE, QUANTITIES, shown
 
 COUNTS_NS = 600 * SECOND  # a word of a device whose interval nobody knows
 COUNTS_FOR = 2.5  # intervals
@@ -202,8 +202,11 @@ class Weighing:
         return double_control(judge.rule, went, found["rate_per_day"])
 
     def known(self, device: str, component: str, quantity: str, now_ns: int) -> float | None:
-        latest = self._state.known.get(f"{device}|{component}", {}).get(quantity)
+        said = self._state.known.get(f"{device}|{component}", {})
+        latest = said.get(quantity)
         if latest is None or now_ns - latest.measured_ns > self._counts_ns(device):
+            return None
+        if quantity in BESIDE and not _of_one_reading(said, latest, BESIDE[quantity]):
             return None
         return latest.value
 
@@ -258,6 +261,12 @@ class Weighing:
                 wanted = self._measures.get(about, {}) if measure else self._asked
                 if (measure[0] if measure else about) not in wanted:
                     del kept[key]
+
+
+def _of_one_reading(said: Mapping[str, Latest], latest: Latest, others: Sequence[str]) -> bool:
+    """Whether the newest word of the others came with it."""
+    newest_ns = max((said[name].measured_ns for name in others if name in said), default=latest.measured_ns)
+    return latest.measured_ns == newest_ns
 
 
 NEVER = Latest(-(1 << 62), 0.0)

@@ -383,6 +383,47 @@ def test_a_groups_alert_outlives_the_device_that_raised_it():
     assert found.levels()[-1] == "clear" and found.engine.state.tracks == {}
 
 
+# ---------------------------------------------------------------- what belongs to one reading
+
+SHOOK = replace(
+    CALM, lateness_s=600.0, components=(),
+    fields=(
+        Field(quantity="ppv_mm_s", path="ppv"), Field(quantity="dominant_hz", path="hz"),
+        Field(quantity="smoke", path="smoke"), Field(quantity="confidence", path="sure"),
+    ),
+)  # fmt: skip
+SHARE = "percent(ppv_mm_s, curve(dominant_hz, 1 3, 10 3, 50 8))"
+
+
+def shaken(one: Rule) -> Play:
+    street = world(rules=(one,), models={"cabinet": SHOOK})
+    return Play(Engine(street, State(identity="0000002a")))
+
+
+@pytest.mark.parametrize("lacking", [{"ppv": 4.0}, {"hz": 2.0}])
+def test_a_new_velocity_is_not_judged_by_an_old_frequency_nor_the_other_way_round(lacking):
+    found = shaken(rule(SHARE, "ppv_mm_s", above=100.0))
+    found.say(ppv=3.1, hz=12.0)
+    assert found.levels() == []
+    found.wait(1)
+    found.say(**lacking)
+    assert found.levels() == []
+    found.wait(1)
+    found.say(ppv=4.0, hz=12.0)
+    assert found.levels() == ["red"]
+
+
+def test_how_sure_a_camera_was_of_one_event_says_nothing_of_the_next():
+    found = shaken(rule("smoke > 0.5 and confidence > 0.8", "smoke", limits=TRUE))
+    found.say(smoke=0, sure=0.9)
+    found.wait(1)
+    found.say(smoke=1)
+    assert found.levels() == []
+    found.wait(1)
+    found.say(smoke=1, sure=0.9)
+    assert found.levels() == ["red"]
+
+
 # ---------------------------------------------------------------- double control
 
 GAUGE = replace(
