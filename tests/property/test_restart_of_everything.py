@@ -200,6 +200,8 @@ def check(engine: Engine, answered: set[str]) -> None:
             assert due is None or armed[("track", key)] <= max(due, state.patient_until), key
     for key, due in state.waking.items():
         assert armed[("weigh", key)] <= due, key
+    for due, kind, key in engine.cases.timers():
+        assert armed.get((kind, key), due + 1) <= due, f"{kind} {key} would not climb before a restart"
     for alert in state.alerts.values():
         rule_now = engine.cases.book.rule_of(alert)
         if rule_now is not None and rule_now.opens and not alert.hidden_by and ("climb", "") not in armed:
