@@ -105,6 +105,24 @@ def _of_expression(alert: Alert, cleared: bool) -> str:
     return f"{alert.called} {alert.value:.4g}{unit}{limit}"
 
 
+def double_control(rule: Rule, went: float | None, goes: float | None) -> str:
+    """Both parts by name, each with its share of the control value."""
+    both, unit = rule.double_control, QUANTITIES[rule.quantity].unit
+    assert both is not None
+    since = f"{span(both.cumulative_over_s)}内" if both.cumulative_over_s else "自基线"
+    return "，".join((
+        _part(f"{since}累计变化", went, both.cumulative, unit),
+        _part("每天变化", goes, both.rate_per_day, unit),
+    ))  # fmt: skip
+
+
+def _part(name: str, found: float | None, control: float, unit: str) -> str:
+    if found is None:
+        return f"{name}未知"
+    share = abs(found) / control * 100
+    return f"{name} {abs(found):.3g}{sign(unit)}（控制值 {control:g}{sign(unit)} 的 {share:.0f}%）"
+
+
 def trend(quantity: str, days: int, count: int, low: float, high: float, compensated: str) -> str:
     """Where a trend comes from and how sure it is."""
     unit = SIGNS[QUANTITIES[quantity].unit]
