@@ -549,6 +549,16 @@ class CalibrationKeys:
 
 spell(CalibrationKeys, since=("from", Minute))
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedKeys:
+    """Of an entry for all that is below a place, or for one device."""
+
+    at: Identifier = ""
+    device: Identifier = ""
+    origin: Origin = NOWHERE
+
+
 OFF = "off"
 SomeLevelKeys = part_of(LevelKeys)
 LIMIT_FIELDS = {  # how the number of a level is called in Limit, where not as in the file
@@ -565,20 +575,17 @@ LIMIT_FIELDS = {  # how the number of a level is called in Limit, where not as i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TuneKeys:
+class TuneKeys(PlacedKeys):
     """One entry under `tune:`: a rule's numbers for some devices. What it does not give stays as it was."""
 
     rule: Identifier
     because: SomeText
     labels: Labels = field(default_factory=dict)
-    at: Identifier = ""
-    device: Identifier = ""
     levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
     clear_hold: Duration | None = None
     min_on: Duration | None = None
     latch: bool | None = None
     respond_within: PositiveDuration | None = None
-    origin: Origin = NOWHERE
 
     def given(self, level: Level) -> dict[Key, Number]:
         """The keys that the entry gives of a level."""
@@ -639,18 +646,15 @@ spell(DayKeys, day=("date", date))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MaintenanceKeys:
+class MaintenanceKeys(PlacedKeys):
     """One entry under `maintenance:`."""
 
     says: SomeText
     by: Identifier
-    at: Identifier = ""
-    device: Identifier = ""
     since: Minute | None = None
     until: Minute | None = None
     during: During | None = None
     also_red: bool = False
-    origin: Origin = NOWHERE
 
     def maintenance(self, timezone: str) -> Maintenance:
         return Maintenance(

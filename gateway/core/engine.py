@@ -84,6 +84,7 @@ class Engine:
         self._adopt(world)
         step = Step(event.at, event.wall_ns)
         self.judging.let_go(step)
+        self._arm(step)
         return before + step.effects
 
     def next_due(self) -> int | None:

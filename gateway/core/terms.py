@@ -90,11 +90,7 @@ def both(sign: str, left: Term, right: Term) -> Term:
     work = ARITHMETIC[sign]
 
     def term(scope: Scope) -> float | None:
-        a = left(scope)
-        if a is None:
-            return None
-        b = right(scope)
-        if b is None:
+        if (a := left(scope)) is None or (b := right(scope)) is None:
             return None
         found: float = work(a, b)
         if found - found:  # infinite or not a number: the difference is not 0
@@ -138,11 +134,9 @@ def along(at: Term, points: Sequence[tuple[float, float]]) -> Term:
 
 def compared(test: Test, mine: Term, other: Term) -> Term:
     def term(scope: Scope) -> Any:
-        a = mine(scope)
-        if a is None:
+        if (a := mine(scope)) is None or (b := other(scope)) is None:
             return None
-        b = other(scope)
-        return None if b is None else test(a, b)
+        return test(a, b)
 
     return term
 
@@ -172,11 +166,7 @@ def logic(left: Term, right: Term, enough: bool) -> Term:
     """`or` when one True is enough, `and` when one False is."""
 
     def term(scope: Scope) -> Any:
-        a = left(scope)
-        if a is enough:
-            return enough
-        b = right(scope)
-        if b is enough:
+        if (a := left(scope)) is enough or (b := right(scope)) is enough:
             return enough
         return None if a is None or b is None else not enough
 

@@ -15,7 +15,6 @@ from gateway.core.engine import Engine
 from gateway.core.model import (
     SECOND,
     Alert,
-    Basis,
     Calibration,
     Components,
     Configured,
@@ -30,19 +29,9 @@ from gateway.core.model import (
 )  # fmt: skip
 from gateway.core.state import State
 from gateway.web import pages
-from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, TOPIC, Play, of, world
+from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, TOPIC, Play, of, rule, world
 
 CALM = replace(CABINET, expect_every_s=60.0)
-
-
-def rule(when: str, quantity: str = "slot_temperature_c", **more) -> Rule:
-    limits = more.pop("limits", None) or (Limit(level=Level.RED, above=more.pop("above", 0.5)),)
-    given = {
-        "id": "weighed", "says": "试验", "scene": "cabinet", "quantity": quantity, "when": when,
-        "called": "算出的值", "each": "slot" if quantity.startswith("slot") else "", "limits": limits,
-        "clear_hold_s": 0.0, "basis": Basis(text="test", confidence="D"), "action": "看",
-    }  # fmt: skip
-    return Rule(**{**given, **more})
 
 
 TRUE = (Limit(level=Level.RED, equals=1.0),)
