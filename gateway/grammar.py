@@ -584,8 +584,11 @@ class TuneKeys(PlacedKeys):
     levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
     clear_hold: Duration | None = None
     min_on: Duration | None = None
+    cool_down: Duration | None = None
+    confidence: float | None = None
     latch: bool | None = None
     respond_within: PositiveDuration | None = None
+    mode: Literal["live", "shadow", "off"] | None = None
 
     def given(self, level: Level) -> dict[Key, Number]:
         """The keys that the entry gives of a level."""
@@ -621,8 +624,11 @@ class TuneKeys(PlacedKeys):
 RULE_NUMBERS = {  # key -> field of Rule
     "clear_hold": "clear_hold_s",
     "min_on": "min_on_s",
+    "cool_down": "cool_down_s",
+    "confidence": "confidence",
     "latch": "latch",
     "respond_within": "respond_within_s",
+    "mode": "mode",
 }
 spell(TuneKeys, levels=("levels", Mapping[Level, Literal["off"] | SomeLevelKeys]))  # type: ignore[valid-type]
 

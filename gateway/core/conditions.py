@@ -23,6 +23,7 @@ from gateway.core.presence import tells
 
 parsed = cache(parse)
 CONFIDENCE = "confidence"
+OFF = "off"  # the mode of a rule that a site has switched off for a device
 NEVER_CALM = (math.inf, -math.inf)
 NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 
@@ -188,6 +189,8 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
     if not applies(rule, device, world.models[device.model].scene):
         return None
     rule = effective(world, rule, device)
+    if rule.mode == OFF:
+        return None
     baseline = None
     held: tuple[tuple[int, float], ...] = ()
     if rule.relative_to == "zero":

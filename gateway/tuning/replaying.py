@@ -118,7 +118,7 @@ def from_archive(world: World, rule: Rule, device: Device, at_ns: int, fetch: Fe
 
 def reach_s(rule: Rule) -> float:
     """How far back the rule looks, at most."""
-    spans = [rule.clear_hold_s, rule.min_on_s]
+    spans = [rule.clear_hold_s, rule.min_on_s, rule.cool_down_s, rule.lateness_s]
     for limit in rule.limits:
         spans += [limit.hold_s, limit.within_s, limit.absent_s or 0.0, limit.clear_hold_s or 0.0]
     if rule.when:
