@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from gateway.adapters.archive import Row
+from gateway.adapters.store import Checkpoint, Record, Store
+from gateway.core import state as states
 from gateway.core.effective import effective
 from gateway.core.engine import Engine
 from gateway.core.model import (
@@ -17,11 +19,13 @@ from gateway.core.model import (
     Calibration,
     Cause,
     During,
+    Event,
     Level,
     Limit,
     Link,
     Maintenance,
     Marked,
+    Message,
     Messages,
     Origin,
     QuarantineRow,
@@ -31,9 +35,9 @@ from gateway.core.model import (
 )
 from gateway.core.state import State
 from gateway.tuning.asked import Answer, Asked
-from gateway.tuning.replaying import Past, from_archive
+from gateway.tuning.replaying import Past, from_archive, from_log
 from gateway.tuning.whynot import inapplicable, nearest, why_not
-from tests.unit.worlds import CABINET, HOT, SILENT, SMOKE, START_NS, Play, of, world
+from tests.unit.worlds import CABINET, HOT, SILENT, SMOKE, START_NS, TOPIC, Play, of, payload, world
 
 CALM = replace(CABINET, expect_every_s=60.0)
 WARM = Rule(
@@ -310,3 +314,28 @@ def test_what_the_files_alone_tell(given, rule, device, component, reason, words
 
 def test_a_rule_that_is_about_the_device_is_not_barred() -> None:
     assert inapplicable(about(), "warm", "cab-1", "") is None
+
+
+def test_by_the_very_log_a_second_delivery_is_no_more_news_than_it_was(tmp_path):
+    """The first one lies before the checkpoint: without it an old fire would have burnt once more."""
+    store, street = Store(tmp_path), world(rules=(SMOKE,))
+    engine = Engine(street, State(identity=store.identity))
+    smoke, clear = (Message(TOPIC, payload(smoke=value)) for value in (1, 0))
+
+    def give(at_s: int, make: Callable[[int, int], Event]) -> int:
+        event = make(at_s * SECOND, START_NS + at_s * SECOND)
+        readings = engine.readings if isinstance(event, Messages) else ()
+        store.commit([Record(event, engine.step(event), readings)])
+        return event.wall_ns
+
+    give(0, lambda at, wall: Link(at, wall, True))
+    give(10, lambda at, wall: Messages(at, wall, [smoke]))
+    saved_ns = give(20, lambda at, wall: Messages(at, wall, [clear]))
+    body = states.save(engine.state)
+    store.commit([], Checkpoint(store.position(), engine.state.at, saved_ns, body))
+    again = Message(smoke.topic, smoke.payload, again=True)
+    at_ns = give(30, lambda at, wall: Messages(at, wall, [again]))
+    past = from_log(store.reader(), street, at_ns)
+    assert past is not None and past.exact
+    assert states.save(past.engine.state) == states.save(engine.state)
+    store.close()
