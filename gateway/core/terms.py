@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from operator import add, eq, itemgetter, mul, ne, sub, truediv
 from statistics import median
 from typing import Any, Protocol
@@ -32,6 +33,10 @@ class Scope(Protocol):
     def value(self, quantity: str) -> float | None: ...
 
     def window(self, measure: Measure) -> float | None: ...
+
+    def moved(self, quantity: str) -> float | None:
+        """How far the value lies from the device's baseline, without its sign."""
+        ...
 
     def siblings(self, quantity: str) -> Sequence[float]:
         """Known values of the other components of the subject's kind on its device."""
@@ -93,6 +98,22 @@ def both(sign: str, left: Term, right: Term) -> Term:
         return found
 
     return term
+
+
+def either(name: str, left: Term, right: Term) -> Term:
+    """(least, most) of `greatest` or `least` while one of the two is not known."""
+    work = ARITHMETIC[name]
+
+    def bounds(scope: Scope) -> tuple[float, float] | None:
+        a, b = left(scope), right(scope)
+        known = b if a is None else a
+        if known is None:
+            return None
+        if a is None or b is None:
+            return (known, inf) if name == "greatest" else (-inf, known)
+        return work(a, b), work(a, b)
+
+    return bounds
 
 
 def along(at: Term, points: Sequence[tuple[float, float]]) -> Term:

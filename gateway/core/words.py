@@ -76,6 +76,7 @@ _WRITTEN = {  # by what parses their brackets; of each what it gives
     "chosen": {"greatest(x, y)": "unit of both", "least(x, y)": "unit of both"},
     "percent": {"percent(x, y)": "%"},
     "curve": {"curve(x, 1 3, 10 3, 50 8)": "1"},
+    "moved": {"moved(q)": _SAME},
     "others": {"siblings(q)": _SAME, "peers(q)": _SAME},
     "group": {
         **{"all(C)": "truth", "any(C)": "truth", "members(C)": "1"},

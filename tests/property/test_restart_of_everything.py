@@ -11,6 +11,7 @@ import pytest
 
 from gateway.core import state as states
 from gateway.core.alerts import due_at
+from gateway.core.casebook import Casebook
 from gateway.core.engine import Engine
 from gateway.core.model import (
     SECOND,
@@ -178,6 +179,10 @@ class Run(Play):
 def check(engine: Engine, answered: set[str]) -> None:
     """What belongs together in a state."""
     state, armed = engine.state, engine.timers._armed
+    book, anew = engine.cases.book, Casebook(engine.world, state)
+    for index in ("alerts_by", "cases_by", "due_by"):
+        assert getattr(book, index).names == getattr(anew, index).names, index
+    assert book.track_of == anew.track_of
     assert {track.alert for track in state.tracks.values() if track.alert} == set(state.alerts)
     for watch in engine.watches.of.values():
         for component, subject in watch.subjects.items():
