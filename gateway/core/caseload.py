@@ -26,6 +26,7 @@ from gateway.core.model import (
     World,
 )
 from gateway.core.placing import Placing, situation
+from gateway.core.receipts import Receipts
 from gateway.core.state import State, Track
 from gateway.core.telling import Telling
 
@@ -44,6 +45,7 @@ class Caseload:
         self.telling = Telling(self.book)
         self.deeds = Deeds(self.book, self.telling)
         self.placing = Placing(self.book, self.telling)
+        self.receipts = Receipts(self.book, self.telling, self.act)
 
     # ------------------------------------------------------------ what the rules say
 
@@ -234,12 +236,14 @@ class Caseload:
     def outcome(self, step: Step, outcome: Outcome) -> None:
         """What became of one attempt to tell."""
         self.telling.outcome(step, outcome)
+        self.receipts.outcome(step, outcome)
 
     def timers(self) -> list[tuple[int, str, str]]:
         """What must be armed again after a restart or a change of World."""
         step = Step(self.state.at, 0)
         for case in self.state.cases.values():
             self.telling.arm(step, case)
+        self.receipts.arm(step)
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))
         return step.timers
