@@ -123,6 +123,9 @@ EVENTS: dict[str, str] = {
     "notification_refused": "a provider refused a message for good; the ladder goes on",
     "security_suspected": "somebody may not be who he says he is: a device's name or a token is another's",
     # -- web
+    "callback_busy": "what a provider called us with could not be written down now; it will call again",
+    "callback_refused": "a provider's call was turned away: not authenticated, too large, or not to be read",
+    "callback_unmatched": "a receipt or reply is about no message of ours, or from nobody of ours",
     "intake_busy": "a post could not be written down now; the device must post it again",
     "intake_refused": "a post was turned away: not authenticated, too large, or not to be read",
     "intake_tokens_unusable": "the tokens file, or a line of it, cannot be used; those devices cannot post",
