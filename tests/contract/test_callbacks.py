@@ -25,7 +25,7 @@ from tests.contract.dialects import notification
 from tests.unit.worlds import world
 from tests.waiting import until
 
-WANG = Person(id="wang", says="王经理", unit="firm", reach={"card": "wangjl"})
+WANG = Person(id="wang", says="王经理", unit="firm", reach={"card": "wangjl", "other": "wangjl"})
 WORLD = world(persons={"wang": WANG})
 CARD = notification(channel="card", address="wangjl")
 PRESS = Replied("wangjl", "acknowledge", CARD.id)
@@ -242,6 +242,7 @@ def test_calls_under_way_are_bounded(door: Door) -> None:
         one.start()
     until(lambda: len(door.queue.futures) == PENDING_MOST)
     assert door.call().status_code == 503
+    assert len(door.queue.futures) == PENDING_MOST, "it was turned away at the door"
     for future in door.queue.futures:
         future.set_result([])
     for one in callers:
