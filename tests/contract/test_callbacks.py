@@ -101,6 +101,13 @@ def door(tmp_path: Path) -> Iterator[Door]:
     found.stop()
 
 
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Door]:
+    found = Door(tmp_path, answer_s=10.0)
+    yield found
+    found.stop()
+
+
 def outcomes(outcome: str) -> float:
     name, labels = "lilong_callbacks_total", {"channel": "card", "outcome": outcome}
     return telemetry.REGISTRY.get_sample_value(name, labels) or 0.0
@@ -153,7 +160,8 @@ def test_another_channels_card_is_not_answered_here(door: Door) -> None:
 # ---------------------------------------------------------------- committed first, once, in time
 
 
-def test_it_is_answered_only_after_the_commit(door: Door) -> None:
+def test_it_is_answered_only_after_the_commit(patient: Door) -> None:
+    door = patient
     door.queue.at_once = False
     got: list[httpx.Response] = []
     caller = threading.Thread(target=lambda: got.append(door.call()))
@@ -174,7 +182,8 @@ def test_past_the_providers_patience_it_is_a_failure_and_comes_again(door: Door)
     assert len(door.queue.events) == 1, "the second call waited for what the first had said"
 
 
-def test_what_was_not_committed_is_said_anew(door: Door) -> None:
+def test_what_was_not_committed_is_said_anew(patient: Door) -> None:
+    door = patient
     door.ear.key = "msg-1"
     door.queue.at_once = False
     caller = threading.Thread(target=door.call)
@@ -235,7 +244,8 @@ def test_what_is_not_to_be_understood_is_said_so(door: Door) -> None:
     assert door.call(b"garbled").status_code == 400
 
 
-def test_calls_under_way_are_bounded(door: Door) -> None:
+def test_calls_under_way_are_bounded(patient: Door) -> None:
+    door = patient
     door.queue.at_once = False
     callers = [threading.Thread(target=door.call) for _ in range(PENDING_MOST)]
     for one in callers:
