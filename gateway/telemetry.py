@@ -127,6 +127,9 @@ EVENTS: dict[str, str] = {
     "reply_ignored": "a reply is no answer we know, or to no message of ours; it changed nothing",
     "security_suspected": "somebody may not be who he says he is: a device's name or a token is another's",
     # -- web
+    "callback_busy": "what a provider called us with could not be written down now; it will call again",
+    "callback_refused": "a provider's call was turned away: not authenticated, too large, or not to be read",
+    "callback_unmatched": "a receipt or reply is about no message of ours, or from nobody of ours",
     "intake_busy": "a post could not be written down now; the device must post it again",
     "intake_refused": "a post was turned away: not authenticated, too large, or not to be read",
     "intake_tokens_unusable": "the tokens file, or a line of it, cannot be used; those devices cannot post",
