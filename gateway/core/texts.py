@@ -22,6 +22,7 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.OVERDUE: "{level}，接手后未处理完",
 }
 HINT = "筛查提示，不是法定鉴定结论。"
+PLACE, SITUATION = "位置：", "情况："  # templates find by these what is where
 
 
 def component_name(component: str) -> str:
@@ -44,7 +45,7 @@ def title(kind: Kind, level: Level, rule: Rule, device: Device, component: str) 
 
 def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns: int) -> str:
     """The text of one notification, without the link."""
-    lines = [f"位置：{whereabouts(world, case.place)}", f"情况：{situation(alert, world, now_ns)}"]
+    lines = [f"{PLACE}{whereabouts(world, case.place)}", f"{SITUATION}{situation(alert, world, now_ns)}"]
     if alert.evidence:
         lines.append(f"数据来源：{alert.evidence}")
     if kind is Kind.CLEARED:
