@@ -34,6 +34,7 @@ ENTRIES = {
     NotificationState.FAILED: "undelivered",
     NotificationState.MISSED: "unreceipted",
 }
+PATIENCE_S = 60.0  # a provider that wants red to wait for longer is not waited for
 NOTE_CHARACTERS_MOST = 200
 DIGITS = 11  # of a mobile number; what stands before it is the country, in one of three ways
 
@@ -52,13 +53,15 @@ class Receipts:
     # ------------------------------------------------------------ delivered or not
 
     def outcome(self, step: Step, outcome: Outcome) -> None:
-        """A red case does not wait for the receipt of what may never have been sent."""
+        """A red case waits neither for the receipt of what may never have been sent, nor for a far turn."""
         told = self.state.sent.get(outcome.notification)
-        if told is None or told.state is not NotificationState.UNSURE:
-            return
-        self.book.enter(step, told.case, "unsure", told.person, told.channel)
-        if told.level is Level.RED or not told.receipt_by:
-            self._unreached(step, told)
+        if told is not None and told.state is NotificationState.UNSURE:
+            self.book.enter(step, told.case, "unsure", told.person, told.channel)
+            if told.level is Level.RED or not told.receipt_by:
+                self._unreached(step, told)
+        later = self.state.notifications.get(outcome.notification)
+        if later is not None and later.level is Level.RED and outcome.retry_after_s > PATIENCE_S:
+            self._unreached(step, later)
 
     def receipt(self, step: Step, receipt: Receipt) -> None:
         """One that names no message of ours, comes again or too late changes nothing."""

@@ -292,6 +292,27 @@ def test_a_channel_that_may_repeat_is_retried_as_ever(play):
     assert "notification_retried" in play.noted()
 
 
+# ---------------------------------------------------------------- a provider that is full
+
+
+def test_red_does_not_wait_for_a_number_over_its_limit(play):
+    play.told(play.notifications()[0], Told.LATER, retry_after_s=300.0)
+    assert due(play)[-1] == ("wang", "voice", Kind.ESCALATED)
+    assert "notification_retried" in play.noted()
+
+
+def test_it_waits_for_a_short_turn(play):
+    play.told(play.notifications()[0], Told.LATER, retry_after_s=60.0)
+    assert {channel for _, channel, _ in due(play)} == {"sms"}
+
+
+def test_less_than_red_waits_its_turn():
+    play = fresh(slots={3: 56})
+    play.wait(60)
+    play.told(play.notifications()[0], Told.LATER, retry_after_s=300.0)
+    assert {channel for _, channel, _ in due(play)} == {"sms"}
+
+
 # ---------------------------------------------------------------- replies
 
 
