@@ -117,7 +117,7 @@ def _report(submit: Submit, notification: Notification, answer: Answer) -> Futur
     key = notification.id
     return submit(
         lambda at, wall_ns: Outcome(
-            at, wall_ns, key, answer.told, answer.detail, answer.retry_after_s, answer.number
+            at, wall_ns, key, answer.told, answer.detail, answer.retry_after_s, answer.number, answer.card
         )
     )
 

@@ -24,6 +24,9 @@ class Answer:
     detail: str
     retry_after_s: float = 0.0  # of LATER; 0: as the ladder thinks best
     number: str = ""  # the provider's own name of the message: a receipt will say it again
+    card: str = (
+        ""  # by what it is changed once somebody has answered: a Notification of kind ANSWERED says it
+    )
 
 
 class Channel(Protocol):

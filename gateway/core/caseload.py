@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.core.alerts import ACTIVE, Phase
+from gateway.core.cards import Cards
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import UNANSWERED
 from gateway.core.conditions import parsed
@@ -44,6 +45,7 @@ class Caseload:
         self.telling = Telling(self.book)
         self.deeds = Deeds(self.book, self.telling)
         self.placing = Placing(self.book, self.telling)
+        self.cards = Cards(self.book)
 
     # ------------------------------------------------------------ what the rules say
 
@@ -233,6 +235,7 @@ class Caseload:
 
     def outcome(self, step: Step, outcome: Outcome) -> None:
         """What became of one attempt to tell."""
+        self.cards.keep(step, outcome)
         self.telling.outcome(step, outcome)
 
     def timers(self) -> list[tuple[int, str, str]]:

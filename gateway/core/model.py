@@ -659,6 +659,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", array_like=True):
     detail: str = ""
     retry_after_s: float = 0.0
     number: str = ""  # the provider's own name of the message, when it gave one
+    card: str = ""  # by what the message can be changed once somebody has answered
 
 
 class Configured(msgspec.Struct, frozen=True, tag="configured", array_like=True):
@@ -766,6 +767,7 @@ class Kind(StrEnum):
     CLEARED = "cleared"  # the sensor is normal again
     LATCHED = "latched"  # it is, but somebody must reset the alarm
     OVERDUE = "overdue"  # acknowledged, and not handled in time
+    ANSWERED = "answered"  # no message: the card that stands there is changed (core.cards)
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
@@ -786,6 +788,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     state: NotificationState = NotificationState.DUE
     attempt: int = 0
     detail: str = ""
+    card: str = ""  # of ANSWERED: what it changes
 
 
 class Refused(msgspec.Struct, frozen=True):
