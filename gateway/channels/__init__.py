@@ -12,7 +12,7 @@ from gateway.channels.base import Answer, Channel, Listening, Setup
 
 __all__ = ["Answer", "Channel", "Listening", "Setup", "build", "find", "kinds"]
 
-_NOT_KINDS = frozenset({"__init__", "base", "signers"})
+_NOT_KINDS = frozenset({"__init__", "base", "coded", "pace", "signers", "wecom_callback", "wording"})
 
 
 def kinds() -> list[str]:
