@@ -12,6 +12,7 @@ from gateway.adapters.http import Origin, Site
 from gateway.channels.base import Channel, Secret
 from gateway.channels.inbox import Inbox
 from gateway.channels.webhook import Webhook
+from gateway.channels.wecom_app import WecomApp
 from gateway.channels.wecom_robot import WecomRobot
 from gateway.core.model import Kind, Level, Notification
 from tests.contract.provider import Behaviour, reply
@@ -41,6 +42,7 @@ class Dialect:
     reads_body: bool  # False: the status alone is the answer
     secret_in_path: bool = False
     clock: Hand = field(default_factory=Hand)
+    gives_token: Behaviour | None = None
 
 
 def wecom(code: int, message: str = "") -> Behaviour:
@@ -75,11 +77,38 @@ def wecom_dialect() -> Dialect:
     return Dialect("wecom_robot", build, ok, limit, 60.0, bad, True, secret_in_path=True, clock=clock)
 
 
+def wecom_token(token: str = SECRET, span_s: int = 7200) -> Behaviour:
+    body = {"errcode": 0, "errmsg": "ok", "access_token": token, "expires_in": span_s}
+    return reply(200, json.dumps(body).encode())
+
+
+def wecom_app_dialect() -> Dialect:
+    """The token is the secret here: it is what stands in the path of every message."""
+    clock = Hand()
+
+    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
+        site = Site(Origin.parse(f"{base}/cgi-bin"), TOTAL_S, tls)
+        return WecomApp(site, "ww0123456789abcdef", 1000002, Secret("corp-" + SECRET), clock, buttons=True)
+
+    return Dialect(
+        "wecom_app",
+        build,
+        wecom(0, "ok"),
+        wecom(45009, "api freq out of limit"),
+        60.0,
+        wecom(81013, "user & party & tag all invalid"),
+        True,
+        secret_in_path=True,
+        clock=clock,
+        gives_token=wecom_token(),
+    )
+
+
 def inbox() -> Inbox:
     return Inbox()
 
 
-DIALECTS = {"webhook": webhook_dialect, "wecom_robot": wecom_dialect}
+DIALECTS = {"webhook": webhook_dialect, "wecom_app": wecom_app_dialect, "wecom_robot": wecom_dialect}
 
 
 def notification(**changes: Any) -> Notification:

@@ -33,6 +33,8 @@ class Provider:
 
     def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> None:
         self.script = list(behaviours)
+        self.gives_token: Behaviour | None = None  # answers GET /…/gettoken aside from the script
+        self.token_requests: list[Request] = []
         self.requests: list[Request] = []
         self.complaints: list[str] = []
         self.connections = 0
@@ -71,6 +73,11 @@ class Provider:
                 self._open.append(wire)
             with wire, wire.makefile("rb") as stream:
                 while request := self._read(stream):
+                    if self.gives_token and request.line.startswith("GET "):
+                        self.token_requests.append(request)
+                        if not self.gives_token(self, wire):
+                            return
+                        continue
                     self.requests.append(request)
                     behaviour = self.script.pop(0) if len(self.script) > 1 else self.script[0]
                     if not behaviour(self, wire):
@@ -87,7 +94,8 @@ class Provider:
             name, _, value = text.partition(": ")
             headers[name.lower()] = value
         body = stream.read(int(headers.get("content-length", 0)))
-        self._check(line, headers, body)
+        if not (self.gives_token and line.startswith("GET ")):
+            self._check(line, headers, body)
         return Request(line, headers, body)
 
     def _check(self, line: str, headers: dict[str, str], body: bytes) -> None:

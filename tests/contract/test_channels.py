@@ -41,8 +41,9 @@ def dialect(request: pytest.FixtureRequest) -> Dialect:
 
 
 @pytest.fixture
-def provider() -> Iterator[Provider]:
+def provider(dialect: Dialect) -> Iterator[Provider]:
     with Provider(silence) as one:
+        one.gives_token = dialect.gives_token
         yield one
         assert one.complaints == []
 
@@ -115,6 +116,11 @@ def test_nobody_listens(dialect: Dialect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     channel = dialect.build(f"http://127.0.0.1:{port}", None)
+    assert channel.send(notification(), "t", LINK).told is Told.LATER
+
+
+def test_a_name_that_nobody_knows(dialect: Dialect) -> None:
+    channel = dialect.build("http://no-such-provider.invalid", None)
     assert channel.send(notification(), "t", LINK).told is Told.LATER
 
 
@@ -223,6 +229,7 @@ def test_tls_is_verified(dialect: Dialect, certificate: Path) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate)
     with Provider(dialect.accepted, tls=server) as provider:
+        provider.gives_token = dialect.gives_token
         base = f"https://127.0.0.1:{provider.port}"
         answer = dialect.build(base, None).send(notification(), "t", LINK)
         assert (answer.told, provider.requests) == (Told.LATER, [])
@@ -268,6 +275,7 @@ def test_secret_is_nowhere(
 # ---------------------------------------------------------------- canary
 
 
+@pytest.mark.parametrize("dialect", ["wecom_robot"], indirect=True)
 def test_the_suite_can_see_success_judged_by_status(provider: Provider) -> None:
     """What four plugins of a well-known library do: a 200 is a success. The contract must fail it."""
 
