@@ -10,6 +10,8 @@ from typing import Any
 
 from gateway.adapters.http import Origin, Site
 from gateway.channels.base import Channel, Secret
+from gateway.channels.dingtalk import Dingtalk
+from gateway.channels.feishu import Feishu
 from gateway.channels.inbox import Inbox
 from gateway.channels.webhook import Webhook
 from gateway.channels.wecom_app import WecomApp
@@ -104,11 +106,45 @@ def wecom_app_dialect() -> Dialect:
     )
 
 
+def dingtalk_dialect() -> Dialect:
+    clock = Hand()
+
+    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
+        site = Site(Origin.parse(f"{base}/robot/send"), TOTAL_S, tls)
+        return Dingtalk(site, Secret(SECRET), Secret("SEC" + SECRET), clock)
+
+    ok, limit = wecom(0, "ok"), wecom(130101, "send too fast, exceed 20 times per minute")
+    bad = wecom(310000, "sign not match")
+    return Dialect("dingtalk", build, ok, limit, 600.0, bad, True, secret_in_path=True, clock=clock)
+
+
+def feishu(code: int, message: str = "") -> Behaviour:
+    return reply(200, json.dumps({"code": code, "msg": message, "data": {}}).encode())
+
+
+def feishu_dialect() -> Dialect:
+    clock = Hand()
+
+    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
+        site = Site(Origin.parse(f"{base}/open-apis/bot/v2/hook"), TOTAL_S, tls)
+        return Feishu(site, Secret(SECRET), Secret("sign-" + SECRET), clock)
+
+    ok, limit = feishu(0, "success"), feishu(11232, "frequency limited")
+    bad = feishu(19021, "sign match fail or timestamp is not within one hour from current time")
+    return Dialect("feishu", build, ok, limit, 10.0, bad, True, secret_in_path=True, clock=clock)
+
+
 def inbox() -> Inbox:
     return Inbox()
 
 
-DIALECTS = {"webhook": webhook_dialect, "wecom_app": wecom_app_dialect, "wecom_robot": wecom_dialect}
+DIALECTS = {
+    "dingtalk": dingtalk_dialect,
+    "feishu": feishu_dialect,
+    "webhook": webhook_dialect,
+    "wecom_app": wecom_app_dialect,
+    "wecom_robot": wecom_dialect,
+}
 
 
 def notification(**changes: Any) -> Notification:
