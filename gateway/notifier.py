@@ -128,7 +128,7 @@ class Notifier:
 
 
 def _report(submit: Submit, notification: Notification, answer: Answer) -> Future[Any]:
-    said = (notification.id, answer.told, answer.detail, answer.retry_after_s, answer.number)
+    said = (notification.id, answer.told, answer.detail, answer.retry_after_s, answer.number, answer.card)
     return submit(lambda at, wall_ns: Outcome(at, wall_ns, *said, answer.once, answer.receipt_s))
 
 

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from gateway.adapters import http
@@ -62,8 +63,12 @@ class Account:
     ) -> None:
         self._site, self._key_id, self._secret, self.wall = site, key_id, secret, wall
 
-    def call(self, action: str, query: Mapping[str, str]) -> Any:
-        """The reply (http.Reply) to one action, or an Answer when there is none."""
+    def deadline(self) -> float:
+        """By when exchanges that begin now have ended, however many they are."""
+        return self._site.deadline()
+
+    def post(self, action: str, query: Mapping[str, str], until: float) -> http.Reply:
+        """The reply to one action. Raises what Site.post does."""
         signed = {
             "host": self._site.origin.authority,
             "x-acs-action": action,
@@ -75,20 +80,25 @@ class Account:
         authorization = signers.aliyun(self._key_id, self._secret.reveal(), query, signed)
         headers = {name: value for name, value in signed.items() if name != "host"}
         headers |= {"Authorization": authorization, "Accept": "application/json", "User-Agent": "lilong"}
-        path = f"/?{signers.aliyun_query(query)}"
-        return clouds.post(self._site, path, b"", headers, self._secret)
+        return self._site.post(f"/?{signers.aliyun_query(query)}", b"", headers, until)
 
-    def ordered(self, reply: Any, judge: Callable[[Coded], Answer], number: str) -> Answer:
-        """What became of a message that was ordered; `number` is its field in the answer."""
-        if isinstance(reply, Answer):
-            return reply
+    def order(
+        self,
+        action: str,
+        query: Mapping[str, str],
+        until: float,
+        number: str,
+        judge: Callable[[Coded], Answer],
+    ) -> Answer:
+        """What became of a message; `number` is the field that names it in the answer."""
 
         def read(document: Mapping[str, Any]) -> Coded | None:
-            code = clouds.text(document, "Code")
-            words, own = clouds.text(document, "Message"), clouds.text(document, number)
-            return Coded(code, words, own) if code else None
+            code, words = clouds.text(document, "Code"), clouds.text(document, "Message")
+            return Coded(code, words, clouds.text(document, number)) if code else None
 
-        return clouds.judged(reply, self._secret, read, judge)
+        secret = self._secret
+        ask = partial(self.post, action, query, until)
+        return clouds.attempt(ask, lambda reply: clouds.judged(reply, secret, read, judge), secret)
 
 
 def judge(coded: Coded, barred: Barred, number: str) -> Answer:
@@ -101,5 +111,4 @@ def judge(coded: Coded, barred: Barred, number: str) -> Answer:
         return clouds.later(barred, number, said, spans[0] if spans else LIMITS["小时"])
     if code.startswith(FOR_NOW):
         return Answer(Told.LATER, said, BUSY_S)
-    hint = clouds.CLOCK if code.startswith(CLOCK) else HINTS.get(code)
-    return Answer(Told.REFUSED, f"{said}; {hint}" if hint else said)
+    return clouds.refused(said, clouds.CLOCK if code.startswith(CLOCK) else HINTS.get(code))

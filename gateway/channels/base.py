@@ -24,6 +24,7 @@ class Answer:
     detail: str
     retry_after_s: float = 0.0  # of LATER; 0: as the ladder thinks best
     number: str = ""  # the provider's own name of the message: a receipt will say it again
+    card: str = ""  # by what it is changed once somebody has answered: see Kind.ANSWERED
     once: bool = False  # of UNKNOWN: sent again it might reach the person, and cost, twice
     receipt_s: float = 0.0  # within this a receipt should come, else the ladder goes on; 0: none comes
 

@@ -13,11 +13,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
 
 from gateway.adapters import http
+from gateway.channels import coded
 from gateway.channels.base import (
     RETRY_S_MOST,
     Answer,
@@ -35,10 +37,12 @@ from gateway.core.templates import variables
 from gateway.telemetry import mask
 
 GATEWAY_TIMEOUT = 504  # somebody between us did not hear the answer: it may have been taken
-TLS_RETRY_S = 30.0  # a certificate does not mend itself within a second
+WORDS_MOST = 100  # of theirs before our hint: all of a detail is at most 200
 RECEIPT_S, RECEIPT_S_MOST = 60.0, 600.0
 BARRED_MOST = 10_000  # numbers over their limit that we remember
 MOBILE = re.compile(r"(?:(?:\+|00)?86)?(1[3-9]\d{9})", re.ASCII)
+TOKEN_LEAST = 16
+TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{TOKEN_LEAST},128}}")  # it stands in an address
 NO_MOBILE = "the address is no mobile number of the mainland: 11 digits, with or without +86"
 CLOCK = "this box's clock is off, so its signatures are not accepted: put its clock right (chronyc tracking)"
 
@@ -54,15 +58,10 @@ class Coded(NamedTuple):
 # ---------------------------------------------------------------- one request
 
 
-def post(site: http.Site, path: str, body: bytes, headers: Mapping[str, str], secret: Secret) -> Any:
-    """The reply (http.Reply); or an Answer when there is none."""
-    try:
-        return site.post(path, body, headers)
-    except http.Unreachable as error:
-        wait_s = TLS_RETRY_S if str(error).startswith("certificate") else 0.0
-        return Answer(Told.LATER, said(str(error), secret), wait_s)
-    except http.Unanswered as error:
-        return Answer(Told.UNKNOWN, said(str(error), secret), once=True)
+def attempt(ask: Callable[[], http.Reply], judge: Callable[[http.Reply], Answer], secret: Secret) -> Answer:
+    """One exchange. Whatever leaves it unknown whether a message was taken is not to be sent again."""
+    answer = coded.attempt(ask, judge, secret)
+    return replace(answer, detail=mask(answer.detail), once=answer.told is Told.UNKNOWN)
 
 
 def judged(
@@ -72,32 +71,23 @@ def judged(
     judge: Callable[[Coded], Answer],
 ) -> Answer:
     """What a reply means: by its body, if that has a code; a body without one is no answer."""
-    whole = said(f"{reply.status} {reply.body.decode('utf-8', 'replace')}", secret)
+    whole = detail(f"{reply.status} {reply.body.decode('utf-8', 'replace')}", secret)
     if reply.status == GATEWAY_TIMEOUT:
-        return Answer(Told.UNKNOWN, whole, once=True)
+        return Answer(Told.UNKNOWN, whole)
     if reply.status == 429 or reply.status >= 500:
         return Answer(Told.LATER, whole, pause_s(reply.headers))
-    document = mapping(reply)
-    coded = read(document) if document is not None else None
-    if coded is not None:
-        return judge(Coded(coded.code, said(f"{coded.code} {coded.words}", secret), coded.number))
+    found = read(coded.read(reply))
+    if found is not None:
+        words = detail(f"{found.code} {found.words}", secret)
+        return judge(found._replace(words=words))
     if 200 <= reply.status < 300:
-        return Answer(Told.UNKNOWN, said(f"no code in the answer: {whole}", secret), once=True)
+        return Answer(Told.UNKNOWN, detail(f"no code in the answer: {whole}", secret))
     return Answer(Told.REFUSED, whole)
 
 
-def said(words: str, secret: Secret) -> str:
-    """The far side's words, fit to be kept and shown: they like to repeat the number."""
-    return mask(detail(words, secret))
-
-
-def mapping(reply: http.Reply) -> Mapping[str, Any] | None:
-    """The body of a whole reply, when it is a JSON object."""
-    try:
-        found = msgspec.json.decode(reply.body) if reply.whole else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+def refused(words: str, hint: str | None) -> Answer:
+    """For good; with what to do about it, when we know that."""
+    return Answer(Told.REFUSED, f"{words[:WORDS_MOST]}; {hint}" if hint else words)
 
 
 def text(document: Mapping[str, Any], name: str) -> str:
@@ -178,7 +168,14 @@ def receipt_s(setup: Setup, usual_s: float) -> float:
 
 def token(setup: Setup) -> Secret | None:
     """What the provider must say when it calls us; None: it cannot call."""
-    return setup.secret("token_file") if "token_file" in setup.secrets else None
+    if "token_file" not in setup.secrets:
+        return None
+    found = setup.secret("token_file")
+    if not TOKEN.fullmatch(found.reveal()):
+        raise ValueError(
+            f"channels.{setup.name}.token_file: expected {TOKEN_LEAST} letters or digits, or more"
+        )
+    return found
 
 
 # ---------------------------------------------------------------- what they call us with

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from gateway.adapters import http
-from gateway.channels import clouds
-from gateway.channels.aliyun import HEARD, Account, judge
+from gateway.channels import aliyun, clouds, coded
+from gateway.channels.aliyun import Account
 from gateway.channels.base import Answer, Call, Heard, Receipted, Replied, Secret, Setup
 from gateway.channels.clouds import Barred, mobile
 from gateway.core.model import SECOND, Notification, Told
@@ -28,6 +29,7 @@ URL = "https://dysmsapi.aliyuncs.com"
 DETAILS_MOST = 50  # a page of QuerySendDetails; more than a number gets in a day of one template
 CHINA_S = 8 * 3600  # days are theirs
 WAITS, FAILED, DELIVERED = 1, 2, 3  # SendStatus
+QUERY_S = 3.0  # of the 10 s of an attempt: the rest is for the sending
 FRESH_S = 3.0  # what is older has waited, or was sent by a process that did not live to write it down
 
 
@@ -53,11 +55,23 @@ class SmsAliyun:
             return Answer(Told.REFUSED, clouds.NO_MOBILE)
         if full := clouds.over_limit(self._barred, number):
             return full
-        if self._account.wall() - notification.created_ns / SECOND > FRESH_S and self._details(notification):
-            return Answer(Told.ACCEPTED, "taken before", number=notification.id, receipt_s=self._receipt_s)
-        reply = self._account.call("SendSms", self._order(notification, number))
-        answer = self._account.ordered(reply, lambda coded: judge(coded, self._barred, number), "BizId")
+        until = self._account.deadline()
+        answer = self._earlier(notification, until) or self._ordered(notification, number, until)
         return replace(answer, receipt_s=self._receipt_s)
+
+    def _ordered(self, notification: Notification, number: str, until: float) -> Answer:
+        judge = partial(aliyun.judge, barred=self._barred, number=number)
+        return self._account.order("SendSms", self._order(notification, number), until, "BizId", judge)
+
+    def _earlier(self, notification: Notification, until: float) -> Answer | None:
+        """What came of an earlier attempt, if there may have been one; None: it is to be sent."""
+        if self._account.wall() - notification.created_ns / SECOND < FRESH_S:
+            return None
+        try:
+            sent = self._details(notification, min(until, time.monotonic() + QUERY_S))
+        except (http.Unreachable, http.Unanswered) as error:
+            return Answer(Told.LATER, str(error))
+        return Answer(Told.ACCEPTED, "taken before", number=notification.id) if sent else None
 
     def _order(self, notification: Notification, number: str) -> dict[str, str]:
         values = msgspec.json.encode(fill(self._names, notification)).decode()
@@ -73,13 +87,16 @@ class SmsAliyun:
 
     def ask(self, notification: Notification) -> Receipted | None:
         """By our own id of it, so that also what may never have been taken is found."""
-        sent = self._details(notification)
+        try:
+            sent = self._details(notification, self._account.deadline())
+        except (http.Unreachable, http.Unanswered):
+            return None
         if sent.get("SendStatus") not in (FAILED, DELIVERED):
             return None
         return Receipted(notification.id, sent["SendStatus"] == DELIVERED, clouds.text(sent, "ErrCode"))
 
-    def _details(self, notification: Notification) -> Mapping[str, Any]:
-        """What the provider knows of it; empty when that is nothing, or is not to be had."""
+    def _details(self, notification: Notification, until: float) -> Mapping[str, Any]:
+        """What the provider knows of it, empty when that is nothing. Raises what Site.post does."""
         days = _day(self._account.wall()), _day(notification.created_ns / SECOND)
         for day in dict.fromkeys(days):
             query = {
@@ -88,23 +105,22 @@ class SmsAliyun:
                 "PageSize": str(DETAILS_MOST),
                 "CurrentPage": "1",
             }
-            for sent in _listed(self._account.call("QuerySendDetails", query)):
+            for sent in _listed(coded.read(self._account.post("QuerySendDetails", query, until))):
                 if sent.get("OutId") == notification.id:
                     return sent
         return {}
 
     def hear(self, call: Call) -> Heard:
-        return clouds.heard(call, self._token, HEARD, _pushed)
+        return clouds.heard(call, self._token, aliyun.HEARD, _pushed)
 
 
 def _day(wall_s: float) -> str:
     return time.strftime("%Y%m%d", time.gmtime(wall_s + CHINA_S))
 
 
-def _listed(reply: Any) -> Iterator[Mapping[str, Any]]:
-    """SmsSendDetailDTOs.SmsSendDetailDTO of an answer; nothing when there is no sound one."""
-    document = clouds.mapping(reply) if isinstance(reply, http.Reply) else None
-    outer = document.get("SmsSendDetailDTOs") if document else None
+def _listed(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """SmsSendDetailDTOs.SmsSendDetailDTO of an answer; nothing when it is not sound."""
+    outer = document.get("SmsSendDetailDTOs")
     found = outer.get("SmsSendDetailDTO") if isinstance(outer, dict) else None
     return (one for one in (found if isinstance(found, list) else ()) if isinstance(one, dict))
 

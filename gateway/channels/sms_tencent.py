@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -87,10 +88,12 @@ class SmsTencent:
         if full := clouds.over_limit(self._barred, number):
             return full
         body = msgspec.json.encode(self._ordered(notification, number))
-        reply = clouds.post(self._site, "/", body, self._headers(body), self._secret)
-        if not isinstance(reply, Answer):
-            reply = clouds.judged(reply, self._secret, _coded, lambda coded: self._judge(coded, number))
-        return replace(reply, receipt_s=self._receipt_s)
+        ask = partial(self._site.post, "/", body, self._headers(body))
+        answer = clouds.attempt(ask, partial(self._judge, number), self._secret)
+        return replace(answer, receipt_s=self._receipt_s)
+
+    def _judge(self, number: str, reply: http.Reply) -> Answer:
+        return clouds.judged(reply, self._secret, _coded, partial(self._judge_code, number))
 
     def _ordered(self, notification: Notification, number: str) -> dict[str, Any]:
         return {
@@ -112,18 +115,17 @@ class SmsTencent:
             "X-TC-Timestamp": str(timestamp_s),
         }
 
-    def _judge(self, coded: Coded, number: str) -> Answer:
+    def _judge_code(self, number: str, coded: Coded) -> Answer:
         code, said, own = coded
         if code == "Ok":
             return Answer(Told.ACCEPTED, "Ok", number=own)
         if code in LIMITS:
             return clouds.later(self._barred, number, said, LIMITS[code])
         if code == MAYBE_SENT:
-            return Answer(Told.UNKNOWN, said, once=True)
+            return Answer(Told.UNKNOWN, said)
         if code.startswith(("RequestLimitExceeded", "LimitExceeded", "InternalError")):
             return Answer(Told.LATER, said, BUSY_S)
-        hint = clouds.CLOCK if code == CLOCK else HINTS.get(code)
-        return Answer(Told.REFUSED, f"{said}; {hint}" if hint else said)
+        return clouds.refused(said, clouds.CLOCK if code == CLOCK else HINTS.get(code))
 
     def hear(self, call: Call) -> Heard:
         return clouds.heard(call, self._token, HEARD, _called)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from gateway.adapters import http
-from gateway.channels import clouds
-from gateway.channels.aliyun import HEARD, Account, judge
+from gateway.channels import aliyun, clouds
+from gateway.channels.aliyun import Account
 from gateway.channels.base import Answer, Call, Heard, Receipted, Replied, Secret, Setup
 from gateway.channels.clouds import Barred, mobile
 from gateway.core.model import Notification, Told
@@ -69,8 +70,9 @@ class VoiceAliyun:
             return Answer(Told.REFUSED, clouds.NO_MOBILE)
         if full := clouds.over_limit(self._barred, number):
             return full
-        reply = self._account.call("SingleCallByTts", self._order(notification, number))
-        answer = self._account.ordered(reply, lambda coded: judge(coded, self._barred, number), "CallId")
+        order = self._order(notification, number)
+        judge = partial(aliyun.judge, barred=self._barred, number=number)
+        answer = self._account.order("SingleCallByTts", order, self._account.deadline(), "CallId", judge)
         return replace(answer, receipt_s=self._receipt_s)
 
     def _order(self, notification: Notification, number: str) -> dict[str, str]:
@@ -84,7 +86,7 @@ class VoiceAliyun:
         return order | ({"CalledShowNumber": self._show_number} if self._show_number else {})
 
     def hear(self, call: Call) -> Heard:
-        return clouds.heard(call, self._token, HEARD, _pushed)
+        return clouds.heard(call, self._token, aliyun.HEARD, _pushed)
 
 
 def _pushed(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.core.alerts import ACTIVE, Phase
+from gateway.core.cards import Cards
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import UNANSWERED
 from gateway.core.conditions import parsed
@@ -46,6 +47,7 @@ class Caseload:
         self.deeds = Deeds(self.book, self.telling)
         self.placing = Placing(self.book, self.telling)
         self.receipts = Receipts(self.book, self.telling, self.act)
+        self.cards = Cards(self.book)
 
     # ------------------------------------------------------------ what the rules say
 
@@ -235,6 +237,7 @@ class Caseload:
 
     def outcome(self, step: Step, outcome: Outcome) -> None:
         """What became of one attempt to tell."""
+        self.cards.keep(step, outcome)
         self.telling.outcome(step, outcome)
         self.receipts.outcome(step, outcome)
 

@@ -79,6 +79,7 @@ class Engine:
         elif isinstance(event, Act):
             self.cases.act(step, event)
             self.judging.reset(step)
+        self.cases.cards.follow(step)
         self._arm(step)
         return step.effects
 

@@ -659,6 +659,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", array_like=True):
     detail: str = ""
     retry_after_s: float = 0.0
     number: str = ""  # the provider's own name of the message, when it gave one
+    card: str = ""  # by what the message can be changed once somebody has answered
     once: bool = False  # of UNKNOWN: sent again it might be a second message, so it is not
     receipt_s: float = 0.0  # within this a receipt should come; 0: this way gives none
 
@@ -794,6 +795,7 @@ class Kind(StrEnum):
     CLEARED = "cleared"  # the sensor is normal again
     LATCHED = "latched"  # it is, but somebody must reset the alarm
     OVERDUE = "overdue"  # acknowledged, and not handled in time
+    ANSWERED = "answered"  # no message: the card that stands there is changed (core.cards)
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
@@ -817,6 +819,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     number: str = ""  # the provider's own name of it
     rung: int = 0  # of its case's ladder when it was made: how many had been taken
     receipt_by: int = 0  # steady: until then a receipt is waited for; 0: none is
+    card: str = ""  # of ANSWERED: what it changes
 
 
 class Refused(msgspec.Struct, frozen=True):

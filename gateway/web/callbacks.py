@@ -162,10 +162,16 @@ def _pressed(said: Replied, channel: str, world: World, db: sqlite3.Connection) 
     """A button of a card, as the act of whoever pressed it on the case that the card is about."""
     verb = PRESSED.get(said.text)
     card = find_notification(db, said.number)
-    person = next((one.id for one in world.persons.values() if one.reach.get(channel) == said.address), None)
+    person = _whose(said.address, channel, world)
     if verb is None or card is None or card.channel != channel or person is None:
         return None
     return lambda at, wall_ns: Act(at, wall_ns, card.case, person, verb, "", channel)
+
+
+def _whose(address: str, channel: str, world: World) -> str | None:
+    """The person behind an address. WeCom gives userids back in another case than it was given."""
+    known = {one.reach.get(channel, "").casefold(): one.id for one in world.persons.values()}
+    return known.get(address.casefold()) if address else None
 
 
 async def _read(request: Request) -> bytes:

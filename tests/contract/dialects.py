@@ -12,11 +12,14 @@ from urllib.parse import parse_qsl, urlsplit
 from gateway.adapters.http import Origin, Site
 from gateway.channels.aliyun import Account
 from gateway.channels.base import Channel, Secret
+from gateway.channels.dingtalk import Dingtalk
+from gateway.channels.feishu import Feishu
 from gateway.channels.inbox import Inbox
 from gateway.channels.sms_aliyun import SmsAliyun
 from gateway.channels.sms_tencent import SmsTencent
 from gateway.channels.voice_aliyun import VoiceAliyun
 from gateway.channels.webhook import Webhook
+from gateway.channels.wecom_app import WecomApp
 from gateway.channels.wecom_robot import WecomRobot
 from gateway.core.model import Kind, Level, Notification
 from tests.contract.clouds import KEY_ID, MOBILE, NAMES, SIGN, TEMPLATE, Aliyun, Tencent
@@ -47,6 +50,7 @@ class Dialect:
     reads_body: bool  # False: the status alone is the answer
     secret_in_path: bool = False
     clock: Hand = field(default_factory=Hand)
+    gives_token: Behaviour | None = None
     check: Check = json_post  # of each of its requests
     address: str = "wang"  # a person's, as this channel wants it
     once: bool = False  # what may have been taken is not sent again
@@ -87,6 +91,61 @@ def wecom_dialect() -> Dialect:
     ok, limit = wecom(0, "ok"), wecom(45009, "api freq out of limit")
     bad = wecom(93000, "invalid webhook url")
     return Dialect("wecom_robot", build, ok, limit, 60.0, bad, True, secret_in_path=True, clock=clock)
+
+
+def wecom_token(token: str = SECRET, span_s: int = 7200) -> Behaviour:
+    body = {"errcode": 0, "errmsg": "ok", "access_token": token, "expires_in": span_s}
+    return reply(200, json.dumps(body).encode())
+
+
+def wecom_app_dialect() -> Dialect:
+    """The token is the secret here: it is what stands in the path of every message."""
+    clock = Hand()
+
+    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
+        site = Site(Origin.parse(f"{base}/cgi-bin"), TOTAL_S, tls)
+        return WecomApp(site, "ww0123456789abcdef", 1000002, Secret("corp-" + SECRET), clock, buttons=True)
+
+    return Dialect(
+        "wecom_app",
+        build,
+        wecom(0, "ok"),
+        wecom(45009, "api freq out of limit"),
+        60.0,
+        wecom(81013, "user & party & tag all invalid"),
+        True,
+        secret_in_path=True,
+        clock=clock,
+        gives_token=wecom_token(),
+    )
+
+
+def dingtalk_dialect() -> Dialect:
+    clock = Hand()
+
+    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
+        site = Site(Origin.parse(f"{base}/robot/send"), TOTAL_S, tls)
+        return Dingtalk(site, Secret(SECRET), Secret("SEC" + SECRET), clock)
+
+    ok, limit = wecom(0, "ok"), wecom(130101, "send too fast, exceed 20 times per minute")
+    bad = wecom(310000, "sign not match")
+    return Dialect("dingtalk", build, ok, limit, 600.0, bad, True, secret_in_path=True, clock=clock)
+
+
+def feishu(code: int, message: str = "") -> Behaviour:
+    return reply(200, json.dumps({"code": code, "msg": message, "data": {}}).encode())
+
+
+def feishu_dialect() -> Dialect:
+    clock = Hand()
+
+    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
+        site = Site(Origin.parse(f"{base}/open-apis/bot/v2/hook"), TOTAL_S, tls)
+        return Feishu(site, Secret(SECRET), Secret("sign-" + SECRET), clock)
+
+    ok, limit = feishu(0, "success"), feishu(11232, "frequency limited")
+    bad = feishu(19021, "sign match fail or timestamp is not within one hour from current time")
+    return Dialect("feishu", build, ok, limit, 10.0, bad, True, secret_in_path=True, clock=clock)
 
 
 # ---------------------------------------------------------------- clouds
@@ -167,10 +226,13 @@ def inbox() -> Inbox:
 
 
 DIALECTS = {
+    "dingtalk": dingtalk_dialect,
+    "feishu": feishu_dialect,
     "sms_aliyun": sms_aliyun_dialect,
     "sms_tencent": sms_tencent_dialect,
     "voice_aliyun": voice_aliyun_dialect,
     "webhook": webhook_dialect,
+    "wecom_app": wecom_app_dialect,
     "wecom_robot": wecom_dialect,
 }
 

@@ -44,6 +44,7 @@ def dialect(request: pytest.FixtureRequest) -> Dialect:
 def provider(dialect: Dialect) -> Iterator[Provider]:
     with Provider(silence) as one:
         one.check = dialect.check
+        one.gives_token = dialect.gives_token
         yield one
         assert one.complaints == []
 
@@ -119,6 +120,11 @@ def test_nobody_listens(dialect: Dialect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     channel = dialect.build(f"http://127.0.0.1:{port}", None)
+    assert channel.send(dialect.told(), "t", LINK).told is Told.LATER
+
+
+def test_a_name_that_nobody_knows(dialect: Dialect) -> None:
+    channel = dialect.build("http://no-such-provider.invalid", None)
     assert channel.send(dialect.told(), "t", LINK).told is Told.LATER
 
 
@@ -228,6 +234,7 @@ def test_tls_is_verified(dialect: Dialect, certificate: Path) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate)
     with Provider(dialect.accepted, tls=server) as provider:
+        provider.gives_token = dialect.gives_token
         base = f"https://127.0.0.1:{provider.port}"
         answer = dialect.build(base, None).send(dialect.told(), "t", LINK)
         assert (answer.told, provider.requests) == (Told.LATER, [])

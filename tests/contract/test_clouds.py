@@ -365,6 +365,14 @@ def test_what_they_do_not_know_is_sent(sms: Bench) -> None:
     assert len(sms.cloud.taken) == 1
 
 
+def test_nothing_is_sent_while_they_do_not_say_what_they_have(sms: Bench) -> None:
+    told = sms.told()
+    sms.hand.now += 600
+    sms.provider.then(silence)
+    answer = sms.send(told)
+    assert (answer.told, answer.once, len(sms.provider.requests)) == (Told.LATER, False, 1)
+
+
 def test_a_message_of_yesterday_is_found(sms: Bench) -> None:
     """Sent at 23:59:59, asked for after midnight; days are China's, whatever zone the box is in."""
     sms.hand.now += 86_400 - (sms.wall() + 8 * 3600) % 86_400 - 1
@@ -493,12 +501,12 @@ def test_the_same_push_has_the_same_key(bench: Bench) -> None:
 ENTRY = {"key_id": KEY_ID, "sign": SIGN, "template": TEMPLATE, "variables": "level title place situation"}
 
 
-def build(kind: str, folder: Path, token: bool = False, **changes: str) -> Channel:
+def build(kind: str, folder: Path, token: str = "", **changes: str) -> Channel:
     module = channels.find(kind)
     known = ENTRY | {"app_id": "1400006666"} | changes
     settings = {name: value for name, value in known.items() if name in module.SETTINGS}
     secrets = {"key_secret_file": folder / "secret"} | ({"token_file": folder / "token"} if token else {})
-    for name, text in (("secret", SECRET), ("token", TOKEN)):
+    for name, text in (("secret", SECRET), ("token", token)):
         (folder / name).write_text(f"{text}\n")
     return channels.build(kind, kind, settings, secrets)
 
@@ -506,17 +514,17 @@ def build(kind: str, folder: Path, token: bool = False, **changes: str) -> Chann
 @pytest.mark.parametrize(
     ("kind", "token", "within", "found"),
     [
-        ("sms_aliyun", False, None, 60.0),  # it can be asked
-        ("sms_tencent", False, None, 0.0),  # nobody would tell
-        ("sms_tencent", True, None, 60.0),
-        ("voice_aliyun", False, None, 0.0),
-        ("voice_aliyun", True, None, 120.0),
-        ("sms_aliyun", True, "0", 0.0),
-        ("sms_tencent", True, "90s", 90.0),
+        ("sms_aliyun", "", None, 60.0),  # it can be asked
+        ("sms_tencent", "", None, 0.0),  # nobody would tell
+        ("sms_tencent", TOKEN, None, 60.0),
+        ("voice_aliyun", "", None, 0.0),
+        ("voice_aliyun", TOKEN, None, 120.0),
+        ("sms_aliyun", TOKEN, "0", 0.0),
+        ("sms_tencent", TOKEN, "90s", 90.0),
     ],
 )
 def test_how_long_a_receipt_may_take(
-    kind: str, token: bool, within: str | None, found: float, tmp_path: Path
+    kind: str, token: str, within: str | None, found: float, tmp_path: Path
 ) -> None:
     channel: Any = build(kind, tmp_path, token, **({"receipt_within": within} if within else {}))
     assert channel._receipt_s == found
@@ -544,6 +552,12 @@ def test_a_wrong_setting_is_named(kind: str, changes: dict[str, str], tmp_path: 
     (setting,) = changes
     with pytest.raises(ValueError, match=f"channels.{kind}.{setting}: "):
         build(kind, tmp_path, **changes)
+
+
+@pytest.mark.parametrize("token", ["short", "a b c d e f g h i j", "口" * 20])
+def test_a_token_that_could_be_guessed_is_refused(tmp_path: Path, token: str) -> None:
+    with pytest.raises(ValueError, match=r"channels\.sms_aliyun\.token_file: expected 16"):
+        build("sms_aliyun", tmp_path, token)
 
 
 def test_how_often_a_call_is_read(tmp_path: Path) -> None:
@@ -581,7 +595,8 @@ class Desk:
                 bench = self.benches[one.channel]
                 fresh = replace(one, created_ns=int(bench.wall() * 1e9))
                 answer = bench.send(fresh)
-                said = (answer.detail, answer.retry_after_s, answer.number, answer.once, answer.receipt_s)
+                said = (answer.detail, answer.retry_after_s, answer.number, answer.card)
+                said = (*said, answer.once, answer.receipt_s)
                 self.play.give(Outcome(self.play.at, self.play.wall(), one.id, answer.told, *said))
 
     def _due(self) -> list[Notification]:
