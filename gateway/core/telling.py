@@ -182,8 +182,7 @@ class Telling:
     def _next_rung_if_unreached(self, step: Step, refused: Notification) -> None:
         """Nobody of this rung can be reached any more: do not wait for the clock."""
         case = self.state.cases.get(refused.case)
-        waiting = any(told.case == refused.case for told in self.state.notifications.values())
-        if case is None or waiting:
+        if case is None or self.book.due(case.id):
             return
         if refused.kind is Kind.BOUNCED and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)
@@ -215,11 +214,8 @@ class Telling:
 
     def _waits(self, case: Case, kind: Kind, person: str, channel: str) -> bool:
         """Whether the same is on its way already: a provider that was away must not get a pile of it."""
-        same = (case.id, kind, person, channel)
-        return any(
-            (told.case, told.kind, told.person, told.channel) == same
-            for told in self.state.notifications.values()
-        )
+        same = (kind, person, channel)
+        return any((told.kind, told.person, told.channel) == same for told in self.book.due(case.id))
 
     def tell(self, step: Step, case: Case, alert: Alert, kind: Kind, person_id: str) -> bool:
         """One person, by the channels of the first rung of the case's level; False: there is no such."""
