@@ -15,7 +15,7 @@ from gateway.core.model import Level, Limit, Verdict
 from gateway.core.state import Track
 from gateway.core.steady import NOWHERE, beyond, short, stays, steady_of
 from gateway.core.watches import Subject
-from tests.property.test_restart_of_everything import Run, rule
+from tests.property.test_restart_of_everything import Run
 from tests.unit.worlds import HOT, SMOKE, Play, world
 
 LIMITS = (
@@ -59,6 +59,10 @@ def test_a_value_in_the_band_moves_nothing_for_ever(limit, phase, value):
         assert one == before
 
 
+def ruled(name, quantity, *limits, **more):
+    return replace(SMOKE, id=name, quantity=quantity, limits=limits, **more)
+
+
 def go_the_long_way(monkeypatch):
     """Every judge is asked of every reading, and turns every level."""
     monkeypatch.setattr(judging, "steady_of", lambda *args: None)
@@ -80,10 +84,10 @@ def test_values_about_the_limits_lead_to_the_same(seed, monkeypatch):
     cold = Limit(level=Level.YELLOW, below=-4.0), Limit(level=Level.RED, below=-8.0)
     rules = (
         HOT,
-        rule("lean", "", "temperature_c", Limit(level=Level.RED, above=5.0, clear=3.0), relative_to="zero"),
-        rule("cold", "", "temperature_c", *cold),
-        rule("latch", "", "temperature_c", Limit(level=Level.RED, above=6.0), latch=True),
-        rule("exact", "", "smoke", Limit(level=Level.RED, equals=1.0)),
+        ruled("lean", "temperature_c", Limit(level=Level.RED, above=5.0, clear=3.0), relative_to="zero"),
+        ruled("cold", "temperature_c", *cold),
+        ruled("latch", "temperature_c", Limit(level=Level.RED, above=6.0), latch=True),
+        ruled("exact", "smoke", Limit(level=Level.RED, equals=1.0)),
     )  # fmt: skip
 
     def play():
