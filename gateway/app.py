@@ -45,6 +45,7 @@ from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError, say
 from gateway.selfcheck import Parts, SelfCheck
 from gateway.web.app import create_app
+from gateway.web.callbacks import Callbacks
 from gateway.web.deps import Deps, Health
 from gateway.web.history import recent_history
 from gateway.web.server import WebServer
@@ -113,11 +114,12 @@ class App:
             self.store, lambda: self.world, _sinks(self.config, self.clock), self.clock
         )
         self.links = _links(self.config)
+        self.channels = {
+            c.name: channels.build(c.name, c.kind, c.settings, c.secrets)
+            for c in self.config.channels.values()
+        }
         self.notifier = Notifier(
-            {
-                c.name: channels.build(c.name, c.kind, c.settings, c.secrets)
-                for c in self.config.channels.values()
-            },
+            self.channels,
             self.pipeline.submit,
             self.clock,
             StoreLedger(self.store.reader),
@@ -365,6 +367,16 @@ class App:
             public_url=self.config.web.public_url,
             inboxes=frozenset(c.name for c in self.config.channels.values() if c.kind == "inbox"),
             intake=self.intake,
+            callbacks=self._callbacks(),
+        )
+
+    def _callbacks(self) -> Callbacks | None:
+        """The door for providers, when a channel's one calls back."""
+        listeners = {name: one for name, one in self.channels.items() if isinstance(one, channels.Listening)}
+        if not listeners:
+            return None
+        return Callbacks(
+            listeners, self.pipeline.submit, lambda: self.world, self.store.reader, self.clock.wall_ns
         )
 
     def health(self) -> Health:

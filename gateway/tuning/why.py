@@ -29,6 +29,7 @@ BEFORE_S_MOST = 7 * 86400.0
 READINGS_MOST = 8  # shown one by one, the last ones up to the raise
 PATH = {level.word for level in Level} | {
     "found", "cleared", "latched", "reset", "chattering", "symptom", "symptom_ended", "merged", "rule_gone",
+    "unjudged", "unknown", "known", "member_gone",
 }  # fmt: skip
 PHASES = {
     Phase.CALM: ("正常", "calm"), Phase.PENDING: ("计时中", "pending"), Phase.FIRING: ("触发", "firing"),

@@ -20,6 +20,7 @@ from gateway.core.model import (
     Cause,
     During,
     Event,
+    Field,
     Level,
     Limit,
     Link,
@@ -37,6 +38,7 @@ from gateway.core.state import State
 from gateway.tuning.asked import Answer, Asked
 from gateway.tuning.replaying import Past, from_archive, from_log
 from gateway.tuning.whynot import inapplicable, nearest, why_not
+from tests.unit.test_waveform import model as waves
 from tests.unit.worlds import CABINET, HOT, SILENT, SMOKE, START_NS, TOPIC, Play, of, payload, world
 
 CALM = replace(CABINET, expect_every_s=60.0)
@@ -167,6 +169,13 @@ CASES: dict[str, tuple[Callable[[], tuple[Street, str, str]], str, str]] = {
     "out of order": (said(disorderly), "marked", "older than"),
     "retained": (said(lambda one: one.say(t=70, retained=True, **TIMED)), "marked", "the broker's memory"),
     "a spike": (said(*[20, "~60"] * 5, 70, model=spiking()), "doubted", "a spike"),
+    "less sure than asked for": (
+        said(
+            lambda one: one.say(t=70, sure=0.5), rules=(replace(WARM, confidence=0.8),),
+            model=replace(CALM, fields=(*CALM.fields, Field(quantity="confidence", path="sure"))),
+        ),
+        "unsure", "confidence 0.5 of 0.8",
+    ),
     "outside its hours": (
         said(70, rules=(replace(WARM, during=During(inside="06:00-18:00")),)), "during", "inside 06:00-18:00",
     ),
@@ -203,6 +212,10 @@ CASES: dict[str, tuple[Callable[[], tuple[Street, str, str]], str, str]] = {
         ),
         "baseline",
         "nobody has said its baseline",
+    ),
+    "cooling down": (
+        said(70, "~60", 20, "~301", 70, "~70", rules=(replace(WARM, clear_hold_s=300.0, cool_down_s=600.0),)),
+        "cooling", "cooling down for",
     ),
     "not silent for long": (
         said(20, "~120", rules=(SILENT,), rule="silent"), "not_long", "not silent for long enough: 2 分钟",
@@ -316,6 +329,37 @@ def test_what_the_files_alone_tell(given, rule, device, component, reason, words
 
 def test_a_rule_that_is_about_the_device_is_not_barred() -> None:
     assert inapplicable(about(), "warm", "cab-1", "") is None
+
+
+# ---------------------------------------------------------------- the axes of a waveform
+
+SHARE = "percent(ppv_mm_s, curve(dominant_hz, 1 3, 10 3, 50 8))"
+SHAKES = replace(
+    WARM, id="shakes", scene="structure", each="axis", quantity="ppv_mm_s", when=SHARE, called="占限值的比例",
+    limits=(Limit(level=Level.ORANGE, above=100.0),),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ppv", "hz", "reason", "words"),
+    [
+        (2.0, 5.0, "not_beyond", "66.67%, orange is > 100%"),
+        (2.0, None, "unknown", "because of dominant_hz"),
+        (4.0, 5.0, "fired", "by the rule it stands"),
+    ],
+)
+def test_an_axis_is_answered_from_the_archive(ppv, hz, reason: str, words: str) -> None:
+    """Its component has a letter where others have a number."""
+    known = replace(
+        world(rules=(SHAKES,), models={"cabinet": replace(waves(), id="cabinet", expect_every_s=60.0)}),
+    )
+    values = {"ppv_mm_s": ppv, **({"dominant_hz": hz} if hz else {})}
+    place = "axis-y", "structure", "cabinet", "good"
+    rows = [Row(0, START_NS, START_NS, "cab-1", *place, name, value) for name, value in values.items()]
+    device, at_ns = known.devices["cab-1"], START_NS + 5 * SECOND
+    past = from_archive(known, SHAKES, device, at_ns, lambda name, since_ns, until_ns: rows)
+    answer = why_not(Asked(world=known, rule=SHAKES, device=device, component="axis-y", past=past, rows=rows))
+    assert answer.reason == reason and words in answer.en, answer
 
 
 @dataclass
