@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.core.alerts import ACTIVE, Phase
+from gateway.core.cards import Cards
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import UNANSWERED
 from gateway.core.conditions import parsed
@@ -26,6 +27,7 @@ from gateway.core.model import (
     World,
 )
 from gateway.core.placing import Placing, situation
+from gateway.core.receipts import Receipts
 from gateway.core.state import State, Track
 from gateway.core.telling import Telling
 
@@ -44,6 +46,8 @@ class Caseload:
         self.telling = Telling(self.book)
         self.deeds = Deeds(self.book, self.telling)
         self.placing = Placing(self.book, self.telling)
+        self.receipts = Receipts(self.book, self.telling, self.act)
+        self.cards = Cards(self.book)
 
     # ------------------------------------------------------------ what the rules say
 
@@ -253,13 +257,16 @@ class Caseload:
 
     def outcome(self, step: Step, outcome: Outcome) -> None:
         """What became of one attempt to tell."""
+        self.cards.keep(step, outcome)
         self.telling.outcome(step, outcome)
+        self.receipts.outcome(step, outcome)
 
     def timers(self) -> list[tuple[int, str, str]]:
         """What must be armed again after a restart or a change of World."""
         step = Step(self.state.at, 0)
         for case in self.state.cases.values():
             self.telling.arm(step, case)
+        self.receipts.arm(step)
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))
         return step.timers

@@ -112,6 +112,8 @@ class State(msgspec.Struct):
     alerts: dict[str, Alert] = {}  # those that stand
     cases: dict[str, Case] = {}  # those that are open
     notifications: dict[str, Notification] = {}  # those not told yet
+    sent: dict[str, Notification] = {}  # those told of which a receipt, or to which a reply, may come
+    cards: dict[str, list[Notification]] = {}  # case -> what stands at people until somebody answers
     series: dict[str, Series] = {}  # of|compensated by|device
     latest: dict[str, Latest] = {}  # quantity|device
     past: dict[str, Past] = {}  # what rules make of samples that came too late to ring

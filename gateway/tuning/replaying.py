@@ -8,6 +8,7 @@ cannot know then (a repeated message, what another device had said long before) 
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -15,7 +16,7 @@ from itertools import groupby
 import msgspec
 
 from gateway.adapters.archive import Row
-from gateway.adapters.store import StoreDamaged, checkpoint_before, log_after
+from gateway.adapters.store import Checkpoint, StoreDamaged, checkpoint_before, log_after
 from gateway.core import state as states
 from gateway.core.conditions import parsed
 from gateway.core.effective import effective
@@ -39,6 +40,7 @@ from gateway.core.model import (
     Tick,
     World,
 )
+from gateway.core.repeats import RECENT_MOST
 from gateway.core.state import State
 from gateway.core.units import QUANTITIES
 from gateway.core.weighing import compound_of, group_of, groups
@@ -73,7 +75,7 @@ def from_log(db: sqlite3.Connection, world: World, at_ns: int) -> Past | None:
         state = states.load(saved.body)
         if state.digest != world.digest:  # asked before the engine writes its own into it
             return None
-        engine = Engine(world, state)
+        engine = Engine(world, state, _remembered(db, saved))
         at, wall_ns = saved.at, saved.wall_ns
         for logged in log_after(db, saved.position, at_ns):
             if isinstance(logged.event, Configured):
@@ -88,6 +90,17 @@ def from_log(db: sqlite3.Connection, world: World, at_ns: int) -> Past | None:
     end = at + max(at_ns - wall_ns, 0)
     pass_time(engine, end, at_ns - end)
     return Past(engine, end, at_ns, exact=True)
+
+
+def _remembered(db: sqlite3.Connection, saved: Checkpoint) -> deque[tuple[int, Message]]:
+    """The last messages before a checkpoint: what a broker delivers once more is no news."""
+    found: deque[tuple[int, Message]] = deque(maxlen=RECENT_MOST)
+    for logged in log_after(db, max(saved.position - RECENT_MOST, 0), saved.wall_ns):
+        if logged.first >= saved.position:
+            break
+        if isinstance(logged.event, Messages):
+            found.extend((logged.event.at, message) for message in logged.event.items)
+    return found
 
 
 def pass_time(engine: Engine, until: int, epoch_ns: int) -> None:

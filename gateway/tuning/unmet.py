@@ -24,7 +24,7 @@ from gateway.tuning.asked import (
     terms_then,
     value_of,
 )
-from gateway.tuning.facts import bound, figure
+from gateway.tuning.facts import bound, figure, hours_said
 
 NOT_JUDGED = {
     Quality.LATE: ("来得太晚，只存不判", "late: stored, not judged"),
@@ -224,10 +224,9 @@ def _during(asked: Asked) -> Answer | None:
         return None
     during = asked.rule.during
     assert during is not None
-    said = [f"{key} {value}" for key in ("inside", "outside") if (value := getattr(during, key))]
-    said += [f"days {' '.join(during.days)}"] if during.days else []
-    zh = f"{asked.clock(asked.past.at_ns)} 不在规则的时段内（during：{'，'.join(said)}）"
-    en = f"{asked.clock(asked.past.at_ns)} is outside the rule's during ({', '.join(said)})"
+    hours = hours_said(during)
+    zh = f"{asked.clock(asked.past.at_ns)} 不在规则的时段内（during：{'，'.join(hours)}）"
+    en = f"{asked.clock(asked.past.at_ns)} is outside the rule's during ({', '.join(hours)})"
     return Answer(reason=Reason.DURING, zh=zh, en=en)
 
 
@@ -330,8 +329,7 @@ def _not_beyond(asked: Asked) -> Answer | None:
         zh = f"{ago}没有读数（最后 {asked.clock(last.received_ns)}，{said}，未超限）"
         en = f"not heard for {ago} (last at {asked.clock(last.received_ns)}: {said}, not beyond)"
         return Answer(reason=Reason.UNHEARD, zh=zh, en=en, levels=levels)
-    near = min(levels, key=lambda one: one.level)
-    near = levels[0] if levels else near
+    near = levels[0]  # of the lowest level
     zh = f"没有超限：{said}，{near.level} 为 {near.limit}，还差 {near.wanting}"
     en = f"not beyond the limit: {said}, {near.level} is {near.limit}, {near.wanting} short"
     return Answer(reason=Reason.NOT_BEYOND, zh=zh, en=en, levels=levels, terms=terms_then(asked))

@@ -19,7 +19,7 @@ from gateway.core.conditions import Counts, parsed
 from gateway.core.effective import Said, effective, provenance
 from gateway.core.model import SECOND, Alert, Case, Device, Entry, Level, Notification, Rule, World
 from gateway.core.silence import is_silence
-from gateway.tuning.facts import Term, bound, judge_of, number_of, sparkline, terms_of
+from gateway.tuning.facts import Term, bound, hours_said, judge_of, number_of, sparkline, terms_of
 from gateway.tuning.replaying import Fetch, from_archive, reach_s
 from gateway.web import rows as store_rows
 
@@ -207,9 +207,7 @@ def _value(rule: Rule, one: Said) -> str:
 def _during(rule: Rule, counts: Counts | None) -> str:
     if rule.during is None:
         return ""
-    said = [f"{key} {value}" for key in ("inside", "outside") if (value := getattr(rule.during, key))]
-    said += [" ".join(rule.during.days)] if rule.during.days else []
-    return f"{', '.join(said)}{'' if counts is not Counts.NOT_NOW else ' ✗'}"
+    return f"{', '.join(hours_said(rule.during))}{'' if counts is not Counts.NOT_NOW else ' ✗'}"
 
 
 def _then(

@@ -21,6 +21,11 @@ def find_case(db: sqlite3.Connection, case: str) -> Case | None:
     return found[0] if found else None
 
 
+def find_notification(db: sqlite3.Connection, notification: str) -> Notification | None:
+    found = _all(db, Notification, "SELECT body FROM notification WHERE id = ?", notification)
+    return found[0] if found else None
+
+
 def open_cases(db: sqlite3.Connection) -> list[Case]:
     """The worst first, then the oldest."""
     return _all(

@@ -64,6 +64,11 @@ ENTRIES: Mapping[str, Said] = {
     "symptom_ended": Said("伴随情况恢复正常", "symptom over"),
     "merged": Said("并入起因的事件", "merged into its cause"),
     "silenced": Said("规则不再通知：{note}", "its rule tells nobody now"),
+    "delivered": Said("{who} 已收到", "delivered"),
+    "undelivered": Said("没有送达 {who}", "not delivered"),
+    "unsure": Said("不知是否送出，不重发：{who}", "may have been sent; not sent again"),
+    "unreceipted": Said("没有等到 {who} 的送达回执", "no receipt in time"),
+    "replied": Said("{who} 回复", "replied"),
 }
 NOTE_IS_SAID = frozenset(
     {"post_empty", "rule_gone", "silenced", "unknown", "member_gone"}

@@ -64,6 +64,9 @@ def codes(folder: Path, rules: str, site: str = "") -> list[str]:
         ("{above: 50, hold: 29s}", "", "W504"),
         ("{above: 50, hold: 0s}", "", ""),
         ("{above: 50, readings: 3}", "", ""),
+        # what does not judge is let be
+        ("{above: 400}", "mode: off", ""),
+        ("{above: 400}", "mode: shadow", "W501"),
         # who is meant
         ("{above: 50}", "owner: 物业", ""),
     ],

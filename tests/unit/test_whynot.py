@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from gateway.adapters.archive import Row
+from gateway.adapters.store import Checkpoint, Record, Store
+from gateway.core import state as states
 from gateway.core.effective import effective
 from gateway.core.engine import Engine
 from gateway.core.model import (
@@ -17,12 +19,14 @@ from gateway.core.model import (
     Calibration,
     Cause,
     During,
+    Event,
     Field,
     Level,
     Limit,
     Link,
     Maintenance,
     Marked,
+    Message,
     Messages,
     Origin,
     QuarantineRow,
@@ -32,10 +36,10 @@ from gateway.core.model import (
 )
 from gateway.core.state import State
 from gateway.tuning.asked import Answer, Asked
-from gateway.tuning.replaying import Past, from_archive
+from gateway.tuning.replaying import Past, from_archive, from_log
 from gateway.tuning.whynot import inapplicable, nearest, why_not
 from tests.unit.test_waveform import model as waves
-from tests.unit.worlds import CABINET, HOT, SILENT, SMOKE, START_NS, Play, of, world
+from tests.unit.worlds import CABINET, HOT, SILENT, SMOKE, START_NS, TOPIC, Play, of, payload, world
 
 CALM = replace(CABINET, expect_every_s=60.0)
 WARM = Rule(
@@ -356,3 +360,61 @@ def test_an_axis_is_answered_from_the_archive(ppv, hz, reason: str, words: str) 
     past = from_archive(known, SHAKES, device, at_ns, lambda name, since_ns, until_ns: rows)
     answer = why_not(Asked(world=known, rule=SHAKES, device=device, component="axis-y", past=past, rows=rows))
     assert answer.reason == reason and words in answer.en, answer
+
+
+@dataclass
+class Kept:
+    """A street with smoke, whose events a store keeps. `ahead_s`: by how much the clock is wrong."""
+
+    store: Store
+    ahead_s: int = 0
+
+    def __post_init__(self) -> None:
+        self.world = world(rules=(SMOKE,))
+        self.engine = Engine(self.world, State(identity=self.store.identity))
+        self.give(0, lambda at, wall: Link(at, wall, True))
+        self.save()
+
+    def give(self, at_s: int, make: Callable[[int, int], Event]) -> None:
+        event = make(at_s * SECOND, START_NS + (at_s + self.ahead_s) * SECOND)
+        effects = self.engine.step(event)
+        readings = self.engine.readings if isinstance(event, Messages) else ()
+        self.store.commit([Record(event, effects, readings)])
+        self.wall_ns = event.wall_ns
+
+    def say(self, at_s: int, smoke: int, again: bool = False) -> None:
+        message = Message(TOPIC, payload(smoke=smoke), again=again)
+        self.give(at_s, lambda at, wall: Messages(at, wall, [message]))
+
+    def save(self) -> None:
+        body = states.save(self.engine.state)
+        self.store.commit([], Checkpoint(self.store.position(), self.engine.state.at, self.wall_ns, body))
+
+    def is_played_again(self) -> bool:
+        past = from_log(self.store.reader(), self.world, self.wall_ns)
+        assert past is not None and past.exact
+        return states.save(past.engine.state) == states.save(self.engine.state)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    store = Store(tmp_path)
+    yield Kept(store)
+    store.close()
+
+
+def test_by_the_very_log_a_second_delivery_is_no_more_news_than_it_was(kept):
+    """The first one lies before the checkpoint: without it an old fire would have burnt once more."""
+    kept.say(10, smoke=1)
+    kept.say(20, smoke=0)
+    kept.save()
+    kept.say(30, smoke=1, again=True)
+    assert kept.is_played_again()
+
+
+def test_by_the_very_log_what_a_clock_said_that_was_ahead_is_not_left_out(kept):
+    kept.ahead_s = 3600
+    kept.say(10, smoke=1)
+    kept.ahead_s = 0
+    kept.say(20, smoke=1)
+    assert kept.is_played_again()
