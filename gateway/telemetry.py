@@ -122,6 +122,10 @@ EVENTS: dict[str, str] = {
     "notification_accepted": "a provider took a message to a person",
     "notification_failed": "our own code failed on a message to a person; it stays due",
     "notification_refused": "a provider refused a message for good; the ladder goes on",
+    "notification_undelivered": "a receipt says that a person does not have a message, or none came in time",
+    "notification_unsure": "a message may have been sent; sent again it would be a second one, so it is not",
+    "receipt_ignored": "a receipt came twice, too late, or for a message we know nothing of",
+    "reply_ignored": "a reply is no answer we know, or to no message of ours; it changed nothing",
     "security_suspected": "somebody may not be who he says he is: a device's name or a token is another's",
     # -- web
     "callback_busy": "what a provider called us with could not be written down now; it will call again",
@@ -184,6 +188,8 @@ LEVEL_OF = {  # of events that the core notes; the others are information
     "notification_refused": "error",
     "timer_failed": "error",
     "notification_retried": "warning",
+    "notification_undelivered": "warning",
+    "notification_unsure": "warning",
     "payload_refused": "warning",
     "post_empty": "error",
 }

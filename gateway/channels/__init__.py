@@ -12,7 +12,9 @@ from gateway.channels.base import Answer, Channel, Listening, Setup
 
 __all__ = ["Answer", "Channel", "Listening", "Setup", "build", "find", "kinds"]
 
-_NOT_KINDS = frozenset({"__init__", "base", "coded", "pace", "signers", "wecom_callback", "wording"})
+_NOT_KINDS = frozenset(
+    {"__init__", "aliyun", "base", "clouds", "coded", "pace", "signers", "wecom_callback", "wording"}
+)
 
 
 def kinds() -> list[str]:

@@ -24,9 +24,9 @@ class Answer:
     detail: str
     retry_after_s: float = 0.0  # of LATER; 0: as the ladder thinks best
     number: str = ""  # the provider's own name of the message: a receipt will say it again
-    card: str = (
-        ""  # by what it is changed once somebody has answered: a Notification of kind ANSWERED says it
-    )
+    card: str = ""  # by what it is changed once somebody has answered: see Kind.ANSWERED
+    once: bool = False  # of UNKNOWN: sent again it might reach the person, and cost, twice
+    receipt_s: float = 0.0  # within this a receipt should come, else the ladder goes on; 0: none comes
 
 
 class Channel(Protocol):
@@ -98,6 +98,15 @@ class Listening(Protocol):
 
         Raises ValueError for a body that is authentic and not to be understood.
         """
+        ...
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A channel whose provider can be asked what became of a message."""
+
+    def ask(self, notification: Notification) -> Receipted | None:
+        """What is known by now, None when nothing is. At most 10 s; the far side's faults are no answer."""
         ...
 
 

@@ -51,7 +51,7 @@ def judge(reply: http.Reply, codes: Codes, *secrets: Secret) -> Coded:
         return Coded(Told.LATER, said, pause_s(reply.headers))
     if reply.status != 200:
         return Coded(Told.REFUSED, said)
-    body = _read(reply)
+    body = read(reply)
     code = body.get(codes.code)
     if type(code) is not int:  # True is an int too
         return Coded(Told.UNKNOWN, f"200 without {_article(codes.code)}: {said}")
@@ -72,7 +72,7 @@ def _article(name: str) -> str:
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
-def _read(reply: http.Reply) -> Mapping[str, Any]:
+def read(reply: http.Reply) -> Mapping[str, Any]:
     """The body when it is a whole JSON object, else nothing."""
     if not reply.whole:
         return {}

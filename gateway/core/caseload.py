@@ -27,6 +27,7 @@ from gateway.core.model import (
     World,
 )
 from gateway.core.placing import Placing, situation
+from gateway.core.receipts import Receipts
 from gateway.core.state import State, Track
 from gateway.core.telling import Telling
 
@@ -45,6 +46,7 @@ class Caseload:
         self.telling = Telling(self.book)
         self.deeds = Deeds(self.book, self.telling)
         self.placing = Placing(self.book, self.telling)
+        self.receipts = Receipts(self.book, self.telling, self.act)
         self.cards = Cards(self.book)
 
     # ------------------------------------------------------------ what the rules say
@@ -74,6 +76,7 @@ class Caseload:
             origin=str(rule.origin) if rule.origin.line else "", digest=self.world.digest,
         )  # fmt: skip
         track.alert = alert.id
+        self.book.track_of[alert.id] = track
         shadow = {} if rule.mode == "live" else {"mode": rule.mode}
         step.note(
             "alert_raised", alert=alert.id, rule=rule.id, device=alert.device, alert_level=level.word,
@@ -100,6 +103,25 @@ class Caseload:
         case = self.book.own_case(alert) if alert is not None else None
         if case is not None:
             self.book.enter(step, case.id, "unjudged", note=why)
+
+    def known(self, step: Step, track: Track, known: bool, wanting: str) -> None:
+        """What it is judged by is not known any more, or is known again: meanwhile its alert stands."""
+        alert = self.state.alerts.get(track.alert)
+        case = self.book.own_case(alert) if alert is not None else None
+        if case is not None:
+            self.book.enter(step, case.id, "known" if known else "unknown", note=wanting)
+
+    def member_gone(self, step: Step, track: Track) -> None:
+        """The device that raised a group's alert is no longer configured: another speaks for the group."""
+        alert = self.state.alerts.get(track.alert)
+        if alert is None:
+            return
+        gone, here = alert.device, {"device": track.device, "component": track.component}
+        self.book.keep_alert(step, replace(alert, **here))
+        case = self.state.cases.get(alert.case)
+        if case is not None and case.device == gone:
+            self.book.keep_case(step, replace(case, **here))
+            self.book.enter(step, case.id, "member_gone", note=gone)
 
     def _say_chatter(self, step: Step, alert: Alert) -> None:
         step.note("alert_chattering", alert=alert.id, rule=alert.rule, device=alert.device)
@@ -237,12 +259,14 @@ class Caseload:
         """What became of one attempt to tell."""
         self.cards.keep(step, outcome)
         self.telling.outcome(step, outcome)
+        self.receipts.outcome(step, outcome)
 
     def timers(self) -> list[tuple[int, str, str]]:
         """What must be armed again after a restart or a change of World."""
         step = Step(self.state.at, 0)
         for case in self.state.cases.values():
             self.telling.arm(step, case)
+        self.receipts.arm(step)
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))
         return step.timers

@@ -28,6 +28,8 @@ from gateway.core.model import (
     Messages,
     Outcome,
     Reading,
+    Receipt,
+    Reply,
     World,
 )
 from gateway.core.repeats import Repeats
@@ -70,6 +72,10 @@ class Engine:
             self.hearing.messages(step, event)
         elif isinstance(event, Outcome):
             self.cases.outcome(step, event)
+        elif isinstance(event, Receipt):
+            self.cases.receipts.receipt(step, event)
+        elif isinstance(event, Reply):
+            self.cases.receipts.reply(step, event)
         elif isinstance(event, Act):
             self.cases.act(step, event)
             self.judging.reset(step)
@@ -85,6 +91,7 @@ class Engine:
         self._adopt(world)
         step = Step(event.at, event.wall_ns)
         self.judging.let_go(step)
+        self._arm(step)
         return before + step.effects
 
     def next_due(self) -> int | None:
@@ -116,6 +123,8 @@ class Engine:
             "end": self.ending.due,
             "silence": self.silences.due,
             "held": self.hearing.turn_due,
+            "receipt": self.cases.receipts.due,
+            "turn": self.judging.turn_due,  # after "track": at one instant a hold runs out first
         }
 
     # ------------------------------------------------------------ time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 
 from gateway.core import chatter, edits
 from gateway.core.alerts import (
@@ -21,10 +22,11 @@ from gateway.core.alerts import (
 from gateway.core.calendars import local
 from gateway.core.caseload import Caseload, Step
 from gateway.core.conditions import Judge, parsed, reads
+from gateway.core.lateness import Late, Queue
 from gateway.core.model import SECOND, Level, Rule, Verdict, World
 from gateway.core.past import would_have_fired
 from gateway.core.silence import is_silence
-from gateway.core.state import State, Track
+from gateway.core.state import Cooling, State, Track
 from gateway.core.timers import Timers
 from gateway.core.watches import Subject, Watch, Watches, has_component
 
@@ -46,7 +48,12 @@ class Judging:
         for key, due in state.waking.items():
             timers.push(due, "weigh", key)
         self._gone: list[Track] = []
+        self._rehomed: list[Track] = []  # of groups, whose device is none of them any more
         self._changed: list[str] = []  # tracks whose level an edit moved
+        self.kept_ns = 0  # so much more than its lateness a value may be late that the broker kept
+        for key, queue in state.queues.items():
+            if queue.waiting:
+                timers.push(queue.waiting[0].at, "turn", key)
         self.unsettled: dict[str, tuple[Judge, Watch, str, int, int]] = {}  # by key of the judge
         self.sort_out_tracks()
         for key, track in state.tracks.items():
@@ -62,8 +69,11 @@ class Judging:
         age_ns: int,
         doubted: tuple[str, ...] = (),
         waited_ns: int = 0,
+        is_said: bool = True,
     ) -> None:
-        """`waited_ns` of its age it has waited here for what would take it back."""
+        """`waited_ns` of its age it has waited here for what would take it back. What nobody said, but time
+        has ended, is never late.
+        """
         tracks = self.state.tracks
         for judge in subject.asked(values):
             value = values.get(judge.quantity)
@@ -71,10 +81,16 @@ class Judging:
                 continue  # unknown moves nothing
             if judge.low <= value <= judge.high and not (subject.astir and judge.key in tracks):
                 continue
+            if not judge.believes(value, values):
+                continue
             track = self._track(judge, watch, component)
             if subject.derived is not None:
                 track.evidence = subject.derived.evidence(judge.quantity)
             self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns)
+        if subject.orderly:
+            measured_ns = step.wall_ns - age_ns
+            late_ns = age_ns - waited_ns if is_said else 0
+            self._queue(step, watch, subject, component, values, measured_ns, late_ns, doubted)
         if subject.weighs:
             if any(one[2] == component for one in self.unsettled.values()):
                 self.settle(step)  # an older sample of the same message is not judged by what this one says
@@ -91,6 +107,66 @@ class Judging:
             track = self.new_track(judge.rule, judge.key, watch.device.id, component)
             watch.subject(component).stir(judge.quantity)
         return track
+
+    # ------------------------------------------------------------ rules with a lateness
+
+    def _queue(
+        self,
+        step: Step,
+        watch: Watch,
+        subject: Subject,
+        component: str,
+        values: Mapping[str, float],
+        measured_ns: int,
+        late_ns: int,
+        doubted: tuple[str, ...] = (),
+    ) -> None:
+        """A value waits for its turn; one that is later than its rule allows is only looked back at."""
+        at = step.at - (step.wall_ns - measured_ns)
+        for judge in subject.orderly:
+            value = values.get(judge.quantity)
+            if value is None or not judge.believes(value, values):
+                continue
+            queue = self._queue_of(judge)
+            in_time = late_ns <= judge.lag_ns + self.kept_ns
+            if in_time and queue.add(Late(at, measured_ns, value, judge.quantity in doubted)):
+                due = max(queue.waiting[0].at + judge.lag_ns, self.state.patient_until)
+                self.timers.push(due, "turn", judge.key)
+            else:
+                self._would_have_fired(step, watch, component, judge, value, measured_ns)
+
+    def _queue_of(self, judge: Judge) -> Queue:
+        queue, question = self.state.queues.get(judge.key), edits.question(judge.rule)
+        if queue is None or queue.question != question:
+            queue = self.state.queues[judge.key] = Queue(question)
+        return queue
+
+    def turn_due(self, step: Step, due: int, key: str) -> None:
+        """Judges what has waited for long enough, each value as of its instant."""
+        _, name, component = key.split("|")
+        watch, queue = self._of.get(name), self.state.queues[key]
+        judge = self._judge_of(watch, key, component)
+        if watch is None or judge is None or queue.question != edits.question(judge.rule):
+            del self.state.queues[key]  # its rule or device is gone, or asks something else now
+            return
+        for one in queue.leave(due - judge.lag_ns):
+            age_ns = step.at - one.at
+            if judge.key in self.state.tracks or judge.beyond(one.value, one.measured_ns):
+                track = self._track(judge, watch, component)
+                self._apply(step, judge, track, one.value, age_ns, one.doubted, waited_ns=age_ns)
+        if queue.waiting:
+            self.timers.push(queue.waiting[0].at + judge.lag_ns, "turn", key)
+
+    def _judge_of(self, watch: Watch | None, key: str, component: str) -> Judge | None:
+        if watch is None or not has_component(watch.model, component):
+            return None
+        watch.subject(component)  # its judges are made with it
+        return self._judges.get(key)
+
+    def _lag_ns(self, key: str) -> int:
+        """How far behind the instants a track is judged; silence is not."""
+        judge = self._judges.get(key)
+        return judge.lag_ns if judge is not None else 0
 
     # ------------------------------------------------------------ expressions
 
@@ -128,23 +204,47 @@ class Judging:
         subject, now_ns = (watch.device.id, component), step.wall_ns - age_ns
         try:
             value = self._weighing.value(judge, subject, now_ns)
+            bounds = self._weighing.bounds(judge, subject, now_ns) if value is None else None
         except Exception as error:
             self._disable(step, judge, watch, error)
             return
+        track = self.state.tracks.get(judge.key)
+        if track is not None:
+            self._note_known(step, judge, track, subject, now_ns, value is not None or bounds is not None)
+        if bounds is not None:
+            value = bounds[0] if isfinite(bounds[0]) else bounds[1]  # the part that is known
         if judge.members:
             age_ns = max(min(age_ns, step.wall_ns - self._weighing.newest_ns(judge)), 0)
         if value is not None and (judge.beyond(value) or judge.key in self.state.tracks):
             track = self._track(judge, watch, component)
             track.evidence = self._weighing.evidence(judge, subject, now_ns)
-            self._apply(step, judge, track, value, age_ns, waited_ns=waited_ns, is_reading=is_reading)
+            self._apply(
+                step, judge, track, value, age_ns, waited_ns=waited_ns, is_reading=is_reading, bounds=bounds
+            )
         self._wake_later(step, judge, subject, now_ns)
 
+    def _note_known(
+        self, step: Step, judge: Judge, track: Track, subject: tuple[str, str], now_ns: int, known: bool
+    ) -> None:
+        """What is not known clears nothing: the case of an alert that goes by nothing any more says so."""
+        if track.unknown is known and track.alert:
+            track.unknown = not known
+            wanting = "" if known else self._weighing.wanting(judge, subject, now_ns)
+            self.cases.known(step, track, known, wanting)
+
     def _wake_later(self, step: Step, judge: Judge, subject: tuple[str, str], now_ns: int) -> None:
-        """Windows empty by themselves: that matters to what is astir, and where little is bad."""
-        if judge.key in self.state.tracks or judge.restless:
-            wakes_ns = self._weighing.wakes_ns(judge, subject, now_ns)
+        """Windows empty by themselves, and words grow old: that matters to what is astir, and where little
+        is bad.
+        """
+        track = self.state.tracks.get(judge.key)
+        if track is not None or judge.restless:
+            found = [self._weighing.wakes_ns(judge, subject, now_ns)]
+            if track is not None and track.alert:
+                found.append(self._weighing.expires_ns(judge, subject, now_ns))
+            wakes_ns = min((one for one in found if one is not None), default=None)
             if wakes_ns is not None:
-                due = max(step.at + wakes_ns - step.wall_ns, step.at + WAKE_NS_LEAST)
+                later_ns = max(wakes_ns - step.wall_ns + judge.lag_ns, WAKE_NS_LEAST)
+                due = step.at + later_ns
                 self.state.waking[judge.key] = due
                 self.timers.push(due, "weigh", judge.key)
                 return
@@ -170,7 +270,8 @@ class Judging:
         if watch is not None and key not in self.state.disabled:
             watch.subject(component)
             if key in self._judges:
-                self._weigh(step, self._judges[key], watch, component, step.at - due, is_reading=False)
+                judge = self._judges[key]
+                self._weigh(step, judge, watch, component, step.at - due + judge.lag_ns, is_reading=False)
 
     def _disable(self, step: Step, judge: Judge, watch: Watch, error: Exception) -> None:
         """The rule judges this subject no more until its files change, and every other as before; what it
@@ -199,26 +300,32 @@ class Judging:
         doubted: bool = False,
         waited_ns: int = 0,
         is_reading: bool = True,
+        bounds: tuple[float, float] | None = None,
     ) -> None:
         """One value moves every level of one rule; a doubted one those that the rule lets it move. Looked at
-        again only because time has passed, it is no further reading.
+        again only because time has passed, it is no further reading. One that is known in part moves the
+        levels that all between its `bounds` would move.
         """
         rule, at, bad_again = judge.rule, step.at - age_ns, False
         measured_ns, late_ns = step.wall_ns - age_ns, age_ns - waited_ns
         counts = judge.counts_at(measured_ns)
         not_before = step.at + settle_ns(late_ns) if late_ns > LATE_NS else AT_ONCE
         believed = moved = False
+        cooling = self.state.cooling.get(judge.key) if rule.cool_down_s else None
         for limit, one in zip(rule.limits, track.standings, strict=True):
             was, waits = one.phase, one.not_before
+            cool = cooled_at(cooling, one)
             if limit.readings and not is_reading and was not in ACTIVE:
                 continue
             verdict = judge.verdict(limit, value, was in UNENDED, counts, measured_ns)
             if doubted:
                 verdict = judge.despite(limit, verdict)
+            if bounds is not None:
+                verdict = judge.in_any_case(limit, bounds, was in UNENDED, counts, measured_ns)
             believed |= verdict is not Verdict.UNKNOWN
-            turn(one, limit, verdict, at, not_before)
+            turn(one, limit, verdict, at, max(not_before, cool))
             if was is one.phase and verdict is Verdict.BAD:
-                one.not_before = AT_ONCE  # said twice: no need to wait whether it is taken back
+                one.not_before = cool  # said twice: no need to wait whether it is taken back
             expire(one, limit, rule, at, track.quiet_ns)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
             moved |= was is not one.phase or waits != one.not_before
@@ -240,8 +347,11 @@ class Judging:
         """After standings have moved: alerts and cases follow, timers are set, a calm track goes."""
         if not track.alert and track.level() is not None:
             track.chattering |= chatter.note_raised(self.state.raised, key, step.at)
+        before = self.state.alerts.get(track.alert)
         self.cases.level_moved(step, track, rule)
         alert = self.state.alerts.get(track.alert)
+        if before is not None and alert is None and rule.cool_down_s:
+            self._cool_down(step, rule, key, before.worst)
         if bad_again and alert is not None:
             self.cases.bad_again(step, alert)
         if self._astir(key, track):
@@ -254,6 +364,12 @@ class Judging:
             watch.look_up()
         else:
             watch.subjects[track.component].astir -= 1
+
+    def _cool_down(self, step: Step, rule: Rule, key: str, level: Level) -> None:
+        """After an alert of a level; what has cooled down meanwhile is forgotten."""
+        kept = {name: one for name, one in self.state.cooling.items() if one.until > step.at}
+        until = step.at - self._lag_ns(key) + int(rule.cool_down_s * SECOND)
+        self.state.cooling = kept | {key: Cooling(until, level)}
 
     def _astir(self, key: str, track: Track) -> bool:
         """A level is not calm, or a value is beyond its limit and only the hour makes it good."""
@@ -270,20 +386,30 @@ class Judging:
         component: str,
         values: Mapping[str, float],
         measured_ns: int,
+        overtaken: bool,
     ) -> None:
-        """What would have fired, had this sample come in time: it is told to the log, and to nobody."""
+        """What would have fired, had this sample come in time: it is told to the log, and to nobody. A rule
+        with a lateness may still have a turn for one that was only overtaken.
+        """
         if subject.weighs:
             self.remember(step, watch, component, values, measured_ns)
-        for judge in subject.judges:
+        for judge in subject.judges if overtaken else (*subject.judges, *subject.orderly):
             value = values.get(judge.quantity)
-            if value is None:
-                continue
-            for level, at_ns in would_have_fired(self.state.past, judge, value, measured_ns):
-                step.note(
-                    "would_have_fired", rule=judge.rule.id, device=watch.device.id, quantity=judge.quantity,
-                    component=component, alert_level=level.word,
-                    instant=local(at_ns, self.world.timezone).isoformat(timespec="seconds"),
-                )  # fmt: skip
+            if value is not None and judge.believes(value, values):
+                self._would_have_fired(step, watch, component, judge, value, measured_ns)
+        if subject.orderly and overtaken:
+            age_ns = step.wall_ns - measured_ns
+            self._queue(step, watch, subject, component, values, measured_ns, age_ns)
+
+    def _would_have_fired(
+        self, step: Step, watch: Watch, component: str, judge: Judge, value: float, measured_ns: int
+    ) -> None:
+        for level, at_ns in would_have_fired(self.state.past, judge, value, measured_ns):
+            step.note(
+                "would_have_fired", rule=judge.rule.id, device=watch.device.id, quantity=judge.quantity,
+                component=component, alert_level=level.word,
+                instant=local(at_ns, self.world.timezone).isoformat(timespec="seconds"),
+            )  # fmt: skip
 
     def track_due(self, step: Step, due: int, key: str) -> None:
         track = self.state.tracks.get(key)
@@ -296,7 +422,7 @@ class Judging:
         if self._unconfirmed(track, rule):
             return
         for limit, one in zip(rule.limits, track.standings, strict=True):
-            expire(one, limit, rule, due, track.quiet_ns)
+            expire(one, limit, rule, due - self._lag_ns(key), track.quiet_ns)
         self.moved(step, rule, key, track)
 
     def reset(self, step: Step) -> None:
@@ -327,12 +453,14 @@ class Judging:
         """The last value again, at another hour: a window may have opened or closed since."""
         track, judge = self.state.tracks.get(key), self._judges.get(key)
         if track is not None and judge is not None and track.value is not None:
-            self._apply(step, judge, track, track.value, 0, is_reading=False)
+            lag_ns = judge.lag_ns
+            self._apply(step, judge, track, track.value, lag_ns, waited_ns=lag_ns, is_reading=False)
 
     def push_track(self, key: str, track: Track, rule: Rule) -> None:
         for limit, one in zip(rule.limits, track.standings, strict=True):
             due = due_at(one, limit, rule, track.quiet_ns)
             if due is not None:
+                due += self._lag_ns(key)
                 self.timers.push(max(due, self.state.patient_until), "track", key)
         if key in self._judges and self._judges[key].timed:
             self.timers.push(next_look(self.state.at), "rejudge", key)
@@ -342,6 +470,7 @@ class Judging:
         for name in [name for name in self.state.heard if name not in self._of]:
             del self.state.heard[name]
         for key, track in list(self.state.tracks.items()):
+            self._rehome(key, track)
             if not self._has_a_say(key, track):
                 self._gone.append(self.state.tracks.pop(key))
                 continue
@@ -353,6 +482,13 @@ class Judging:
                 self._gone.append(self.state.tracks.pop(key))
             elif track.alert and self._level_told(track) is not track.level():
                 self._changed.append(key)
+
+    def _rehome(self, key: str, track: Track) -> None:
+        """A group's alert does not end with the device that happened to raise it."""
+        judge = self._judges.get(key)
+        if judge and judge.members and (track.device, track.component) not in judge.members:
+            track.device, track.component = judge.members[0]
+            self._rehomed.append(track)
 
     def _level_told(self, track: Track) -> Level | None:
         """What its alert says; None when it is not there."""
@@ -395,12 +531,21 @@ class Judging:
         """Ends the alerts whose rule or device is no longer configured; their cases stay with people. Those
         whose level is no more move on.
         """
+        while self._rehomed:
+            self.cases.member_gone(step, self._rehomed.pop())
         while self._gone:
             self.cases.rule_gone(step, self._gone.pop())
         while self._changed:
             key = self._changed.pop()
             track = self.state.tracks[key]
             self.moved(step, self._rule_of(key, track), key, track)
+
+
+def cooled_at(cooling: Cooling | None, one: Standing) -> int:
+    """Before which instant a level is not raised, since it, or a worse one, has just ended."""
+    if cooling is None or one.level > cooling.level or one.phase in ACTIVE:
+        return AT_ONCE
+    return cooling.until
 
 
 def settle_ns(age_ns: int) -> int:

@@ -331,6 +331,26 @@ class During:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoubleControl:
+    """How far a value went and how fast it goes, each as a percentage of its control value."""
+
+    cumulative: float  # in the unit of the quantity
+    rate_per_day: float
+    rate_over_s: float  # the slope is that of so long
+    combine: str  # "either": the one that is nearer its control value counts; "both": the other one
+    cumulative_over_s: float = 0.0  # how far it went in so long; 0: since the baseline
+
+    def expression(self, quantity: str) -> str:
+        """The same in the words of core.expressions."""
+        went = f"moved({quantity})"
+        if self.cumulative_over_s:
+            went = f"abs(change({quantity}, {self.cumulative_over_s:.15g}s))"
+        goes = f"abs(rate_per_day({quantity}, {self.rate_over_s:.15g}s))"
+        of_both = f"percent({went}, {self.cumulative:.15g}), percent({goes}, {self.rate_per_day:.15g})"
+        return f"{'greatest' if self.combine == 'either' else 'least'}({of_both})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One entry of rules/*.yaml."""
 
@@ -346,11 +366,15 @@ class Rule:
     labels: Mapping[str, str] = field(default_factory=dict)  # only devices that carry these
     when: str = ""  # an expression, where it is more than `quantity`, which is then the first that it reads
     called: str = ""  # what the expression says, in Chinese
+    double_control: DoubleControl | None = None  # where the expression comes from, when it is one
     group: str = ""  # judged together: device, place, or a kind of place
     relative_to: str = ""  # "baseline": judges |value - the device's baseline|; "zero": |value|
     during: During | None = None  # when it counts; else the verdict is good
+    lateness_s: float = 0.0  # a value may come so much later than it was measured; 0: the model's
     clear_hold_s: float = 300.0
     min_on_s: float = 0.0  # an alert stands at least so long
+    cool_down_s: float = 0.0  # so long after one has ended nothing that is no worse is raised
+    confidence: float = 0.0  # a bad value counts from here on, where its reading says how sure it is
     latch: bool = False  # a level that fired stands until a person resets it
     respond_within_s: float = 0.0
     if_changed: str = ""  # keep | re-evaluate | close: what stands, once the rule asks another question
@@ -660,6 +684,30 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", array_like=True):
     retry_after_s: float = 0.0
     number: str = ""  # the provider's own name of the message, when it gave one
     card: str = ""  # by what the message can be changed once somebody has answered
+    once: bool = False  # of UNKNOWN: sent again it might be a second message, so it is not
+    receipt_s: float = 0.0  # within this a receipt should come; 0: this way gives none
+
+
+class Receipt(msgspec.Struct, frozen=True, tag="receipt", array_like=True):
+    """What a provider says, later, of a message that it had taken."""
+
+    at: int
+    wall_ns: int
+    channel: str
+    number: str  # the provider's name of the message, or our id of it
+    delivered: bool
+    detail: str = ""
+
+
+class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):
+    """What a person answered on a channel: the words of an SMS, a key pressed in a call."""
+
+    at: int
+    wall_ns: int
+    channel: str
+    address: str
+    text: str
+    number: str = ""  # of the message it answers, as in Receipt; "": the newest that was told there
 
 
 class Configured(msgspec.Struct, frozen=True, tag="configured", array_like=True):
@@ -670,7 +718,7 @@ class Configured(msgspec.Struct, frozen=True, tag="configured", array_like=True)
     digest: str
 
 
-Event = Messages | Tick | Link | Act | Outcome | Configured
+Event = Messages | Tick | Link | Act | Outcome | Receipt | Reply | Configured
 
 
 # ---------------------------------------------------------------- what comes out of it
@@ -755,6 +803,10 @@ class NotificationState(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     CANCELLED = "cancelled"
+    UNSURE = "unsure"  # it may have arrived, and is not sent again
+    DELIVERED = "delivered"  # says its receipt
+    FAILED = "failed"  # says its receipt: the person does not have it
+    MISSED = "missed"  # no receipt in time
 
 
 class Kind(StrEnum):
@@ -788,6 +840,9 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     state: NotificationState = NotificationState.DUE
     attempt: int = 0
     detail: str = ""
+    number: str = ""  # the provider's own name of it
+    rung: int = 0  # of its case's ladder when it was made: how many had been taken
+    receipt_by: int = 0  # steady: until then a receipt is waited for; 0: none is
     card: str = ""  # of ANSWERED: what it changes
 
 

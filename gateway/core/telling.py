@@ -150,18 +150,25 @@ class Telling:
         told = self.state.notifications.get(outcome.notification)
         if told is None:
             return
-        case = self.state.cases.get(told.case)
         if outcome.told is Told.ACCEPTED:
-            self.book.settle(step, told, NotificationState.ACCEPTED, outcome.detail)
-            if case is not None and (case.stage, Turn.TOLD) in TURNS and told.kind is not Kind.CLEARED:
-                self.turn(step, case, Turn.TOLD, None)
+            self.book.sent(step, told, outcome)
+            self.reached(step, told)
         elif outcome.told is Told.REFUSED:
             self.book.settle(step, told, NotificationState.REFUSED, outcome.detail)
             fields = {"case": told.case, "channel": told.channel, "error": outcome.detail}
             step.note("notification_refused", **fields)
             self._next_rung_if_unreached(step, told)
+        elif outcome.told is Told.UNKNOWN and outcome.once:
+            self.book.sent(step, told, outcome)
+            step.note("notification_unsure", channel=told.channel, case=told.case, error=outcome.detail)
         else:
             self._try_again(step, told, outcome)
+
+    def reached(self, step: Step, told: Notification) -> None:
+        """A provider has it for sure."""
+        case = self.state.cases.get(told.case)
+        if case is not None and (case.stage, Turn.TOLD) in TURNS and told.kind is not Kind.CLEARED:
+            self.turn(step, case, Turn.TOLD, None)
 
     def _try_again(self, step: Step, told: Notification, outcome: Outcome) -> None:
         attempt = told.attempt + 1
@@ -175,13 +182,15 @@ class Telling:
     def _next_rung_if_unreached(self, step: Step, refused: Notification) -> None:
         """Nobody of this rung can be reached any more: do not wait for the clock."""
         case = self.state.cases.get(refused.case)
-        waiting = any(told.case == refused.case for told in self.state.notifications.values())
-        if case is None or waiting:
+        if case is None or self.book.due(case.id):
             return
         if refused.kind is Kind.BOUNCED and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)
-        if case.stage is not Stage.FOUND:
-            return
+        if case.stage is Stage.FOUND:
+            self.hurry(step, case)
+
+    def hurry(self, step: Step, case: Case) -> None:
+        """The next rung, if there is one, does not wait for its time."""
         steps = ladder(self.world, case.level)
         if case.rung < len(steps):
             late = replace(case, climbing_at=step.at - int(steps[case.rung].after_s * SECOND))
@@ -199,17 +208,14 @@ class Telling:
             person=person, channel=channel, address=address,
             title=texts.title(kind, alert.level, rule, device, alert.component),
             text=texts.body(kind, alert, rule, case, self.world, step.wall_ns),
-            created_ns=step.wall_ns, due_at=step.at,
+            created_ns=step.wall_ns, due_at=step.at, rung=case.rung,
         )  # fmt: skip
         self.book.keep_notification(step, told)
 
     def _waits(self, case: Case, kind: Kind, person: str, channel: str) -> bool:
         """Whether the same is on its way already: a provider that was away must not get a pile of it."""
-        same = (case.id, kind, person, channel)
-        return any(
-            (told.case, told.kind, told.person, told.channel) == same
-            for told in self.state.notifications.values()
-        )
+        same = (kind, person, channel)
+        return any((told.kind, told.person, told.channel) == same for told in self.book.due(case.id))
 
     def tell(self, step: Step, case: Case, alert: Alert, kind: Kind, person_id: str) -> bool:
         """One person, by the channels of the first rung of the case's level; False: there is no such."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gateway.core import calibration
 from gateway.core.calendars import Works, works_on
 from gateway.core.codecs import Decode
-from gateway.core.conditions import Judge, applies, judge_for
+from gateway.core.conditions import OFF, Judge, applies, judge_for
 from gateway.core.decoding import Decoder
 from gateway.core.derived import Derived, Deriving
 from gateway.core.doubts import traced
@@ -27,13 +27,15 @@ class Subject:
     """A device or one component of it, with its rules made ready."""
 
     __slots__ = (
-        "_about", "astir", "band", "derived", "judges", "ranges", "stirring", "traced", "unbound", "weighed",
-        "weighs",
+        "_about", "astir", "band", "derived", "judges", "orderly", "ranges", "stirring", "traced", "unbound",
+        "weighed", "weighs",
     )  # fmt: skip
 
     def __init__(self, fields: Sequence[Field], judges: list[Judge], derived: Derived | None) -> None:
         self.ranges, self.derived = ranges(fields), derived
-        self.judges = [judge for judge in judges if judge.expression is None]
+        one_value = [judge for judge in judges if judge.expression is None]
+        self.judges = [judge for judge in one_value if not judge.rule.lateness_s]
+        self.orderly = [judge for judge in one_value if judge.rule.lateness_s]  # they wait for what is late
         self.weighed = [judge for judge in judges if judge.expression is not None]  # its groups' too
         self.weighs = False  # its values are remembered for expressions, its own or others'
         self.band = bands(self.ranges, self.judges)
@@ -205,9 +207,8 @@ class Watches:
         watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
         watch.works = works_on(self.world, device)
         rules = self._silences.get(model.scene, ())
-        watch.listen(
-            [effective(self.world, rule, device) for rule in rules if applies(rule, device, model.scene)]
-        )
+        own = (effective(self.world, rule, device) for rule in rules if applies(rule, device, model.scene))
+        watch.listen([rule for rule in own if rule.mode != OFF])
         return watch
 
     def _make_subject(self, device: Device, component: str) -> Subject:
@@ -225,7 +226,7 @@ class Watches:
         subject.band = self._bands.setdefault(subject.band, subject.band)
         subject.weighs = self.weighing.asks(model.scene, kind)
         # Each word of these counts, so that none goes the short way.
-        subject.astir += int(model.ends_after_s > 0) + int(subject.weighs)
+        subject.astir += int(model.ends_after_s > 0) + int(subject.weighs) + int(bool(subject.orderly))
         return subject
 
     def _rules_of(self, model: str, kind: str) -> list[Rule]:

@@ -37,21 +37,21 @@ def _said(words: Said | str) -> Said:
 END = Said("结尾", "the end")
 NUMBER = Said("一个数", "a number")
 CONDITION = Said("一个条件", "a condition")
-SUCH_AS = Said("条件,例如 smoke > 0.5", "a condition such as smoke > 0.5")
+SUCH_AS = Said("条件，例如 smoke > 0.5", "a condition such as smoke > 0.5")
 QUANTITY = Said("量的名字", "a quantity")
 FUNCTION = Said("函数", "a function")
 OPERAND = Said("数、量或函数", "a number, a quantity or a function")
 WORD = Said("数、名字、运算符或括号", "a number, name, sign or bracket")
-SPAN = Said("时长,例如 24h,最长 366d", "a span such as 24h, up to 366d")
+SPAN = Said("时长，例如 24h，最长 366d", "a span such as 24h, up to 366d")
 OF_MEMBERS = Said(
-    "组内成员的说法,例如 worst(q):组本身没有读数",
+    "组内成员的说法，例如 worst(q)：组本身没有读数",
     "what members say, such as worst(q): a group has no readings",
 )
 OF_ONE_READING = Said(
-    "单次读数的说法,因为要逐次记住", "what one reading says, since it is remembered over time"
+    "单次读数的说法，因为要逐次记住", "what one reading says, since it is remembered over time"
 )
-POINT = Said("点,例如 10 3,从左到右,至少两个", "points such as 10 3, from left to right, at least two")
-PERCENT = Said("百分数,0 到 100", "a percentage, 0 to 100")
+POINT = Said("点，例如 10 3，从左到右，至少两个", "points such as 10 3, from left to right, at least two")
+PERCENT = Said("百分数，0 到 100", "a percentage, 0 to 100")
 
 
 class Function(NamedTuple):
@@ -63,35 +63,33 @@ class Function(NamedTuple):
 
 
 _SAME = "unit of q"
-_ROWS = (
-    *(Function(f"{one}(q, 24h)", _SAME, "over_time") for one in ("mean", "median", "min", "max", "std")),
-    Function("percentile(q, 24h, 95)", _SAME, "over_time"),
-    Function("change(q, 10m)", _SAME, "over_time"),
-    Function("rate_per_minute(q, 10m)", f"{_SAME} / min", "over_time"),
-    Function("rate_per_hour(q, 6h)", f"{_SAME} / h", "over_time"),
-    Function("rate_per_day(q, 30d)", f"{_SAME} / d", "over_time"),
-    Function("last(q)", _SAME, "over_time"),
-    Function("count(C, 1h)", "1", "over_time"),
-    Function("times(C, 1d)", "1", "over_time"),
-    Function("share(C, 1h)", "%", "over_time"),
-    Function("abs(x)", "unit of x", "size"),
-    Function("greatest(x, y)", "unit of both", "chosen"),
-    Function("least(x, y)", "unit of both", "chosen"),
-    Function("percent(x, y)", "%", "percent"),
-    Function("curve(x, 1 3, 10 3, 50 8)", "1", "curve"),
-    Function("siblings(q)", _SAME, "others"),
-    Function("peers(q)", _SAME, "others"),
-    Function("all(C)", "truth", "group"),
-    Function("any(C)", "truth", "group"),
-    Function("members(C)", "1", "group"),
-    Function("quorum(2 of 3, C, 60s)", "truth", "quorum"),
-    Function("quorum(2 of 3, C, 60s, degraded 1)", "truth", "quorum"),
-    Function("worst(x)", "unit of x", "group"),
-    Function("lowest(x)", "unit of x", "group"),
-    Function("average(x)", "unit of x", "group"),
-)
-FUNCTIONS = {row.written: row for row in _ROWS}
-PARSE = {row.written.partition("(")[0]: row.parse for row in _ROWS}
+_WRITTEN = {  # by what parses their brackets; of each what it gives
+    "over_time": {
+        **{f"{one}(q, 24h)": _SAME for one in ("mean", "median", "min", "max", "std")},
+        **{"percentile(q, 24h, 95)": _SAME, "change(q, 10m)": _SAME, "last(q)": _SAME},
+        "rate_per_minute(q, 10m)": f"{_SAME} / min",
+        "rate_per_hour(q, 6h)": f"{_SAME} / h",
+        "rate_per_day(q, 30d)": f"{_SAME} / d",
+        **{"count(C, 1h)": "1", "times(C, 1d)": "1", "share(C, 1h)": "%"},
+    },
+    "size": {"abs(x)": "unit of x"},
+    "chosen": {"greatest(x, y)": "unit of both", "least(x, y)": "unit of both"},
+    "percent": {"percent(x, y)": "%"},
+    "curve": {"curve(x, 1 3, 10 3, 50 8)": "1"},
+    "moved": {"moved(q)": _SAME},
+    "others": {"siblings(q)": _SAME, "peers(q)": _SAME},
+    "group": {
+        **{"all(C)": "truth", "any(C)": "truth", "members(C)": "1"},
+        **{f"{one}(x)": "unit of x" for one in ("worst", "lowest", "average")},
+    },
+    "quorum": {"quorum(2 of 3, C, 60s)": "truth", "quorum(2 of 3, C, 60s, degraded 1)": "truth"},
+}
+FUNCTIONS = {
+    written: Function(written, gives, parse)
+    for parse, rows in _WRITTEN.items()
+    for written, gives in rows.items()
+}
+PARSE = {row.written.partition("(")[0]: row.parse for row in FUNCTIONS.values()}
 
 
 class Token(NamedTuple):
@@ -168,7 +166,7 @@ class Words:
     def span(self, name: str) -> int:
         self.expect(",")
         two = {"min": "least", "max": "greatest"}.get(name)
-        hint = Said(f";两个数之间用 {two}", f"; of two numbers: {two}") if two else Said("", "")
+        hint = Said(f"；两个数之间用 {two}", f"; of two numbers: {two}") if two else Said("", "")
         token = self.of_kind("span", Said(SPAN.zh + hint.zh, SPAN.en + hint.en))
         try:
             return span_ns(token.text)
@@ -199,7 +197,7 @@ class Words:
         return float(token.text)
 
     def whole(self, low: int, high: int) -> int:
-        expected = Said(f"整数,{low} 到 {high}", f"a whole number, {low} to {high}")
+        expected = Said(f"整数，{low} 到 {high}", f"a whole number, {low} to {high}")
         token = self.of_kind("number", expected)
         if not token.text.isdigit() or not low <= int(token.text) <= high:
             raise Mistake(token.column, token.text, expected)
@@ -213,4 +211,4 @@ def most(count: int, zh: str = "", en: str = "") -> Said:
 def nearest(word: str, what: Said, known: Iterable[str]) -> Said:
     """What belongs there, and the known word that was probably meant."""
     close = difflib.get_close_matches(word.lower(), known, n=1)
-    return Said(f"{what.zh},例如 {close[0]}", f"{what.en}, such as {close[0]}") if close else what
+    return Said(f"{what.zh}，例如 {close[0]}", f"{what.en}, such as {close[0]}") if close else what

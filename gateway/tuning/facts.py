@@ -9,7 +9,7 @@ from gateway.adapters.archive import Row
 from gateway.core import terms
 from gateway.core.conditions import Judge
 from gateway.core.engine import Engine
-from gateway.core.model import Device, Level, Limit, Rule
+from gateway.core.model import Device, During, Level, Limit, Rule
 from gateway.core.texts import span
 from gateway.core.units import QUANTITIES, shown, sign
 from gateway.core.weighing import Weighing
@@ -30,7 +30,7 @@ class Term:
 def judge_of(engine: Engine, rule: str, device: Device, component: str) -> Judge | None:
     """The engine's own judge of a rule on a subject, or of the group it belongs to."""
     subject = engine.watches.of[device.id].subject(component)
-    judges = (*subject.judges, *subject.weighed)
+    judges = (*subject.judges, *subject.orderly, *subject.weighed)
     return next((judge for judge in judges if judge.rule.id == rule), None)
 
 
@@ -54,6 +54,12 @@ def bound(rule: Rule, limit: Limit, unit: str = "") -> str:
     parts = [f"{span(limit.absent_s)}"] if limit.absent_s is not None else []
     parts += [f"{limit.missed:g}×"] if limit.missed is not None else []
     return f"∅ ≥ {' / '.join(parts)}"
+
+
+def hours_said(during: During) -> list[str]:
+    """When a rule counts, as its file says it."""
+    said = [f"{key} {value}" for key in ("inside", "outside") if (value := getattr(during, key))]
+    return [*said, f"days {' '.join(during.days)}"] if during.days else said
 
 
 def distance(limit: Limit, measure: float) -> float:
@@ -80,6 +86,9 @@ def terms_of(weighing: Weighing, judge: Judge, subject: tuple[str, str], now_ns:
         for quantity in judge.expression.quantities:
             value = weighing.known(device, component, quantity, now_ns)
             found.append(_term(where + quantity, value, QUANTITIES[quantity].unit))
+        for quantity in judge.expression.from_baseline:
+            value = weighing.moved(device, component, quantity, now_ns)
+            found.append(_term(f"{where}moved({quantity})", value, QUANTITIES[quantity].unit))
         for measure in judge.expression.windows:
             found.append(_term(where + measure.key, weighing.recall(device, component, measure, now_ns), ""))
     return found + _others(weighing, judge, subject, now_ns)

@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from gateway import telemetry
 from gateway.channels.base import Call, Heard, Listening, Receipted, Replied
-from gateway.core.model import SECOND, Act, Event, Verb, World
+from gateway.core.model import SECOND, Act, Event, Receipt, Reply, Verb, World
 from gateway.web.guard import Attempts
 from gateway.web.rows import find_notification
 
@@ -150,8 +150,12 @@ def _failed(future: Future[Any]) -> bool:
 def event_of(said: Said, channel: str, world: World, db: sqlite3.Connection) -> Make | None:
     """What enters the queue for it; None when it is about nothing of ours, or nobody of ours said it."""
     if isinstance(said, Receipted):
-        return None
-    return _pressed(said, channel, world, db)
+        heard = (channel, said.number, said.delivered, said.detail)
+        return lambda at, wall_ns: Receipt(at, wall_ns, *heard)
+    if said.text in list(Verb):
+        return _pressed(said, channel, world, db)
+    answered = (channel, said.address, said.text, said.number)
+    return lambda at, wall_ns: Reply(at, wall_ns, *answered)
 
 
 def _pressed(said: Replied, channel: str, world: World, db: sqlite3.Connection) -> Make | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Behaviour = Callable[["Provider", socket.socket], bool]  # after a request was read; True: keep the connection
+Check = Callable[["Request", str], list[str]]  # (request, our own host:port) -> what is wrong with it
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Provider:
         self.token_requests: list[Request] = []
         self.requests: list[Request] = []
         self.complaints: list[str] = []
+        self.check: Check = json_post
         self.connections = 0
         self.over = threading.Event()
         self._tls = tls
@@ -94,21 +96,27 @@ class Provider:
             name, _, value = text.partition(": ")
             headers[name.lower()] = value
         body = stream.read(int(headers.get("content-length", 0)))
+        request = Request(line, headers, body)
+        own = headers.get("host", "") if self._tls else f"127.0.0.1:{self.port}"
         if not (self.gives_token and line.startswith("GET ")):
-            self._check(line, headers, body)
-        return Request(line, headers, body)
+            self.complaints += self.check(request, own)
+        return request
 
-    def _check(self, line: str, headers: dict[str, str], body: bytes) -> None:
-        if not line.startswith("POST /") or not line.endswith(" HTTP/1.1"):
-            self.complaints.append(f"not a POST: {line}")
-        if not headers.get("content-type", "").startswith("application/json"):
-            self.complaints.append(f"content-type {headers.get('content-type')}")
-        if headers.get("host") != f"127.0.0.1:{self.port}" and not self._tls:
-            self.complaints.append(f"host {headers.get('host')}")
-        try:
-            json.loads(body)
-        except ValueError:
-            self.complaints.append("not JSON")
+
+def json_post(request: Request, host: str) -> list[str]:
+    """What is wrong with a request that should be a POST of JSON to `host`."""
+    headers, wrong = request.headers, []
+    if not request.line.startswith("POST /") or not request.line.endswith(" HTTP/1.1"):
+        wrong.append(f"not a POST: {request.line}")
+    if not headers.get("content-type", "").startswith("application/json"):
+        wrong.append(f"content-type {headers.get('content-type')}")
+    if headers.get("host") != host:
+        wrong.append(f"host {headers.get('host')}")
+    try:
+        json.loads(request.body)
+    except ValueError:
+        wrong.append("not JSON")
+    return wrong
 
 
 def reply(status: int, body: bytes = b"", **headers: str) -> Behaviour:

@@ -14,7 +14,7 @@ import pytest
 from gateway import telemetry
 from gateway.adapters.store import Record, Store
 from gateway.channels.base import Call, Heard, Listening, Receipted, Replied
-from gateway.core.model import Act, Event, Person, Tick, Verb
+from gateway.core.model import Act, Event, Person, Receipt, Reply, Tick, Verb
 from gateway.links import Links
 from gateway.web.app import create_app
 from gateway.web.callbacks import BODY_BYTES_MOST, PENDING_MOST, Callbacks, event_of
@@ -133,6 +133,14 @@ def test_a_get_is_heard_too(door: Door) -> None:
     url = f"http://127.0.0.1:{door.web.port}/callback/card?echostr=x"
     assert httpx.get(url).status_code == 200
     assert door.ear.calls[0].query == {"echostr": "x"}
+
+
+def test_receipts_and_replies_enter_for_the_core_to_judge(door: Door) -> None:
+    door.ear.said = (Receipted("biz", False, "off"), Replied("13812341234", "1"))
+    assert door.call().status_code == 200
+    receipt, reply = door.queue.events
+    assert receipt == Receipt(5, 7, "card", "biz", False, "off")
+    assert reply == Reply(5, 7, "card", "13812341234", "1", "")
 
 
 NOBODYS = [

@@ -29,21 +29,11 @@ from gateway.core.model import (
 )
 from gateway.core.state import State
 from gateway.core.watches import has_component
-from tests.unit.worlds import CABINET, SMOKE, START_NS, TOPIC, Play, of, payload, world
+from tests.unit.worlds import CABINET, SMOKE, START_NS, TOPIC, Play, of, payload, rule, world
 
 CALM = replace(CABINET, expect_every_s=60.0)
 BASIS = Basis(text="test", confidence="D")
 TRUE = (Limit(level=Level.RED, equals=1.0),)
-
-
-def rule(when: str = "", quantity: str = "temperature_c", **more) -> Rule:
-    limits = more.pop("limits", None) or (Limit(level=Level.RED, above=more.pop("above", 0.5)),)
-    given = {
-        "id": "weighed", "says": "试验", "scene": "cabinet", "quantity": quantity, "when": when,
-        "called": "值" if when else "", "each": "slot" if quantity.startswith("slot") else "",
-        "limits": limits, "clear_hold_s": 0.0, "basis": BASIS, "action": "看",
-    }  # fmt: skip
-    return Rule(**{**given, **more})
 
 
 def play(*rules: Rule, devices=("cab-1",), model=CALM, **changes) -> Play:
@@ -107,12 +97,17 @@ def test_a_full_window_does_not_starve_the_windows_of_other_rules(monkeypatch):
 # ---------------------------------------------------------------- clocks
 
 
-def test_a_wall_clock_set_back_does_not_freeze_what_is_known():
-    found = play(rule("temperature_c + 0", above=50.0))
+def say_ahead(found: Play, **values) -> None:
+    """One word while the wall clock was ten years ahead; then it is set back."""
     ahead = 10 * 365 * 86400 * SECOND
     found.wall = lambda: START_NS + found.at + ahead  # type: ignore[method-assign]
-    found.say(t=20)
+    found.say(**values)
     del found.wall
+
+
+def test_a_wall_clock_set_back_does_not_freeze_what_is_known():
+    found = play(rule("temperature_c + 0", above=50.0))
+    say_ahead(found, t=20)
     found.wait(60)
     found.say(t=80)
     assert found.levels() == ["red"]
@@ -120,10 +115,7 @@ def test_a_wall_clock_set_back_does_not_freeze_what_is_known():
 
 def test_a_wall_clock_set_back_does_not_freeze_a_window():
     found = play(rule("count(temperature_c > 50, 10m)", above=2.5))
-    ahead = 10 * 365 * 86400 * SECOND
-    found.wall = lambda: START_NS + found.at + ahead  # type: ignore[method-assign]
-    found.say(t=20)
-    del found.wall
+    say_ahead(found, t=20)
     for _ in range(3):
         found.wait(60)
         found.say(t=80)
