@@ -23,7 +23,7 @@ from email.utils import format_datetime
 from time import monotonic
 
 from gateway.adapters import http
-from gateway.channels.base import Answer, Secret, Setup, detail
+from gateway.channels.base import Answer, Form, Secret, Setup, detail
 from gateway.channels.wording import sign
 from gateway.core.model import SECOND, Level, Notification, Told
 
@@ -42,7 +42,15 @@ HINTS = {
     553: "the server does not let us write as `sender`",
 }
 ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
-HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}")
+PORT = re.compile(r"[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]")
+FORMS = {
+    "host": Form(
+        re.compile(r"[A-Za-z0-9.:-]{1,253}"), "邮件服务器的名称或地址", "a mail server's name or address"
+    ),
+    "port": Form(PORT, "1 到 65535 的数", "a number from 1 to 65535"),
+    "tls": Form(re.compile("|".join(PORTS)), f"以下之一：{', '.join(PORTS)}", f"one of {', '.join(PORTS)}"),
+    "sender": Form(ADDRESS, "邮箱地址", "an e-mail address"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,15 +214,8 @@ def _dotted(letter: bytes) -> bytes:
 
 def build(setup: Setup) -> Email:
     settings = setup.settings
+    setup.judge(FORMS)
     tls = settings.get("tls", "starttls")
-    if tls not in PORTS:
-        raise ValueError(f"channels.{setup.name}.tls: expected one of {', '.join(PORTS)}")
-    port = settings.get("port", str(PORTS[tls]))
-    for name, value, form in (("host", settings["host"], HOST), ("sender", settings["sender"], ADDRESS)):
-        if not form.fullmatch(value):
-            raise ValueError(f"channels.{setup.name}.{name}: expected a {name}")
-    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"channels.{setup.name}.port: expected a number from 1 to 65535")
     username, with_password = settings.get("username", ""), "password_file" in setup.secrets
     if bool(username) != with_password:
         raise ValueError(f"channels.{setup.name}: username and password_file go together")
@@ -222,7 +223,7 @@ def build(setup: Setup) -> Email:
         raise ValueError(f"channels.{setup.name}.tls: a password does not travel in the clear")
     return Email(
         Server(
-            host=settings["host"], port=int(port), tls=tls, sender=settings["sender"], username=username,
+            host=settings["host"], port=int(settings.get("port", PORTS[tls])), tls=tls, sender=settings["sender"], username=username,
             password=setup.secret("password_file") if with_password else None,
         )
     )  # fmt: skip

@@ -7,15 +7,15 @@ normal, or by itself. Several cases may want it at once: it sounds until none do
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 
 from gateway import telemetry
-from gateway.channels.base import Answer, Setup
+from gateway.channels.base import Answer, Form, Setup
 from gateway.core.model import Kind, Level, Notification, Told
 
 SETTINGS = frozenset({"on", "off", "sounds", "levels"})
@@ -23,10 +23,19 @@ REQUIRED = frozenset({"on", "off"})
 SECRETS: frozenset[str] = frozenset()
 COMMAND_S = 4.0  # one that hangs is killed; two of them fit into an attempt's 10 s
 AGAIN_S = 2.0  # after a command that failed
-SOUNDS_S, SOUNDS_S_MOST = 180.0, 3600.0
+SOUNDS_S = 180.0
 ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 SOUNDING = frozenset({Kind.RAISED, Kind.RISEN, Kind.ESCALATED})
 SILENCING = frozenset({Kind.CLEARED, Kind.LATCHED, Kind.ANSWERED})
+_LEVEL = "|".join(level.word for level in Level)
+FORMS = {
+    "sounds": Form(
+        re.compile(r"[1-9][0-9]{0,2}s|[12][0-9]{3}s|3[0-5][0-9]{2}s|3600s"), "1s 到 3600s", "1s to 3600s"
+    ),
+    "levels": Form(
+        re.compile(rf"({_LEVEL})(, ?({_LEVEL}))*"), "red，或如 orange, red", "red, or as orange, red"
+    ),
+}
 BEFORE_US = ""  # the case of whatever a process before this one may have left on
 
 
@@ -119,18 +128,10 @@ def _run(command: Sequence[str]) -> Answer | None:
 
 
 def build(setup: Setup) -> Siren:
-    settings = setup.settings
-    sounds_s = SOUNDS_S
-    if "sounds" in settings:
-        with suppress(ValueError):
-            sounds_s = float(settings["sounds"].removesuffix("s"))
-        if not settings["sounds"].endswith("s") or not 1.0 <= sounds_s <= SOUNDS_S_MOST:
-            raise ValueError(f"channels.{setup.name}.sounds: expected 1s to {SOUNDS_S_MOST:.0f}s")
-    words = settings.get("levels", "red").replace(",", " ").split()
-    levels = {level.word: level for level in Level}
-    if not words or not levels.keys() >= set(words):
-        raise ValueError(f"channels.{setup.name}.levels: expected some of {', '.join(levels)}")
-    chosen = frozenset(levels[word] for word in words)
+    setup.judge(FORMS)
+    sounds_s = float(setup.settings.get("sounds", f"{SOUNDS_S}s").removesuffix("s"))
+    words = re.findall(r"\w+", setup.settings.get("levels", "red"))
+    chosen = frozenset(level for level in Level if level.word in words)
     return Siren(_command(setup, "on"), _command(setup, "off"), sounds_s, chosen)
 
 
