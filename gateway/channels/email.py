@@ -221,9 +221,12 @@ def build(setup: Setup) -> Email:
         raise ValueError(f"channels.{setup.name}: username and password_file go together")
     if with_password and tls == "none":
         raise ValueError(f"channels.{setup.name}.tls: a password does not travel in the clear")
-    return Email(
-        Server(
-            host=settings["host"], port=int(settings.get("port", PORTS[tls])), tls=tls, sender=settings["sender"], username=username,
-            password=setup.secret("password_file") if with_password else None,
-        )
-    )  # fmt: skip
+    server = Server(
+        host=settings["host"],
+        port=int(settings.get("port", PORTS[tls])),
+        tls=tls,
+        sender=settings["sender"],
+        username=username,
+        password=setup.secret("password_file") if with_password else None,
+    )
+    return Email(server)
