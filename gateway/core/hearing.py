@@ -184,14 +184,17 @@ class Hearing:
                 self._heed(step, index, watch, reading, message, known=False)
             elif subject.calm(reading.values):
                 newest[component] = measured_ns
-            elif reading.history or not reading.timed or heard.held or not subject.plain(reading.values):
-                self._heed(step, index, watch, reading, message, known=False)
-            else:  # all that _heed would find out is known: it is good, in order, and news
-                newest[component] = measured_ns
-                self._judging.judge(step, watch, subject, component, reading.values, max(age_ns, 0))
+            else:
+                plain = subject.plain and reading.timed and not (reading.history or heard.held)
+                asked = subject.asked(reading.values) if plain else None
+                if asked is None:
+                    self._heed(step, index, watch, reading, message, known=False)
+                    continue
+                newest[component] = measured_ns  # all that _heed would find out is known: it is good and news
+                age_ns = max(age_ns, 0)
+                self._judging.judge(step, watch, subject, component, reading.values, age_ns, asked=asked)
                 if watch.ends_ns:
-                    at = step.at - max(age_ns, 0)
-                    self._ending.note(watch, component, reading.values, at, step.at)
+                    self._ending.note(watch, component, reading.values, step.at - age_ns, step.at)
 
     def _unusual(
         self,

@@ -329,15 +329,16 @@ def _per_day(at: IntArray, values: FloatArray) -> float:
     """
     import numpy as np
 
-    from gateway.core.signals import theil_sen
+    from gateway.core.signals import median_slope
 
-    fresh = np.append(True, at[1:] > at[:-1])  # of several values of one instant the lowest
-    days, values = (at[fresh] - at[0]) / DAY_NS, values[fresh]
+    newer = at[1:] > at[:-1]
+    if not newer.all():  # of several values of one instant the lowest
+        fresh = np.append(True, newer)
+        at, values = at[fresh], values[fresh]
+    days = (at - at[0]) / DAY_NS
     size = -(-days.size // RATE_POINTS_MOST)
     if size > 1:
         rest = days.size % size
         days = days[rest:].reshape(-1, size).mean(axis=1)
         values = np.median(values[rest:].reshape(-1, size), axis=1)
-    if days.size == 2:
-        return float((values[1] - values[0]) / (days[1] - days[0]))
-    return theil_sen(days, values).per_day
+    return median_slope(days, values)

@@ -54,7 +54,7 @@ class Silences:
         if not dark and not self._speaks(watch):  # its first word makes it one that can fall silent
             self.timers.push(since + max((at - since) // spans[0] + 1, 1) * spans[0], "silence", device)
             return
-        instants = [self._proven_at(watch, since, span) for span in spans]
+        instants = self._instants(watch, since)
         due = next((one for one in instants if one > at), instants[0])
         if watch.works and instants[0] <= at:  # it may wait for the end of works
             look = next_look(at)
@@ -78,6 +78,10 @@ class Silences:
         patience = max(GRACE_NS_LEAST, min(2 * watch.interval_ns(), GRACE_NS_MOST))
         return max(since + span, self.state.listening_since + min(span, patience))
 
+    def _instants(self, watch: Watch, since: int) -> list[int]:
+        """When its silence is as long as each of its spans, ascending."""
+        return [self._proven_at(watch, since, span) for span in watch.spans()]
+
     def due(self, step: Step, due: int, device: str) -> None:
         """Looks whether a device has been silent too long; while we cannot hear, silence proves nothing."""
         if not self.state.link_up:
@@ -90,16 +94,16 @@ class Silences:
             self.timers.push(due + watch.spans()[0], "silence", device)
             return
         since = self._since(watch)
-        too_long = any(due >= self._proven_at(watch, since, span) for span in watch.spans())
-        if too_long and self._falls_with_its_group(step, watch, due):
-            return
-        for rule in watch.silence:
-            self._judge_silence(step, watch, rule, since, due, watch.heard.seen_at)
-        self._look_again(step, watch, since, due)
+        instants = self._instants(watch, since)
+        if instants and due >= instants[0]:
+            if self._falls_with_its_group(step, watch, due):
+                return
+            for rule in watch.silence:
+                self._judge_silence(step, watch, rule, since, due, watch.heard.seen_at)
+        self._look_again(step, watch, instants, due)
 
-    def _look_again(self, step: Step, watch: Watch, since: int, due: int) -> None:
+    def _look_again(self, step: Step, watch: Watch, instants: list[int], due: int) -> None:
         """At its next span; while works go on, every minute, so that their end is seen."""
-        instants = (self._proven_at(watch, since, span) for span in watch.spans())
         later = [at for at in instants if at > due]
         if held_at(watch.works, step.wall_ns) is not Counts.FULLY:
             later = [min([*later, next_look(step.at)])]
@@ -230,7 +234,7 @@ class Silences:
         since = self._since_of_group(watch, group)
         for rule in watch.silence:
             self._judge_silence(step, watch, rule, since, due, group.heard_at, group.count)
-        self._look_again(step, watch, since, due)
+        self._look_again(step, watch, self._instants(watch, since), due)
 
     def _since_of_group(self, watch: Watch, group: Group) -> int:
         """From the last word of those behind it, or its own, should it be one that speaks."""
