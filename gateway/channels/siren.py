@@ -1,8 +1,8 @@
 """`siren`: what sounds on the spot when the line out is cut: a relay, a light, a loudspeaker.
 
 A command of this box switches it on, another one off; neither goes through a shell. It sounds for a red
-alert being raised, risen or escalated, and falls silent when somebody has answered, when the sensor is
-normal, or by itself. Several cases may want it at once: it sounds until none does.
+case that nobody is at, and falls silent when somebody has answered, when the sensor is normal, or by
+itself. Several cases may want it at once: it sounds until none does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ COMMAND_S = 4.0  # one that hangs is killed; two of them fit into an attempt's 1
 AGAIN_S = 2.0  # after a command that failed
 SOUNDS_S = 180.0
 ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-SOUNDING = frozenset({Kind.RAISED, Kind.RISEN, Kind.ESCALATED})
+# The kinds that say that nobody is at it; for all others a siren has no sound.
+SOUNDING = frozenset(["raised", "risen", "escalated", "overdue", "late", "recurred", "returned", "reopened"])
 SILENCING = frozenset({Kind.CLEARED, Kind.LATCHED, Kind.ANSWERED})
 _LEVEL = "|".join(level.word for level in Level)
 FORMS = {
@@ -58,10 +59,10 @@ class Siren:
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         if notification.kind in SILENCING:
             return self._silence(notification.card or notification.case)
-        if notification.kind not in SOUNDING:
-            return Answer(Told.REFUSED, f"a siren has no sound for {notification.kind}")
         if notification.level not in self._levels:
             return Answer(Told.REFUSED, f"not for {notification.level.word}: see levels")
+        if notification.kind not in SOUNDING:
+            return Answer(Told.ACCEPTED, f"a siren has no sound for {notification.kind}")
         return self._sound(notification.case)
 
     def _sound(self, case: str) -> Answer:

@@ -66,9 +66,17 @@ def test_what_is_not_red_is_not_told_by_it(tmp_path: Path, level: Level) -> None
 
 
 def test_it_has_no_sound_for_paper_work(tmp_path: Path) -> None:
+    """Nothing was refused, so no operator is called; and nothing sounds that would have to end."""
     roof = Roof(tmp_path)
-    assert roof.send(kind=Kind.OVERDUE).told is Told.REFUSED
-    assert not roof.sounds
+    answer = roof.send(kind=Kind.BOUNCED)
+    assert (answer.told, answer.card, roof.calls) == (Told.ACCEPTED, "", [])
+
+
+@pytest.mark.parametrize("kind", [Kind.RISEN, Kind.ESCALATED, Kind.OVERDUE])
+def test_it_sounds_when_nobody_is_at_it(tmp_path: Path, kind: Kind) -> None:
+    roof = Roof(tmp_path)
+    assert roof.send(kind=kind).card
+    assert roof.sounds
 
 
 @pytest.mark.parametrize("kind", [Kind.CLEARED, Kind.LATCHED])
