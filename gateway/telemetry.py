@@ -116,6 +116,7 @@ EVENTS: dict[str, str] = {
     "act_ignored": "a person's word came too late or twice; it changed nothing",
     "case_closed": "handled, and verified by the sensor",
     "ladder_missing": "a level has no ladder: nobody is told",
+    "siren_stuck": "the command that switches a siren off failed; it is tried again",
     "notification_retried": "a message to a person will be tried again",
     "post_empty": "nobody holds the post that a ladder names; the next step is taken at once",
     "notification_accepted": "a provider took a message to a person",
