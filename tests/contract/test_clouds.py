@@ -43,7 +43,7 @@ from tests.contract.clouds import (
     Tencent,
 )
 from tests.contract.dialects import SECRET, WALL_S, Hand, notification
-from tests.contract.provider import Provider, reply, silence
+from tests.contract.provider import Provider, hang_up, reply, silence
 from tests.unit.worlds import HOT, SMOKE, Play, world
 
 LINK = "https://alarm.example/c/abc"
@@ -365,12 +365,13 @@ def test_what_they_do_not_know_is_sent(sms: Bench) -> None:
     assert len(sms.cloud.taken) == 1
 
 
-def test_nothing_is_sent_while_they_do_not_say_what_they_have(sms: Bench) -> None:
+@pytest.mark.parametrize("behaviour", [silence, hang_up])
+def test_nothing_is_sent_while_they_do_not_say_what_they_have(sms: Bench, behaviour: Any) -> None:
     told = sms.told()
     sms.hand.now += 600
-    sms.provider.then(silence)
+    sms.provider.then(behaviour, sms.cloud.behave)
     answer = sms.send(told)
-    assert (answer.told, answer.once, len(sms.provider.requests)) == (Told.LATER, False, 1)
+    assert (answer.told, answer.once, sms.cloud.taken) == (Told.LATER, False, [])
 
 
 def test_a_message_of_yesterday_is_found(sms: Bench) -> None:
