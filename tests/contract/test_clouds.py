@@ -374,9 +374,10 @@ def test_nothing_is_sent_while_they_do_not_say_what_they_have(sms: Bench, behavi
     assert (answer.told, answer.once, sms.cloud.taken) == (Told.LATER, False, [])
 
 
-def test_a_message_of_yesterday_is_found(sms: Bench) -> None:
-    """Sent at 23:59:59, asked for after midnight; days are China's, whatever zone the box is in."""
-    sms.hand.now += 86_400 - (sms.wall() + 8 * 3600) % 86_400 - 1
+@pytest.mark.parametrize("after_s", [-1, 1800], ids=["23:59:59", "00:30"])
+def test_days_are_chinas(sms: Bench, after_s: float) -> None:
+    """Whatever zone the box is in; what was sent just before midnight is asked for after it."""
+    sms.hand.now += 86_400 - (sms.wall() + 8 * 3600) % 86_400 + after_s
     told = sms.told()
     sms.send(told)
     sms.cloud.taken[0].status = 3
