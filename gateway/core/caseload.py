@@ -104,6 +104,25 @@ class Caseload:
         if case is not None:
             self.book.enter(step, case.id, "unjudged", note=why)
 
+    def known(self, step: Step, track: Track, known: bool, wanting: str) -> None:
+        """What it is judged by is not known any more, or is known again: meanwhile its alert stands."""
+        alert = self.state.alerts.get(track.alert)
+        case = self.book.own_case(alert) if alert is not None else None
+        if case is not None:
+            self.book.enter(step, case.id, "known" if known else "unknown", note=wanting)
+
+    def member_gone(self, step: Step, track: Track) -> None:
+        """The device that raised a group's alert is no longer configured: another speaks for the group."""
+        alert = self.state.alerts.get(track.alert)
+        if alert is None:
+            return
+        gone, here = alert.device, {"device": track.device, "component": track.component}
+        self.book.keep_alert(step, replace(alert, **here))
+        case = self.state.cases.get(alert.case)
+        if case is not None and case.device == gone:
+            self.book.keep_case(step, replace(case, **here))
+            self.book.enter(step, case.id, "member_gone", note=gone)
+
     def _say_chatter(self, step: Step, alert: Alert) -> None:
         step.note("alert_chattering", alert=alert.id, rule=alert.rule, device=alert.device)
         case = self.book.own_case(alert)

@@ -373,6 +373,8 @@ class Rule:
     lateness_s: float = 0.0  # a value may come so much later than it was measured; 0: the model's
     clear_hold_s: float = 300.0
     min_on_s: float = 0.0  # an alert stands at least so long
+    cool_down_s: float = 0.0  # so long after one has ended nothing that is no worse is raised
+    confidence: float = 0.0  # a bad value counts from here on, where its reading says how sure it is
     latch: bool = False  # a level that fired stands until a person resets it
     respond_within_s: float = 0.0
     if_changed: str = ""  # keep | re-evaluate | close: what stands, once the rule asks another question

@@ -88,9 +88,10 @@ def test_our_clock_may_be_an_hour_off_and_not_more(room: Room) -> None:
 
 
 def test_every_message_is_signed_anew(room: Room) -> None:
-    room.send()
-    room.ours.now = room.group.wall.now = room.group.wall.now + 2 * HOUR_S
-    assert room.send().told is Told.ACCEPTED
+    for _ in range(12):  # often enough for a signature with a + in it
+        assert room.send().told is Told.ACCEPTED
+        room.ours.now = room.group.wall.now = room.group.wall.now + 2 * HOUR_S
+        room.group.now.now += 60
 
 
 def test_a_flood_never_hits_the_limit(room: Room) -> None:
