@@ -286,6 +286,13 @@ def test_without_any_receipt_to_wait_for_it_goes_on_at_once():
     assert len(due(play)) == 2
 
 
+def test_an_outcome_counts_once(play):
+    """A process that died before it knew of the commit reports the same again."""
+    one = unsure(play, receipt_s=60.0)
+    found = play.told(one, Told.UNKNOWN, once=True, detail="timed out")
+    assert found == []
+
+
 def test_a_channel_that_may_repeat_is_retried_as_ever(play):
     play.told(play.notifications()[0], Told.UNKNOWN)
     assert "notification_retried" in play.noted()
