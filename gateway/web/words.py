@@ -41,6 +41,10 @@ ENTRIES: Mapping[str, Said] = {
     "sent": Said("通知已送出", "sent"),
     "escalated": Said("无人响应，上报 {who}", "escalated"),
     "post_empty": Said("岗位空缺：{note}", "empty post"),
+    "quiet": Said("静默时段，{note} 起通知", "quiet hours"),
+    "handed_over": Said("岗位换人，移交给 {who}：{note}", "handed over"),
+    "agreed": Said("{who} 接手，还须他人一同接手", "taken on, not by enough yet"),
+    "copy_seen": Said("{who} 已知悉（抄送，不算接手）", "seen, for information"),
     "acknowledged": Said("{who} 接手", "taken on"),
     "handling": Said("{who} 处理中", "being handled"),
     "handled": Said("{who} 报告处理完成", "reported done"),
@@ -60,7 +64,9 @@ ENTRIES: Mapping[str, Said] = {
     "merged": Said("并入起因的事件", "merged into its cause"),
     "silenced": Said("规则不再通知：{note}", "its rule tells nobody now"),
 }
-NOTE_IS_SAID = frozenset({"post_empty", "rule_gone", "silenced"})  # their words are in the sentence already
+NOTE_IS_SAID = frozenset(
+    {"post_empty", "rule_gone", "silenced", "quiet", "handed_over"}
+)  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {
     "progressing": Said(
