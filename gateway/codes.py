@@ -75,6 +75,7 @@ CODES: dict[str, tuple[str, str]] = {
     "L709": ("more persons who must answer than the ladder has roles", "too_few"),
     "L710": ("leave or overrides that overlap", "same_time"),
     "L711": ("a person as their own delegate", "own_delegate"),
+    "L712": ("a route that no rule takes", "no_such_route"),
     "L801": ("no baseline for a rule that needs one", "no_baseline"),
     "L802": ("no such window at the device's place", "no_window"),
     "L803": ("no constant for a formula that needs it", "no_constant"),

@@ -254,6 +254,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "no_year": ("没有 {year} 年的工作日历", "no calendar of workdays for {year}"),
     "a_state": ("状态量 {value}", "{value}, a state, whose alarm may come once"),
     "nested": ("{value}，它自己也在别的设备之后", "{value}, which is itself behind another"),
+    "no_such_route": (
+        "规则 {rule} 对设备 {device} 没有级别 {level}",
+        "no {level} level of rule {rule} on device {device}",
+    ),
     "own_delegate": ("以自己为代理人", "themselves as delegate"),
     "same_time": ("与 {where} 重叠的时间", "a time that overlaps that of {where}"),
     "quiet_red": ("红色级别的静默时段", "quiet hours of a red level"),
@@ -499,6 +503,11 @@ PHRASES: dict[str, tuple[str, str]] = {
     "in_block": ("块之内的字节", "bytes of the block"),
     "in_type": ("类型之内的位（整数）", "bits of the type (an integer)"),
     "constant_for": ("{quantity} 需要的常数", "the constant that {quantity} needs"),
+    "a_judging_rule": ("判断该设备、有该级别的规则", "a rule that judges the device, with that level"),
+    "told_person": (
+        "人员，如 wang、wang@2m、wang@2m/inbox、copy:wang",
+        "a person such as wang, wang@2m, wang@2m/inbox, copy:wang",
+    ),
     "level_key": (
         "级别 yellow、orange 或 red，或某场景的级别如 cabinet.red",
         "a level: yellow, orange or red; or that of a scene such as cabinet.red",

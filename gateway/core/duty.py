@@ -72,6 +72,7 @@ class Holder:
 def holder(world: World, place: str, role: str, wall_ns: int, by: Sequence[str] = ()) -> Holder:
     """The nearest post upward that is not empty, then the roles it falls back to, then the unit's head.
 
+    A role that is held nowhere on the way, or not at this hour, is a gap only when nobody answers at all.
     `by`: the person must have an address on one of these channels; (): on any.
     """
     gaps: list[Gap] = []
@@ -82,15 +83,15 @@ def holder(world: World, place: str, role: str, wall_ns: int, by: Sequence[str] 
     for unit in _units(world, place, role):
         person = world.persons.get(unit.head)
         if person is not None and isinstance(found_at := _present(world, person, wall_ns, by), tuple):
-            return Holder(found_at[0], role, gaps[0].at, Way.HEAD, found_at[1], tuple(gaps))
-    return Holder(None, role, gaps=tuple(gaps))
+            at = gaps[0].at if gaps else place
+            return Holder(found_at[0], role, at, Way.HEAD, found_at[1], tuple(gaps))
+    return Holder(None, role, gaps=tuple(gaps) or (Gap(role, place, Lack.VACANT),))
 
 
 def _upward(
     world: World, place: str, role: str, wall_ns: int, by: Sequence[str], gaps: list[Gap]
 ) -> Holder | None:
     """The nearest post of one role that is not empty; the empty ones are added to the gaps."""
-    before = len(gaps)
     for around in ancestors(world, place):
         posts = posts_at(world, role, around.id)
         post = next((post for post in posts if holds(world, post, wall_ns)), None)
@@ -103,8 +104,6 @@ def _upward(
         if isinstance(found, Holder):
             return Holder(found.person, role, post.at, found.way, found.stands_in_for, tuple(gaps))
         gaps.append(found)
-    if len(gaps) == before:
-        gaps.append(Gap(role, place, Lack.VACANT))
     return None
 
 

@@ -220,6 +220,13 @@ def test_out_of_its_hours_a_post_is_no_gap_but_the_one_above():
     assert holder(site(night), "yard", "property", NOON).gaps == (Gap("property", "yard", Lack.VACANT),)
 
 
+def test_a_role_that_a_place_does_not_have_is_no_gap_where_another_is_declared():
+    """The street's own office lies in no committee."""
+    held = site(post("street", "street", "zhou"), fallback={"committee": ("street",)})
+    found = holder(held, "street", "committee", NOON)
+    assert (who(found), found.role, found.gaps) == ("zhou", "street", ())
+
+
 def test_holidays_have_their_own_people():
     """1 October 2026, a Thursday, is a holiday; the Sunday before it is worked."""
     calendar = Calendar(differs=frozenset({date(2026, 10, 1), date(2026, 9, 27)}), years=frozenset({2026}))
