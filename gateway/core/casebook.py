@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from gateway.core.cases import ENDED
 from gateway.core.effective import rule_of
 from gateway.core.ids import make_id
+from gateway.core.index import Index
 from gateway.core.model import Alert, Case, Effect, Entry, Noted, Notification, NotificationState, Rule, World
 from gateway.core.state import State
 
@@ -29,11 +31,24 @@ class Step:
 
 
 class Casebook:
-    """What stands and is open in one state, under the rules of one World."""
+    """What stands and is open in one state, under the rules of one World.
+
+    What is looked for with every alert has an index: a thousand alerts of one instant cost what a thousand
+    alone would.
+    """
 
     def __init__(self, world: World, state: State) -> None:
         self.world, self.state = world, state
         self.rules = {rule.id: rule for rule in world.rules}
+        self.hides: dict[str, list[tuple[str, str]]] = {}  # rule -> those that hide behind it, and how near
+        for rule in world.rules:
+            for cause in rule.inhibited_by:
+                self.hides.setdefault(cause.rule, []).append((rule.id, cause.at))
+        self.hidden = {rule.id for rule in world.rules if rule.inhibited_by}
+        self.alerts_by = Index(state.alerts, self._keys_of)
+        self.cases_by = Index(state.cases, lambda case: [trouble(case)])
+        self.due_by = Index(state.notifications, lambda told: [told.case])
+        self.track_of = {track.alert: track for track in state.tracks.values() if track.alert}
 
     def rule_of(self, alert: Alert) -> Rule | None:
         """The rule as it is now for its device; None when it is no longer configured."""
@@ -47,31 +62,38 @@ class Casebook:
 
     def keep_alert(self, step: Step, alert: Alert) -> Alert:
         self.state.alerts[alert.id] = alert
+        self.alerts_by.note(alert.id, alert)
         step.effects.append(alert)
         return alert
 
     def end_alert(self, step: Step, alert: Alert) -> None:
         self.state.alerts.pop(alert.id, None)
+        self.alerts_by.drop(alert.id)
+        self.track_of.pop(alert.id, None)
         step.effects.append(alert)
 
     def keep_case(self, step: Step, case: Case) -> Case:
         step.effects.append(case)
         if case.stage in ENDED:
             self.state.cases.pop(case.id, None)
+            self.cases_by.drop(case.id)
         else:
             self.state.cases[case.id] = case
+            self.cases_by.note(case.id, case)
         return case
 
     def keep_notification(self, step: Step, told: Notification) -> None:
         self.state.notifications[told.id] = told
+        self.due_by.note(told.id, told)
         step.effects.append(told)
 
     def settle(self, step: Step, told: Notification, state: NotificationState, detail: str) -> None:
         del self.state.notifications[told.id]
+        self.due_by.drop(told.id)
         step.effects.append(replace(told, state=state, detail=detail))
 
     def cancel_due(self, step: Step, case: Case, why: str = "answered") -> None:
-        for told in [told for told in self.state.notifications.values() if told.case == case.id]:
+        for told in self.due(case.id):
             self.settle(step, told, NotificationState.CANCELLED, why)
 
     def enter(
@@ -84,6 +106,31 @@ class Casebook:
 
     # ------------------------------------------------------------ looking up
 
+    def due(self, case: str) -> list[Notification]:
+        """What its people have not been told yet."""
+        return [self.state.notifications[name] for name in self.due_by.of(case)]
+
+    def cases_about(self, alert: Alert) -> list[Case]:
+        """The open cases of the same trouble."""
+        return [self.state.cases[name] for name in self.cases_by.of(trouble(alert))]
+
+    def alerts(self, *keys: Hashable) -> list[Alert]:
+        """The standing alerts under any of these keys of theirs, the oldest first."""
+        found = {name for key in keys for name in self.alerts_by.of(key)}
+        return [self.state.alerts[name] for name in sorted(found)]
+
+    def _keys_of(self, alert: Alert) -> Iterator[Hashable]:
+        """Nearly every alert is of a rule that neither hides another nor hides behind one."""
+        name = alert.rule
+        if name in self.hides:
+            device = self.world.devices.get(alert.device)
+            yield "place", name, device.at if device else ""
+        if name in self.hides or name in self.hidden:
+            yield "rule", name
+            yield "device", name, alert.device
+        if alert.hidden_by:
+            yield "behind", alert.hidden_by
+
     def own_case(self, alert: Alert) -> Case | None:
         """The open case that is about this alert; one in which it is only a symptom is not."""
         return None if alert.hidden_by else self.state.cases.get(alert.case)
@@ -94,3 +141,8 @@ class Casebook:
     def worst(self, case: Case) -> Alert | None:
         standing = [self.state.alerts[alert] for alert in case.alerts if alert in self.state.alerts]
         return max(standing, key=lambda alert: alert.level, default=None)
+
+
+def trouble(one: Alert | Case) -> tuple[str, str, str]:
+    """What it is about, whichever episode."""
+    return one.rule, one.device, one.component

@@ -193,6 +193,13 @@ def _left(posts: Sequence[Post], day: date) -> Post | None:
 # ---------------------------------------------------------------- another holder
 
 
+def departed(world: World, wall_ns: int) -> set[str]:
+    """Everybody who answered by a post that has ended; some may have another."""
+    day = local_date(wall_ns, world.timezone)
+    ended = [post for post in world.posts if post.until is not None and post.until <= day]
+    return set().union(*(_people(world, post) for post in ended))
+
+
 def successor(world: World, place: str, person: str, wall_ns: int) -> Holder | None:
     """Who has followed a person whose posts on the way up from a place have all ended; None: nobody has."""
     day = local_date(wall_ns, world.timezone)

@@ -84,6 +84,7 @@ class Engine:
         self._adopt(world)
         step = Step(event.at, event.wall_ns)
         self.judging.let_go(step)
+        self._arm(step)
         return before + step.effects
 
     def next_due(self) -> int | None:
@@ -116,6 +117,7 @@ class Engine:
             "end": self.ending.due,
             "silence": self.silences.due,
             "held": self.hearing.turn_due,
+            "turn": self.judging.turn_due,  # after "track": at one instant a hold runs out first
         }
 
     # ------------------------------------------------------------ time

@@ -44,11 +44,8 @@ class Placing:
 
     def _joinable(self, alert: Alert) -> Case | None:
         """The open case of this trouble, if unanswered: a new episode never joins an old answer."""
-        for case in self.state.cases.values():
-            same = (case.rule, case.device, case.component) == (alert.rule, alert.device, alert.component)
-            if same and case.stage in UNANSWERED:
-                return case
-        return None
+        about = self.book.cases_about(alert)
+        return next((case for case in about if case.stage in UNANSWERED), None)
 
     def _new_case(self, step: Step, alert: Alert) -> Case:
         device, rule = self.world.devices[alert.device], self.book.rule_of(alert)

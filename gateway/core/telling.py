@@ -10,7 +10,7 @@ from gateway.core import texts
 from gateway.core.backoff import wait_s
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import ANSWERED, TURNS, UNANSWERED, Turn
-from gateway.core.duty import Gap, next_end, post_key, successor
+from gateway.core.duty import Gap, departed, next_end, post_key, successor
 from gateway.core.model import (
     SECOND,
     Act,
@@ -179,9 +179,10 @@ class Telling:
 
     def hand_over(self, step: Step) -> None:
         """What is open goes to whoever follows those whose posts have ended; looks again at the next end."""
-        for case in list(self.state.cases.values()):
+        gone = departed(self.world, step.wall_ns)
+        for case in list(self.state.cases.values()) if gone else ():
             owner = case.handled_by or case.acknowledged_by or case.responsible
-            found = successor(self.world, case.place, owner, step.wall_ns) if owner else None
+            found = successor(self.world, case.place, owner, step.wall_ns) if owner in gone else None
             if found is not None and found.person is not None and not case.silent:
                 self._hand_over(step, case, owner, found.person)
         next_ns = next_end(self.world, step.wall_ns)
@@ -270,8 +271,7 @@ class Telling:
     def _next_rung_if_unreached(self, step: Step, refused: Notification) -> None:
         """Nobody of this rung can be reached any more: do not wait for the clock."""
         case = self.state.cases.get(refused.case)
-        waiting = any(told.case == refused.case for told in self.state.notifications.values())
-        if case is None or waiting:
+        if case is None or self.book.due(case.id):
             return
         if refused.kind is Kind.BOUNCED and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)
@@ -302,11 +302,8 @@ class Telling:
 
     def _waits(self, case: Case, kind: Kind, person: str, channel: str) -> bool:
         """Whether the same is on its way already: a provider that was away must not get a pile of it."""
-        same = (case.id, kind, person, channel)
-        return any(
-            (told.case, told.kind, told.person, told.channel) == same
-            for told in self.state.notifications.values()
-        )
+        same = (kind, person, channel)
+        return any((told.kind, told.person, told.channel) == same for told in self.book.due(case.id))
 
     def tell(self, step: Step, case: Case, alert: Alert, kind: Kind, person_id: str, note: str = "") -> bool:
         """One person, by the channels of the first rung of the case's level; False: there is no such."""
@@ -327,7 +324,7 @@ class Telling:
 
     def _forget_unsent(self, step: Step, case: Case) -> None:
         """What waited for the morning and is over by then is told once, with its end."""
-        for told in [one for one in self.state.notifications.values() if one.case == case.id]:
+        for told in self.book.due(case.id):
             if told.attempt == 0 and told.due_at > step.at:
                 self.book.settle(step, told, NotificationState.CANCELLED, "over")
 
