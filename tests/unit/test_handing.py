@@ -114,6 +114,16 @@ def test_whatever_a_copy_presses_stops_nothing(verb):
     assert play.case().stage is Stage.ACKNOWLEDGED
 
 
+def test_who_was_informed_first_and_is_responsible_now_may_take_it_on():
+    step = Step(role="property", by=("inbox",), copy=("committee",))
+    play = playing(ladders={level: (step, RED[1]) for level in Level})
+    play.say(smoke=1)
+    play.wait(300)
+    assert [kind for who, kind in told(play) if who == "li"] == [Kind.COPIED, Kind.ESCALATED]
+    play.act(play.case().id, Verb.ACKNOWLEDGE, "li")
+    assert play.case().acknowledged_by == "li"
+
+
 def test_a_copy_is_not_told_again_with_every_repetition_and_hears_of_the_end():
     step = Step(role="property", by=("inbox",), copy=("street",))
     play = playing(ladders={level: (step,) for level in Level})
@@ -275,7 +285,9 @@ def test_what_the_old_firm_had_taken_on_is_nobodys_until_the_new_one_says_so():
     play.wait(MIDNIGHT)
     case = play.case()
     assert (case.stage, case.acknowledged_by, case.responsible) == (Stage.SENT, "", "ma")
-    play.wait(6 * 3600)
+    play.wait(6 * 3600 - 1)
+    assert told(play)[-1] == ("ma", Kind.TAKEN_OVER)
+    play.wait(1)
     assert told(play)[-1] == ("li", Kind.ESCALATED), "the next step counts from the handover"
     play.act(case.id, Verb.ACKNOWLEDGE, "ma")
     assert play.case().acknowledged_by == "ma"
