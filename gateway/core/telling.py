@@ -30,6 +30,7 @@ from gateway.core.routing import Recipient, ladder, quiet_ns, recipients, scene_
 
 REPEAT_S = 900  # an unanswered red case, or one that reached nobody, tells its last rung again this often
 RETRY_S_MOST = 60  # between two attempts at one notification
+INFORMED = frozenset({Kind.COPIED, Kind.GAP, Kind.HANDED_OVER})  # told to somebody who is not to answer
 LOOK_NS = 3600 * SECOND  # so often, while a post is to end, as the clock on the wall may step
 
 
@@ -249,7 +250,8 @@ class Telling:
         case = self.state.cases.get(told.case)
         if outcome.told is Told.ACCEPTED:
             self.book.settle(step, told, NotificationState.ACCEPTED, outcome.detail)
-            if case is not None and (case.stage, Turn.TOLD) in TURNS and told.kind is not Kind.CLEARED:
+            counts = told.kind not in INFORMED and told.kind is not Kind.CLEARED
+            if case is not None and (case.stage, Turn.TOLD) in TURNS and counts:
                 self.turn(step, case, Turn.TOLD, None)
         elif outcome.told is Told.REFUSED:
             self.book.settle(step, told, NotificationState.REFUSED, outcome.detail)
@@ -271,7 +273,9 @@ class Telling:
     def _next_rung_if_unreached(self, step: Step, refused: Notification) -> None:
         """Nobody of this rung can be reached any more: do not wait for the clock."""
         case = self.state.cases.get(refused.case)
-        if case is None or self.book.due(case.id):
+        if case is None or refused.kind in INFORMED:
+            return
+        if any(told.kind not in INFORMED for told in self.book.due(case.id)):
             return
         if refused.kind is Kind.BOUNCED and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)

@@ -96,7 +96,6 @@ RESETS: Mapping[str, str] = {  # why an alarm is reset
     "drill": "测试或演练",
     "sensor": "传感器误动作，已报修",
 }
-ROLES: Mapping[str, str] = {"property": "物业", "committee": "居委", "street": "街道"}  # others by their id
 
 # Stage -> how many of the steps 发现 · 通知 · 接手 · 处理 · 核验 are behind us.
 STEPS = ("发现", "通知", "接手", "处理", "核验")
