@@ -273,9 +273,7 @@ class Telling:
     def _next_rung_if_unreached(self, step: Step, refused: Notification) -> None:
         """Nobody of this rung can be reached any more: do not wait for the clock."""
         case = self.state.cases.get(refused.case)
-        if case is None or refused.kind in INFORMED:
-            return
-        if any(told.kind not in INFORMED for told in self.book.due(case.id)):
+        if case is None or any(told.kind not in INFORMED for told in self.book.due(case.id)):
             return
         if refused.kind is Kind.BOUNCED and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)
