@@ -12,8 +12,23 @@ from gateway.core.cases import ENDED
 from gateway.core.effective import rule_of
 from gateway.core.ids import make_id
 from gateway.core.index import Index
-from gateway.core.model import Alert, Case, Effect, Entry, Noted, Notification, NotificationState, Rule, World
+from gateway.core.model import (
+    SECOND,
+    Alert,
+    Case,
+    Effect,
+    Entry,
+    Noted,
+    Notification,
+    NotificationState,
+    Outcome,
+    Rule,
+    Told,
+    World,
+)
 from gateway.core.state import State
+
+SENT_MOST = 500  # messages of open cases that may still be receipted or answered: half a megabyte of state
 
 
 @dataclass(slots=True)
@@ -86,6 +101,25 @@ class Casebook:
         self.state.notifications[told.id] = told
         self.due_by.note(told.id, told)
         step.effects.append(told)
+
+    def sent(self, step: Step, told: Notification, outcome: Outcome) -> None:
+        """A provider has it, or may have it: what becomes of it there may still be heard."""
+        state = NotificationState.ACCEPTED if outcome.told is Told.ACCEPTED else NotificationState.UNSURE
+        until = step.at + int(outcome.receipt_s * SECOND) if outcome.receipt_s > 0 else 0
+        told = replace(told, number=outcome.number, receipt_by=until)
+        self.settle(step, told, state, outcome.detail)
+        if told.number or until or state is NotificationState.UNSURE:
+            self._remember(step, replace(told, state=state, detail=outcome.detail))
+
+    def _remember(self, step: Step, told: Notification) -> None:
+        sent = self.state.sent
+        for old in [old.id for old in sent.values() if old.case not in self.state.cases]:
+            del sent[old]
+        sent[told.id] = told
+        if len(sent) > SENT_MOST:
+            step.note("receipt_ignored", channel=sent.pop(next(iter(sent))).channel, reason="too many wait")
+        if told.receipt_by:
+            step.timers.append((told.receipt_by, "receipt", told.id))
 
     def settle(self, step: Step, told: Notification, state: NotificationState, detail: str) -> None:
         del self.state.notifications[told.id]

@@ -141,6 +141,9 @@ class Telling:
     # ------------------------------------------------------------ quiet hours
 
     def _quiet_ns(self, step: Step, case: Case) -> int:
+        """Whoever is at work on a case is awake: only what nobody has answered waits."""
+        if case.stage not in UNANSWERED:
+            return 0
         scene = scene_of(self.world, case.device)
         return quiet_ns(self.world, case.place, scene, case.level, step.wall_ns)
 
@@ -247,19 +250,26 @@ class Telling:
         told = self.state.notifications.get(outcome.notification)
         if told is None:
             return
-        case = self.state.cases.get(told.case)
         if outcome.told is Told.ACCEPTED:
-            self.book.settle(step, told, NotificationState.ACCEPTED, outcome.detail)
-            counts = told.kind not in INFORMED and told.kind is not Kind.CLEARED
-            if case is not None and (case.stage, Turn.TOLD) in TURNS and counts:
-                self.turn(step, case, Turn.TOLD, None)
+            self.book.sent(step, told, outcome)
+            self.reached(step, told)
         elif outcome.told is Told.REFUSED:
             self.book.settle(step, told, NotificationState.REFUSED, outcome.detail)
             fields = {"case": told.case, "channel": told.channel, "error": outcome.detail}
             step.note("notification_refused", **fields)
             self._next_rung_if_unreached(step, told)
+        elif outcome.told is Told.UNKNOWN and outcome.once:
+            self.book.sent(step, told, outcome)
+            step.note("notification_unsure", channel=told.channel, case=told.case, error=outcome.detail)
         else:
             self._try_again(step, told, outcome)
+
+    def reached(self, step: Step, told: Notification) -> None:
+        """A provider has it for sure."""
+        case = self.state.cases.get(told.case)
+        counts = told.kind not in INFORMED and told.kind is not Kind.CLEARED
+        if case is not None and (case.stage, Turn.TOLD) in TURNS and counts:
+            self.turn(step, case, Turn.TOLD, None)
 
     def _try_again(self, step: Step, told: Notification, outcome: Outcome) -> None:
         attempt = told.attempt + 1
@@ -277,8 +287,11 @@ class Telling:
             return
         if refused.kind is Kind.BOUNCED and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)
-        if case.stage is not Stage.FOUND:
-            return
+        if case.stage is Stage.FOUND:
+            self.hurry(step, case)
+
+    def hurry(self, step: Step, case: Case) -> None:
+        """The next rung, if there is one, does not wait for its time."""
         steps = self._steps(case)
         if case.rung < len(steps):
             late = replace(case, climbing_at=step.at - int(steps[case.rung].after_s * SECOND))
@@ -298,7 +311,7 @@ class Telling:
             person=person, channel=channel, address=address,
             title=texts.title(kind, alert.level, rule, device, alert.component),
             text=f"{note}\n{text}".lstrip(),
-            created_ns=step.wall_ns, due_at=step.at + self._quiet_ns(step, case),
+            created_ns=step.wall_ns, due_at=step.at + self._quiet_ns(step, case), rung=case.rung,
         )  # fmt: skip
         self.book.keep_notification(step, told)
 
