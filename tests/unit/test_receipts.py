@@ -40,7 +40,9 @@ def site(by=("sms",), **changes):
         Step(role="committee", by=("sms",), after_s=900),
     )
     persons = {
-        "wang": Person(id="wang", says="王经理", unit="firm", reach={"sms": WANG, "voice": WANG}),
+        "wang": Person(
+            id="wang", says="王经理", unit="firm", reach={"sms": WANG, "voice": WANG, "wecom": "wang"}
+        ),
         "li": Person(id="li", says="李主任", unit="jw", reach={"sms": LI}),
     }
     return world(rules=(HOT, SMOKE), ladders={level: ladder for level in Level}, persons=persons, **changes)
