@@ -11,6 +11,7 @@ from typing import Any
 from gateway.core.model import Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
 from gateway.grammar import (
     CalibrationKeys,
+    ClockKeys,
     DayKeys,
     DeriveKeys,
     MaintenanceKeys,
@@ -88,9 +89,13 @@ class Parts:
         return [entry for site in self.sites for entry in site.maintenance]
 
     @property
-    def timed(self) -> list[RuleKeys | MaintenanceKeys]:
+    def clocks(self) -> list[ClockKeys]:
+        return [entry for site in self.sites for entry in site.clocks]
+
+    @property
+    def timed(self) -> list[RuleKeys | MaintenanceKeys | ClockKeys]:
         """What may count at some hours only."""
-        return [*self.rules, *self.maintenance]
+        return [*self.rules, *self.maintenance, *self.clocks]
 
     @property
     def ladders(self) -> list[tuple[Level, tuple[Step, ...], SiteKeys]]:

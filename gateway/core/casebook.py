@@ -10,8 +10,23 @@ from msgspec.structs import replace
 from gateway.core.cases import ENDED
 from gateway.core.effective import rule_of
 from gateway.core.ids import make_id
-from gateway.core.model import Alert, Case, Effect, Entry, Noted, Notification, NotificationState, Rule, World
-from gateway.core.state import State
+from gateway.core.model import (
+    SECOND,
+    Alert,
+    Case,
+    Effect,
+    Entry,
+    Noted,
+    Notification,
+    NotificationState,
+    Rule,
+    Stage,
+    World,
+)
+from gateway.core.state import Closing, State
+
+REMEMBERED_NS = 24 * 3600 * SECOND  # an ended case can be opened again so long
+CLOSINGS_MOST = 2_000  # (rule, place) pairs whose last ends are remembered
 
 
 @dataclass(slots=True)
@@ -39,6 +54,10 @@ class Casebook:
         """The rule as it is now for its device; None when it is no longer configured."""
         return rule_of(self.world, alert.rule, alert.device)
 
+    def rule(self, case: Case) -> Rule | None:
+        """That of its worst alert, for its device."""
+        return rule_of(self.world, case.rule, case.device)
+
     def new_id(self, step: Step) -> str:
         self.state.counter += 1
         return make_id(step.wall_ns, self.state.identity, self.state.counter)
@@ -52,15 +71,33 @@ class Casebook:
 
     def end_alert(self, step: Step, alert: Alert) -> None:
         self.state.alerts.pop(alert.id, None)
+        if self.own_case(alert) is not None:
+            self.state.last[alert.case] = alert
         step.effects.append(alert)
 
     def keep_case(self, step: Step, case: Case) -> Case:
         step.effects.append(case)
         if case.stage in ENDED:
+            self._remember(step, case)
             self.state.cases.pop(case.id, None)
+            self.state.last.pop(case.id, None)
         else:
             self.state.cases[case.id] = case
         return case
+
+    def _remember(self, step: Step, case: Case) -> None:
+        """That it ended, for its recurrence, and for whoever opens it again."""
+        rule = self.rules.get(case.rule)
+        if case.stage is Stage.MERGED or case.id not in self.state.cases:
+            return
+        recurrence = rule.recurrence if rule else None
+        kept_ns = max(int(recurrence.within_s * SECOND) if recurrence else 0, REMEMBERED_NS)
+        key, closings = place_of(case.rule, case.place), self.state.closings
+        fresh = [one for one in closings.pop(key, []) if one.at > step.at - kept_ns]
+        fresh.append(Closing(case, step.at, self.about(case)))
+        closings[key] = fresh[-(recurrence.times if recurrence else 1) :]
+        while len(closings) > CLOSINGS_MOST:
+            del closings[next(iter(closings))]
 
     def keep_notification(self, step: Step, told: Notification) -> None:
         self.state.notifications[told.id] = told
@@ -92,5 +129,26 @@ class Casebook:
         return any(alert in self.state.alerts for alert in case.alerts)
 
     def worst(self, case: Case) -> Alert | None:
-        standing = [self.state.alerts[alert] for alert in case.alerts if alert in self.state.alerts]
-        return max(standing, key=lambda alert: alert.level, default=None)
+        return max(self.standings(case), key=lambda alert: alert.level, default=None)
+
+    def standings(self, case: Case) -> list[Alert]:
+        return [self.state.alerts[alert] for alert in case.alerts if alert in self.state.alerts]
+
+    def about(self, case: Case) -> Alert | None:
+        """What there is to say of it: the worst that stands, or what ended last."""
+        return self.worst(case) or self.state.last.get(case.id)
+
+    def tells(self, case: Case) -> bool:
+        """Whether people are told of anything that stands in it."""
+        rules = map(self.rule_of, self.standings(case))
+        return any(rule is None or rule.tells for rule in rules)
+
+
+def trouble_of(alert: Alert) -> str:
+    """What makes a second episode the same again."""
+    return f"{alert.rule}|{alert.device}|{alert.component}"
+
+
+def place_of(rule: str, place: str) -> str:
+    """What makes a second case a recurrence."""
+    return f"{rule}|{place}"

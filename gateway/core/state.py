@@ -86,6 +86,14 @@ class Lasting(msgspec.Struct):
     )
 
 
+class Closing(msgspec.Struct, frozen=True):
+    """How a case ended, for as long as the same again, or a second thought, may refer to it."""
+
+    case: Case
+    at: int
+    alert: Alert | None
+
+
 class State(msgspec.Struct):
     identity: str  # of the store: part of every id
     version: int = VERSION
@@ -112,6 +120,9 @@ class State(msgspec.Struct):
     disabled: dict[str, str] = {}  # key of a judge that failed -> how: it judges no more until files change
     raised: dict[str, list[int]] = {}  # key of a track -> when it raised its alert in the last minute
     groups: dict[str, Group] = {}  # device -> those behind it, once they fell silent together
+    last: dict[str, Alert] = {}  # case -> its alert that ended last, while the case is open
+    closings: dict[str, list[Closing]] = {}  # rule|place -> the last ones, oldest first
+    watched_at: int = 0  # when it was last made sure that every open case has a next timer
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -8,23 +8,27 @@ from gateway.core import texts
 from gateway.core.backoff import wait_s
 from gateway.core.calendars import local_date
 from gateway.core.casebook import Casebook, Step
-from gateway.core.cases import ANSWERED, TURNS, UNANSWERED, Turn
+from gateway.core.cases import ANSWERED, ENDED, SAME_CLOCK, TURNS, UNANSWERED, Turn
+from gateway.core.clocks import DAY_S, began_at, needs_person, runs_out_at
 from gateway.core.model import (
     SECOND,
     Act,
     Alert,
     Case,
+    Device,
     Kind,
     Level,
     Notification,
     NotificationState,
     Outcome,
+    Rule,
     Stage,
     Told,
 )
-from gateway.core.routing import ladder, recipient
+from gateway.core.routing import Recipient, ladder, recipient
 
 REPEAT_S = 900  # an unanswered red case, or one that reached nobody, tells its last rung again this often
+REMIND_S = DAY_S  # any other that nobody has answered: what stands is never forgotten in silence
 RETRY_S_MOST = 60  # between two attempts at one notification
 
 
@@ -41,17 +45,20 @@ class Telling:
         case = self.state.cases.get(case_id)
         if case is None:
             return
-        expires_at = self._expires_at(case)
-        if expires_at is not None and expires_at <= due:
-            self._expire(step, case)
-            return
-        if not self._climbs(case) or self._rung_at(case) > due:  # a timer of a level it has left
+        out_at = self._out_at(case)
+        if out_at is not None and out_at <= due:
+            self._ran_out(step, case)
+        elif not self._climbs(case) or self._rung_at(case) > due:  # a timer of a level it has left
             self.arm(step, case)
-            return
+        else:
+            self._climb(step, case)
+
+    def _climb(self, step: Step, case: Case) -> None:
+        """Every rung that is due by now; past the last one, that one again."""
         steps = ladder(self.world, case.level)
         while case.rung < len(steps) and self._rung_at(case) <= step.at:
             case = self._take_rung(step, case, Kind.ESCALATED if case.rung else Kind.RAISED)
-        if case.rung >= len(steps) and _told_again(case) and self._rung_at(case) <= step.at:
+        if case.rung >= len(steps) and self._rung_at(case) <= step.at:
             case = self._take_rung(step, replace(case, rung=len(steps) - 1), Kind.ESCALATED)
             case = replace(case, climbing_at=step.at - int(steps[-1].after_s * SECOND))
         self.book.keep_case(step, case)
@@ -62,15 +69,21 @@ class Telling:
         self.book.cancel_due(step, case)
         case = replace(
             case, stage=TURNS[case.stage, Turn.RAISED], rung=0, climbing_at=step.at,
-            changed_ns=step.wall_ns, answered_at=None,
+            changed_ns=step.wall_ns, answered_at=None, answers=(), until_ns=0, suspended_at=None,
+            suspended_until=None,
         )  # fmt: skip
+        case = begun(step, case)
         steps = ladder(self.world, case.level)
-        while not case.silent and case.rung < len(steps) and self._rung_at(case) <= step.at:
+        while not case.silent and case.rung < len(steps) and self._is_due(step, case):
             case = self._take_rung(step, case, kind)
         if not steps and not case.silent:
             step.note("ladder_missing", case=case.id, alert_level=case.level.word)
         self.book.keep_case(step, case)
         self.arm(step, case)
+
+    def _is_due(self, step: Step, case: Case) -> bool:
+        """What recurs is told a post higher at once; whoever stands below is told as ever."""
+        return case.rung <= case.lifted or self._rung_at(case) <= step.at
 
     def exhausted(self, case: Case) -> bool:
         """No rung of the ladder is left."""
@@ -79,7 +92,7 @@ class Telling:
     def _take_rung(self, step: Step, case: Case, kind: Kind) -> Case:
         rung = ladder(self.world, case.level)[case.rung]
         case = replace(case, rung=case.rung + 1)
-        alert = self.book.worst(case)
+        alert = self.book.about(case)
         device = self.world.devices.get(case.device)
         found = recipient(self.world, case.place, rung, local_date(step.wall_ns, self.world.timezone))
         if alert is None or device is None:
@@ -92,7 +105,7 @@ class Telling:
         person = found.person.id
         for channel, address in found.channels:
             self._notify(step, case, alert, kind, person, channel, address)
-        if kind in (Kind.ESCALATED, Kind.OVERDUE):
+        if kind in UPWARD:
             self.book.enter(step, case.id, Kind.ESCALATED, person=person)
         told = case.told if person in case.told else (*case.told, person)
         return replace(case, responsible=person, told=told, changed_ns=step.wall_ns)
@@ -100,48 +113,136 @@ class Telling:
     def _rung_at(self, case: Case) -> int:
         """When the next rung is due; past the last one, when it is told again."""
         steps = ladder(self.world, case.level)
-        wait_s = steps[case.rung].after_s if case.rung < len(steps) else steps[-1].after_s + REPEAT_S
+        wait_s = steps[case.rung].after_s if case.rung < len(steps) else steps[-1].after_s + _repeat_s(case)
         return case.climbing_at + int(wait_s * SECOND)
 
     def _climbs(self, case: Case) -> bool:
-        steps = ladder(self.world, case.level)
-        left = case.rung < len(steps) or _told_again(case)
-        return bool(steps) and not case.silent and case.stage in UNANSWERED and left
+        """Whether its ladder goes on: nobody has taken it on, and there is something to take on."""
+        waits = case.stage in UNANSWERED and (case.reopened or self.book.standing(case))
+        return waits and not case.silent and bool(ladder(self.world, case.level))
 
     def arm(self, step: Step, case: Case) -> None:
-        expires_at = self._expires_at(case)
-        if expires_at is not None:
-            step.timers.append((expires_at, "climb", case.id))
-        elif self._climbs(case):
-            step.timers.append((self._rung_at(case), "climb", case.id))
+        next_at = self.next_at(case)
+        if next_at is not None:
+            step.timers.append((next_at, "climb", case.id))
 
-    # ------------------------------------------------------------ an acknowledgement runs out
+    def next_at(self, case: Case) -> int | None:
+        """When time alone will move it: its stage runs out, or the next rung is due."""
+        rung_at = self._rung_at(case) if self._climbs(case) else None
+        return min((at for at in (self._out_at(case), rung_at) if at is not None), default=None)
 
-    def _expires_at(self, case: Case) -> int | None:
-        """When an acknowledged case should have been handled; None while nothing of it stands."""
-        rule = self.book.rules.get(case.rule)
-        if rule is None or not rule.handle_within_s or case.answered_at is None or case.silent:
+    def must_move(self, case: Case) -> bool:
+        """Whether it may not lie: nobody has answered what stands, or its clock stands still for a while."""
+        return self._climbs(case) or case.stage is Stage.SUSPENDED
+
+    # ------------------------------------------------------------ a stage has lasted too long
+
+    def _out_at(self, case: Case) -> int | None:
+        """When the present stage runs out; None: never, or the post above knows already."""
+        if case.stage is Stage.SUSPENDED:
+            return case.suspended_until
+        if case.silent or case.overdue or case.stage in ENDED:
             return None
-        if case.stage not in ANSWERED or not self.book.standing(case):
-            return None
-        return case.answered_at + int(rule.handle_within_s * SECOND)
+        return runs_out_at(self.world, self.book.rule(case), case, self.book.standing(case))
+
+    def _ran_out(self, step: Step, case: Case) -> None:
+        if case.stage is Stage.SUSPENDED:
+            self.resume(step, case)
+        elif case.stage is Stage.HANDLED and self.awaits_person(case):
+            self.ask_verifier(step, case, Kind.UNVERIFIED)
+        elif case.stage in ANSWERED and self.book.standing(case):
+            self._expire(step, case)
+        else:
+            self._late(step, case)
+
+    def _late(self, step: Step, case: Case) -> None:
+        """The post above is told once. Of what nobody has taken on the ladder may have told it already."""
+        case = replace(case, overdue=True, changed_ns=step.wall_ns)
+        self.book.enter(step, case.id, "overdue")
+        step.note("case_overdue", case=case.id, reason=str(case.stage), alert_level=case.level.word)
+        kind = {Stage.HANDLED: Kind.UNVERIFIED}.get(case.stage, Kind.LATE)
+        if not self._climbs(case):
+            self.tell_above(step, case, kind)
+            self.book.keep_case(step, case)
+            self.arm(step, case)
+            return
+        if case.rung <= 1:
+            case = replace(case, rung=min(case.rung, len(ladder(self.world, case.level)) - 1))
+            case = self._take_rung(step, case, kind)
+        self._climb(step, case)
+
+    def tell_above(self, step: Step, case: Case, kind: Kind, but: str = "") -> str:
+        """The post above whoever was told last, and not `but`; who it is, "" when nobody is there."""
+        found, alert = self.above(step, case, but), self.book.about(case)
+        if found is None or alert is None:
+            return ""
+        for channel, address in found.channels:
+            self._notify(step, case, alert, kind, found.person.id, channel, address)
+        self.book.enter(step, case.id, Kind.ESCALATED, person=found.person.id)
+        return found.person.id
+
+    def above(self, step: Step, case: Case, but: str = "") -> Recipient | None:
+        """Who holds the next rung's post, or one still higher; past the last, whoever is highest."""
+        steps, day = ladder(self.world, case.level), local_date(step.wall_ns, self.world.timezone)
+        order = [*steps[case.rung :], *reversed(steps[: case.rung])]
+        found = (recipient(self.world, case.place, rung, day) for rung in order)
+        return next((one for one in found if one is not None and one.person.id != but), None)
 
     def _expire(self, step: Step, case: Case) -> None:
         """Nobody's again: whoever took it on hears so, and the next rung is told, or the last one again."""
         owner, alert = case.handled_by or case.acknowledged_by, self.book.worst(case)
         self.book.cancel_due(step, case, "overdue")
         self.book.enter(step, case.id, Turn.EXPIRED, person=owner)
+        step.note("case_overdue", case=case.id, reason=str(case.stage), alert_level=case.level.word)
         stage = TURNS[case.stage, Turn.EXPIRED]
-        case = replace(case, stage=stage, answered_at=None, changed_ns=step.wall_ns)
+        case = replace(case, stage=stage, answered_at=None, answers=(), until_ns=0, changed_ns=step.wall_ns)
+        case = begun(step, case)
         if alert is not None:
             self.tell(step, case, alert, Kind.OVERDUE, owner)
-        steps = ladder(self.world, case.level)
-        if steps:
-            rung = min(case.rung, len(steps) - 1)
-            climbing_at = step.at - int(steps[rung].after_s * SECOND)
-            case = self._take_rung(step, replace(case, rung=rung, climbing_at=climbing_at), Kind.OVERDUE)
+        case = self.next_rung(step, case, Kind.OVERDUE)
         self.book.keep_case(step, replace(case, acknowledged_by="", handled_by=""))
         self.climb(step, case.id, step.at)
+
+    def next_rung(self, step: Step, case: Case, kind: Kind) -> Case:
+        """Told now, whatever its time; or the last one again. The rungs behind it wait as long as ever."""
+        steps = ladder(self.world, case.level)
+        if not steps or case.silent:
+            return case
+        rung = min(case.rung, len(steps) - 1)
+        climbing_at = step.at - int(steps[rung].after_s * SECOND)
+        return self._take_rung(step, replace(case, rung=rung, climbing_at=climbing_at), kind)
+
+    def resume(self, step: Step, case: Case) -> None:
+        """The day of return has come: its clock goes on from where it stood, and its owner hears so."""
+        stood = step.at - (step.at if case.suspended_at is None else case.suspended_at)
+        case = replace(
+            case, clock_at=began_at(case) + stood, clock_ns=(case.clock_ns or case.opened_ns) + stood,
+            suspended_at=None, suspended_until=None, until_ns=0,
+        )  # fmt: skip
+        case = self.turn(step, case, Turn.RESUMED, None)
+        alert = self.book.about(case)
+        if alert is not None and not self.tell(step, case, alert, Kind.RESUMED, case.acknowledged_by):
+            self.tell_above(step, case, Kind.RESUMED)
+
+    # ------------------------------------------------------------ who confirms a "done"
+
+    def awaits_person(self, case: Case) -> bool:
+        """Done was said, the sensor agrees, and somebody else must look."""
+        needed = needs_person(self.world, self.book.rule(case), case.level)
+        return needed and case.stage is Stage.HANDLED and not self.book.standing(case)
+
+    def ask_verifier(self, step: Step, case: Case, kind: Kind = Kind.VERIFY) -> None:
+        """The next post up that is not the doer's, and the one above it when it keeps us waiting."""
+        if kind is Kind.UNVERIFIED:
+            self.book.enter(step, case.id, "overdue")
+            step.note("case_overdue", case=case.id, reason=str(case.stage), alert_level=case.level.word)
+            case = replace(case, rung=case.rung + 1)
+        verifier = self.tell_above(step, case, kind, but=case.handled_by)
+        if not verifier:
+            step.note("verifier_missing", case=case.id, place=case.place)
+        case = begun(step, replace(case, verifier=verifier, changed_ns=step.wall_ns))
+        self.book.keep_case(step, case)
+        self.arm(step, case)
 
     # ------------------------------------------------------------ one message
 
@@ -178,9 +279,9 @@ class Telling:
         waiting = any(told.case == refused.case for told in self.state.notifications.values())
         if case is None or waiting:
             return
-        if refused.kind is Kind.BOUNCED and case.stage is Stage.HANDLING:
+        if refused.kind in (Kind.BOUNCED, Kind.REJECTED) and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)
-        if case.stage is not Stage.FOUND:
+        if case.stage not in (Stage.FOUND, Stage.RETURNED):
             return
         steps = ladder(self.world, case.level)
         if case.rung < len(steps):
@@ -197,11 +298,29 @@ class Telling:
         told = Notification(
             id=self.book.new_id(step), case=case.id, alert=alert.id, kind=kind, level=alert.level,
             person=person, channel=channel, address=address,
-            title=texts.title(kind, alert.level, rule, device, alert.component),
+            title=self._title(kind, case, alert, rule, device),
             text=texts.body(kind, alert, rule, case, self.world, step.wall_ns),
             created_ns=step.wall_ns, due_at=step.at,
         )  # fmt: skip
         self.book.keep_notification(step, told)
+
+    def _title(self, kind: Kind, case: Case, alert: Alert, rule: Rule, device: Device) -> str:
+        found = texts.title(kind, alert.level, rule, device, alert.component)
+        count = len(self.book.standings(case))
+        return f"{found} 等 {count} 处" if count > 1 else found
+
+    def recount(self, step: Step, case: Case) -> None:
+        """One more joined it in the very step that told of it: the message says how many there are."""
+        fresh = [effect for effect in step.effects if isinstance(effect, Notification)]
+        for one in fresh:
+            told, alert = self.state.notifications.get(one.id), self.state.alerts.get(one.alert)
+            rule = self.book.rule_of(alert) if alert else None
+            device = self.world.devices.get(alert.device) if alert else None
+            if one.case != case.id or told is None or alert is None or rule is None or device is None:
+                continue
+            told = replace(told, title=self._title(told.kind, case, alert, rule, device))
+            self.state.notifications[told.id] = told
+            step.effects[:] = [told if effect is one else effect for effect in step.effects]
 
     def _waits(self, case: Case, kind: Kind, person: str, channel: str) -> bool:
         """Whether the same is on its way already: a provider that was away must not get a pile of it."""
@@ -233,13 +352,25 @@ class Telling:
         stage = TURNS[case.stage, turn]
         answered_at = step.at if stage in ANSWERED else None
         case = replace(case, stage=stage, changed_ns=step.wall_ns, answered_at=answered_at)
+        case = case if turn in SAME_CLOCK else begun(step, case)
         person, channel, note = (act.person, act.channel, act.note) if act else ("", "", "")
-        self.book.enter(step, case.id, turn if turn is Turn.BOUNCED else stage, person, channel, note)
+        self.book.enter(step, case.id, LINE_OF.get(turn, stage), person, channel, note)
         self.book.keep_case(step, case)
         self.arm(step, case)
         return case
 
 
-def _told_again(case: Case) -> bool:
-    """Nobody answers a fire, or no provider has taken a message at all: its last rung is told again."""
-    return case.level is Level.RED or case.stage is Stage.FOUND
+LINE_OF = {
+    one: one for one in (Turn.BOUNCED, Turn.REJECTED, Turn.TRANSFERRED, Turn.RESUMED)
+}  # else the stage
+UPWARD = (Kind.ESCALATED, Kind.OVERDUE, Kind.LATE, Kind.RETURNED, Kind.UNVERIFIED)
+
+
+def begun(step: Step, case: Case) -> Case:
+    """Its clock begins again, with a stage or with the person who has it."""
+    return replace(case, clock_at=step.at, clock_ns=step.wall_ns, overdue=False)
+
+
+def _repeat_s(case: Case) -> float:
+    """Nobody answers a fire, or no provider has taken a message at all: its last rung is told again soon."""
+    return REPEAT_S if case.level is Level.RED or case.stage is Stage.FOUND else REMIND_S

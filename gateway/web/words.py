@@ -28,6 +28,8 @@ STAGES: Mapping[Stage, Said] = {
     Stage.CLOSED: Said("已结案", "closed"),
     Stage.FALSE: Said("误报", "false alarm"),
     Stage.MERGED: Said("已并入", "merged"),
+    Stage.RETURNED: Said("已退单", "returned"),
+    Stage.SUSPENDED: Said("已挂起", "suspended"),
 }
 SIGNS: Mapping[Level, str] = {Level.YELLOW: "▲", Level.ORANGE: "◆", Level.RED: "●"}  # not by colour alone
 LEVELS_EN: Mapping[Level, str] = {Level.YELLOW: "notice", Level.ORANGE: "warning", Level.RED: "alarm"}
@@ -50,6 +52,7 @@ ENTRIES: Mapping[str, Said] = {
     "chattering": Said("信号频繁跳变，连续正常 10 分钟才算恢复", "chattering: over after ten good minutes"),
     "rule_gone": Said("规则或设备已从配置中移除：{note}", "rule or device removed"),
     "verified": Said("传感器核验通过", "sensor agrees"),
+    "confirmed": Said("{who} 核验通过", "somebody else agrees"),
     "closed": Said("结案", "closed"),
     "false": Said("{who} 判为误报", "false alarm"),
     "latched": Said("传感器已恢复，须人工复位", "normal, to be reset"),
@@ -57,10 +60,27 @@ ENTRIES: Mapping[str, Said] = {
     "expired": Said("{who} 接手后未按时处理完", "not handled in time"),
     "symptom": Said("伴随情况（不另行通知）", "symptom"),
     "symptom_ended": Said("伴随情况恢复正常", "symptom over"),
-    "merged": Said("并入起因的事件", "merged into its cause"),
+    "merged": Said("并入另一事件", "merged into another"),
+    "overdue": Said("逾期，报上一级督办", "overdue"),
+    "again": Said("再次发生：第 {note} 次", "it happened again"),
+    "answered": Said("{who} 已确认，还须另一人确认", "one of several has answered"),
+    "note": Said("{who} 备注", "note"),
+    "returned": Said("{who} 退单", "returned"),
+    "transferred": Said("{who} 转交", "transferred"),
+    "asked": Said("{who} 申请挂起", "asked to suspend"),
+    "approved": Said("{who} 批准挂起", "approved"),
+    "suspended": Said("{who} 挂起，时限暂停", "suspended"),
+    "resumed": Said("挂起到期，时限继续", "resumed"),
+    "rejected": Said("{who} 核验未通过，退回处理人", "not verified"),
+    "merged_in": Said("{who} 将 {note} 并入", "another was merged in"),
+    "split": Said("{who} 拆出 {note}", "split off"),
+    "split_from": Said("{who} 由 {note} 拆出", "split from"),
+    "reopened": Said("{who} 重新立案", "reopened"),
     "silenced": Said("规则不再通知：{note}", "its rule tells nobody now"),
 }
-NOTE_IS_SAID = frozenset({"post_empty", "rule_gone", "silenced"})  # their words are in the sentence already
+NOTE_IS_SAID = frozenset(
+    {"post_empty", "rule_gone", "silenced", "again", "merged_in", "split", "split_from"}
+)  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {
     "progressing": Said(
@@ -104,6 +124,8 @@ STEPS_DONE: Mapping[Stage, int] = {
     Stage.CLOSED: 5,
     Stage.FALSE: 5,
     Stage.MERGED: 5,
+    Stage.RETURNED: 2,
+    Stage.SUSPENDED: 3,
 }
 
 

@@ -148,6 +148,9 @@ class Day:
         self._plan(now + PROVIDER_NS, lambda at, wall: Outcome(at, wall, told.id, Told.ACCEPTED))
         if told.kind is Kind.CLEARED:
             return
+        if told.kind in (Kind.VERIFY, Kind.UNVERIFIED):
+            self._plan(now + DONE_NS, self._act(told, Verb.VERIFY))
+            return
         if told.kind is not Kind.BOUNCED:
             self._plan(now + ACKNOWLEDGED_NS, self._act(told, Verb.ACKNOWLEDGE))
         self._plan(now + DONE_NS, self._act(told, Verb.DONE))

@@ -323,6 +323,9 @@ class Week:
         self._answer(now + PROVIDER_NS, lambda at, wall: Outcome(at, wall, told.id, Told.ACCEPTED))
         if told.kind is Kind.CLEARED:
             return
+        if told.kind in (Kind.VERIFY, Kind.UNVERIFIED):
+            self._answer(now + DONE_NS, self._act(told, Verb.VERIFY))
+            return
         if told.kind is not Kind.BOUNCED:
             self._answer(now + ACKNOWLEDGED_NS, self._act(told, Verb.ACKNOWLEDGE))
         self._answer(now + DONE_NS, self._act(told, Verb.DONE))

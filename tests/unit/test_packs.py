@@ -46,6 +46,7 @@ from gateway.core.model import (
     Person,
     Place,
     Post,
+    Recurrence,
     Refusal,
     Rule,
     Scenario,
@@ -57,6 +58,7 @@ from gateway.core.model import (
 from gateway.core.units import QUANTITIES
 from gateway.grammar import (
     CalibrationKeys,
+    ClockKeys,
     DayKeys,
     DeriveKeys,
     LevelKeys,
@@ -380,6 +382,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "`on` of a derived quantity": SourceKeys,
         "A level": LevelKeys,
         "`basis`": Basis,
+        "`recurrence`": Recurrence,
         "An entry of `scenarios`": Scenario,
         "A device of a scenario": Actor,
     },
@@ -397,6 +400,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "An entry of `persons`": Person,
         "An entry of `posts`": Post,
         "A rung of `ladders`": Step,
+        "An entry of `clocks`": ClockKeys,
         "An entry of `devices`": Device,
         "An entry of `calibrations`": CalibrationKeys,
         "An entry of `calendar`": DayKeys,
