@@ -88,7 +88,7 @@ CODES: dict[str, tuple[str, str]] = {
     "W501": ("a level that no value can reach", "out_of_reach"),
     "W502": ("a level that can never clear", "never_clears"),
     "W503": ("a clear limit at the limit itself: it may flap", "clear_at_limit"),
-    "W504": ("a hold shorter than the interval between two messages", "one_decides"),
+    "W504": ("a hold of the lowest level shorter than the interval between two messages", "one_decides"),
     "W505": ("a rule that no device of the site fits", "fits_none"),
     "W506": ("two rules that judge the same by the same limits", "same_rule"),
     "W507": ("a text longer than three short messages", "too_long"),

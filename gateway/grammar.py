@@ -27,6 +27,7 @@ from gateway.core.model import (
     Components,
     Derivation,
     Device,
+    DoubleControl,
     During,
     Example,
     Field,
@@ -294,6 +295,12 @@ spell(
     confidence=("confidence", Literal["V", "V2", "M", "D"]),
 )
 spell(Recurrence, within_s=("within", PositiveDuration), times=("times", Annotated[int, between(2, 20)]))
+spell(
+    DoubleControl,
+    rate_over_s=("rate_over", PositiveDuration),
+    cumulative_over_s=("cumulative_over", PositiveDuration),
+    combine=("combine", Literal["either", "both"]),
+)
 spell(Cause, rule=("rule", Identifier), at=("at", Literal["device", "place"]))
 spell(
     Place,
@@ -397,8 +404,10 @@ class RuleKeys:
     action: SomeText
     when: SomeText = ""
     called: SomeText = ""
+    double_control: DoubleControl | None = None
     relative_to: Literal["", "baseline", "zero"] = ""
     during: During | None = None
+    lateness: PositiveDuration | None = None
     clear_hold: Duration = 300.0
     min_on: Duration = 0.0
     latch: bool = False
@@ -416,14 +425,26 @@ class RuleKeys:
     origin: Origin = NOWHERE
 
     @property
+    def _text(self) -> str:
+        """The expression in words; "" for silence, or a quantity by itself."""
+        if not QUANTITY_NAME.fullmatch(self.when):
+            return self.when
+        return self.double_control.expression(self.when) if self.double_control else ""
+
+    @property
     def expression(self) -> Expression | None:
-        """What `when` works out; None for silence, a quantity, or a text that is none."""
-        if not self.when or QUANTITY_NAME.fullmatch(self.when):
-            return None
+        """What is worked out; None for silence, a quantity, or a text that is none."""
         try:
-            return parsed(self.when)
+            return parsed(self._text) if self._text else None
         except Mistake:
             return None
+
+    @property
+    def _called(self) -> str:
+        both = (
+            {"either": "任一", "both": "同时"}.get(self.double_control.combine) if self.double_control else ""
+        )
+        return self.called or (f"{QUANTITIES[self.quantity].says}双控比例（{both}）" if both else "")
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -441,8 +462,9 @@ class RuleKeys:
             says=self.says,
             scene=self.on.scene,
             quantity=self.quantity,
-            when=self.when if self.expression else "",
-            called=self.called,
+            when=self._text if self.expression else "",
+            called=self._called if self.expression else self.called,
+            double_control=self.double_control,
             group=self.on.group,
             limits=tuple(_limit(level, self.levels[level]) for level in sorted(self.levels)),
             basis=self.basis,
@@ -452,6 +474,7 @@ class RuleKeys:
             labels=self.on.labels,
             relative_to=self.relative_to,
             during=self.during,
+            lateness_s=self.lateness or 0.0,
             clear_hold_s=self.clear_hold,
             min_on_s=self.min_on,
             latch=self.latch,
@@ -529,6 +552,16 @@ class CalibrationKeys:
 
 spell(CalibrationKeys, since=("from", Minute))
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedKeys:
+    """Of an entry for all that is below a place, or for one device."""
+
+    at: Identifier = ""
+    device: Identifier = ""
+    origin: Origin = NOWHERE
+
+
 OFF = "off"
 SomeLevelKeys = part_of(LevelKeys)
 LIMIT_FIELDS = {  # how the number of a level is called in Limit, where not as in the file
@@ -545,20 +578,17 @@ LIMIT_FIELDS = {  # how the number of a level is called in Limit, where not as i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TuneKeys:
+class TuneKeys(PlacedKeys):
     """One entry under `tune:`: a rule's numbers for some devices. What it does not give stays as it was."""
 
     rule: Identifier
     because: SomeText
     labels: Labels = field(default_factory=dict)
-    at: Identifier = ""
-    device: Identifier = ""
     levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
     clear_hold: Duration | None = None
     min_on: Duration | None = None
     latch: bool | None = None
     respond_within: PositiveDuration | None = None
-    origin: Origin = NOWHERE
 
     def given(self, level: Level) -> dict[Key, Number]:
         """The keys that the entry gives of a level."""
@@ -619,18 +649,15 @@ spell(DayKeys, day=("date", date))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MaintenanceKeys:
+class MaintenanceKeys(PlacedKeys):
     """One entry under `maintenance:`."""
 
     says: SomeText
     by: Identifier
-    at: Identifier = ""
-    device: Identifier = ""
     since: Minute | None = None
     until: Minute | None = None
     during: During | None = None
     also_red: bool = False
-    origin: Origin = NOWHERE
 
     def maintenance(self, timezone: str) -> Maintenance:
         return Maintenance(

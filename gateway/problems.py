@@ -545,6 +545,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "scene_component": ("该场景的部件：{words}", "a component of this scene: {words}"),
     "rising": ("级别越高界限越严", "limits that rise with the level"),
     "one_kind": ("各级别用同一种界限", "the same kind of limit at every level"),
+    "within_lateness": (
+        "不超过型号 {model} 的 lateness（{lateness}）",
+        "at most the lateness of {model}, {lateness}",
+    ),
     "on_good_side": ("在界限的正常一侧", "a value on the good side of the limit"),
     "a_tree": ("一棵树：每处只有一个上级且不成环", "a tree"),
     "baseline_for": ("规则 {rule} 需要的基线", "the baseline that rule {rule} needs"),

@@ -118,10 +118,15 @@ def _never_clears(one: Looked) -> Iterator[Warned]:
 
 
 def _one_decides(one: Looked) -> Iterator[Warned]:
-    """A state stands until the device says otherwise; a measured value does not, and waits for no second."""
+    """A state stands until the device says otherwise; a measured value does not, and waits for no second.
+
+    Asked of the lowest level alone: what is worse may not wait for the next word, and yet give the device
+    some seconds to take a spike back.
+    """
     model = min((model for model in one.models if model.expect_every_s), key=_interval, default=None)
+    lowest = min((limit.level for _, _, limit in one.limits), default=None)
     for step, _, limit in one.limits if model and not _event(one) else ():
-        if model and 0 < limit.hold_s < model.expect_every_s:
+        if model and limit.level is lowest and 0 < limit.hold_s < model.expect_every_s:
             every = span(model.expect_every_s)
             found = say("one_decides", hold=span(limit.hold_s), model=model.id, every=every)
             yield f"{step}.hold", found, say("two_messages", every=every)

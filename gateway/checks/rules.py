@@ -14,10 +14,11 @@ from gateway.core.expressions import Expression
 from gateway.core.measures import COVERED, SAMPLES_MOST
 from gateway.core.model import SECOND, Device, Level, Model, Place
 from gateway.core.presence import tells
+from gateway.core.texts import span
 from gateway.core.units import QUANTITIES
 from gateway.core.words import Mistake
 from gateway.grammar import QUANTITY_NAME, DeriveKeys, LevelKeys, RuleKeys
-from gateway.problems import Verbatim, listing, one_of, say
+from gateway.problems import Phrase, Verbatim, listing, one_of, say
 from gateway.typed import Builder
 
 CLEARS = {  # each kind of limit, and by which key it clears
@@ -158,7 +159,7 @@ def _check_measure(rule: RuleKeys, builder: Builder) -> None:
     kinds = {kind_of(keys) for keys in rule.levels.values()}
     if kinds and kinds <= SILENCE:
         kind = min(kinds)
-        for key in ("when", "relative_to", "during", "on_bad_quality"):
+        for key in ("when", "relative_to", "during", "lateness", "on_bad_quality"):
             if getattr(rule, key):
                 builder.mistake(rule, key, say("both", first=kind, second=key), say("nothing_here"))
         if rule.on.each:
@@ -213,14 +214,24 @@ def _check_reads(rule: RuleKeys, fitting: Sequence[Model], parts: Parts, builder
     known = {name for model in fitting for name in _measured(model, rule.on.each)}
     if not rule.on.each:
         known |= {one.quantity for one in parts.derived for model in fitting if _derives(one, model)}
+        if rule.lateness and any(one.quantity == rule.when for one in parts.derived):
+            found = say("both", first="lateness", second=rule.when)
+            builder.mistake(rule, "lateness", found, say("nothing_here"))
     measured = sorted(known)
     for name in rule.quantities:
         if name not in known:
             found = say("no_measure", value=name, scene=rule.on.scene)
             builder.mistake(rule, "when", found, one_of(measured, builder.nearest(name, measured)))
-    if rule.expression is not None:
-        for model in fitting:
+    for model in fitting:
+        if rule.expression is not None:
             _check_memory(rule, rule.expression, model, builder)
+        if rule.lateness and rule.lateness > model.lateness_s:
+            found = say("value", value=span(rule.lateness))
+            builder.mistake(rule, "lateness", found, _within_lateness(model))
+
+
+def _within_lateness(model: Model) -> Phrase:
+    return say("within_lateness", model=model.id, lateness=span(model.lateness_s))
 
 
 def _check_memory(rule: RuleKeys, expression: Expression, model: Model, builder: Builder) -> None:
@@ -244,17 +255,34 @@ def check_expression(rule: RuleKeys, builder: Builder) -> None:
             if rule.on.group if key == "on.group" else rule.called:
                 builder.mistake(rule, key, say("without_expression", key=key), say("nothing_here"))
         return
-    if not rule.called:
+    if not rule.called and not rule.double_control:
         builder.mistake(rule, "called", say("missing"), say("required"))
-    if rule.relative_to:
-        found = say("both", first="relative_to", second="when")
-        builder.mistake(rule, "relative_to", found, say("nothing_here"))
+    for key in ("relative_to", "lateness"):
+        if getattr(rule, key):
+            found = say("both", first=key, second="when")
+            builder.mistake(rule, key, found, say("nothing_here"))
     if ("members" in expression.scope) != bool(rule.on.group):
         found = say("group_and_members")
         builder.mistake(rule, "on.group", found, say("both_or_neither"))
     for level, keys in rule.levels.items():
         if expression.kind == "truth" and keys.equals != 1.0:
             builder.mistake(rule, f"levels.{level.word}", say("a_truth"), say("is_true"))
+
+
+def check_double_control(rule: RuleKeys, builder: Builder) -> None:
+    """Of one quantity, whose distance and rate never go below anything bad; its control values are not 0."""
+    both = rule.double_control
+    if both is None:
+        return
+    if rule.when and not QUANTITY_NAME.fullmatch(rule.when):
+        builder.mistake(rule, "when", say("value", value=rule.when), say("what_quantity"))
+    for level, keys in rule.levels.items():
+        if keys.above is None:
+            builder.mistake(rule, f"levels.{level.word}", say("missing"), one_of(["above"]))
+    for key in ("cumulative", "rate_per_day"):
+        if getattr(both, key) <= 0:
+            found = say("number", value=f"{getattr(both, key):g}")
+            builder.mistake(rule, f"double_control.{key}", found, say("over", low="0"))
 
 
 def _measured(model: Model, kind: str) -> set[str]:
@@ -281,14 +309,22 @@ def judges(rule: RuleKeys, device: Device, model: Model) -> bool:
 
 def needs(rule: RuleKeys) -> bool:
     """Whether it reads anything of a device's entry or place: check_needs would find nothing otherwise."""
-    return rule.relative_to == "baseline" or bool(rule.during)
+    return bool(counted_from_baseline(rule)) or bool(rule.during)
+
+
+def counted_from_baseline(rule: RuleKeys) -> tuple[str, ...]:
+    """The quantities of which it asks how far they lie from the device's baseline."""
+    if rule.expression is not None:
+        return rule.expression.from_baseline
+    return (rule.when,) if rule.relative_to == "baseline" else ()
 
 
 def check_needs(rule: RuleKeys, device: Device, around: Sequence[Place], builder: Builder) -> None:
     """What the rule reads of the device's entry must be there, or it would judge nothing and say nothing."""
-    if rule.relative_to == "baseline" and rule.when not in device.baseline:
-        found = say("no_baseline", device=device.id, quantity=rule.when)
-        builder.mistake(device, "baseline", found, say("baseline_for", rule=rule.id))
+    for quantity in counted_from_baseline(rule):
+        if quantity not in device.baseline:
+            found = say("no_baseline", device=device.id, quantity=quantity)
+            builder.mistake(device, "baseline", found, say("baseline_for", rule=rule.id))
     for _, name in named_windows(rule.during):
         if around and not any(name in place.windows for place in around):
             found = say("no_window", device=device.id, window=name)

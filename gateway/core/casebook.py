@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from gateway.core.cases import ENDED
 from gateway.core.effective import rule_of
 from gateway.core.ids import make_id
+from gateway.core.index import Index
 from gateway.core.model import (
     SECOND,
     Alert,
@@ -38,17 +40,31 @@ class Step:
     effects: list[Effect] = field(default_factory=list)
     timers: list[tuple[int, str, str]] = field(default_factory=list)
     resets: list[str] = field(default_factory=list)  # keys of the tracks that a person has reset
+    joined: dict[str, None] = field(default_factory=dict)  # cases to which alerts came without a message
 
     def note(self, event: str, **fields: Any) -> None:
         self.effects.append(Noted(event, fields))
 
 
 class Casebook:
-    """What stands and is open in one state, under the rules of one World."""
+    """What stands and is open in one state, under the rules of one World.
+
+    What is looked for with every alert has an index: a thousand alerts of one instant cost what a thousand
+    alone would.
+    """
 
     def __init__(self, world: World, state: State) -> None:
         self.world, self.state = world, state
         self.rules = {rule.id: rule for rule in world.rules}
+        self.hides: dict[str, list[tuple[str, str]]] = {}  # rule -> those that hide behind it, and how near
+        for rule in world.rules:
+            for cause in rule.inhibited_by:
+                self.hides.setdefault(cause.rule, []).append((rule.id, cause.at))
+        self.hidden = {rule.id for rule in world.rules if rule.inhibited_by}
+        self.alerts_by = Index(state.alerts, self._keys_of)
+        self.cases_by = Index(state.cases, lambda case: [*troubles_of(case), ("at", case.place)])
+        self.due_by = Index(state.notifications, lambda told: [told.case])
+        self.track_of = {track.alert: track for track in state.tracks.values() if track.alert}
 
     def rule_of(self, alert: Alert) -> Rule | None:
         """The rule as it is now for its device; None when it is no longer configured."""
@@ -66,6 +82,7 @@ class Casebook:
 
     def keep_alert(self, step: Step, alert: Alert) -> Alert:
         self.state.alerts[alert.id] = alert
+        self.alerts_by.note(alert.id, alert)
         step.effects.append(alert)
         return alert
 
@@ -73,6 +90,8 @@ class Casebook:
         self.state.alerts.pop(alert.id, None)
         if self.own_case(alert) is not None:
             self.state.last[alert.case] = alert
+        self.alerts_by.drop(alert.id)
+        self.track_of.pop(alert.id, None)
         step.effects.append(alert)
 
     def keep_case(self, step: Step, case: Case) -> Case:
@@ -81,8 +100,10 @@ class Casebook:
             self._remember(step, case)
             self.state.cases.pop(case.id, None)
             self.state.last.pop(case.id, None)
+            self.cases_by.drop(case.id)
         else:
             self.state.cases[case.id] = case
+            self.cases_by.note(case.id, case)
         return case
 
     def _remember(self, step: Step, case: Case) -> None:
@@ -101,14 +122,16 @@ class Casebook:
 
     def keep_notification(self, step: Step, told: Notification) -> None:
         self.state.notifications[told.id] = told
+        self.due_by.note(told.id, told)
         step.effects.append(told)
 
     def settle(self, step: Step, told: Notification, state: NotificationState, detail: str) -> None:
         del self.state.notifications[told.id]
+        self.due_by.drop(told.id)
         step.effects.append(replace(told, state=state, detail=detail))
 
     def cancel_due(self, step: Step, case: Case, why: str = "answered") -> None:
-        for told in [told for told in self.state.notifications.values() if told.case == case.id]:
+        for told in self.due(case.id):
             self.settle(step, told, NotificationState.CANCELLED, why)
 
     def enter(
@@ -120,6 +143,35 @@ class Casebook:
         )
 
     # ------------------------------------------------------------ looking up
+
+    def due(self, case: str) -> list[Notification]:
+        """What its people have not been told yet."""
+        return [self.state.notifications[name] for name in self.due_by.of(case)]
+
+    def cases_about(self, alert: Alert) -> list[Case]:
+        """The open cases of the same trouble."""
+        return [self.state.cases[name] for name in sorted(self.cases_by.of(trouble_of(alert)))]
+
+    def cases_at(self, place: str) -> list[Case]:
+        """The open cases of a place itself."""
+        return [self.state.cases[name] for name in sorted(self.cases_by.of(("at", place)))]
+
+    def alerts(self, *keys: Hashable) -> list[Alert]:
+        """The standing alerts under any of these keys of theirs, the oldest first."""
+        found = {name for key in keys for name in self.alerts_by.of(key)}
+        return [self.state.alerts[name] for name in sorted(found)]
+
+    def _keys_of(self, alert: Alert) -> Iterator[Hashable]:
+        """Nearly every alert is of a rule that neither hides another nor hides behind one."""
+        name = alert.rule
+        if name in self.hides:
+            device = self.world.devices.get(alert.device)
+            yield "place", name, device.at if device else ""
+        if name in self.hides or name in self.hidden:
+            yield "rule", name
+            yield "device", name, alert.device
+        if alert.hidden_by:
+            yield "behind", alert.hidden_by
 
     def own_case(self, alert: Alert) -> Case | None:
         """The open case that is about this alert; one in which it is only a symptom is not."""
@@ -144,9 +196,14 @@ class Casebook:
         return any(rule is None or rule.tells for rule in rules)
 
 
-def trouble_of(alert: Alert) -> str:
+def trouble_of(one: Alert | Case) -> str:
     """What makes a second episode the same again."""
-    return f"{alert.rule}|{alert.device}|{alert.component}"
+    return f"{one.rule}|{one.device}|{one.component}"
+
+
+def troubles_of(case: Case) -> tuple[str, ...]:
+    """What was ever in it; an older store's case knows only its first."""
+    return case.troubles or (trouble_of(case),)
 
 
 def place_of(rule: str, place: str) -> str:

@@ -74,6 +74,7 @@ class Caseload:
             origin=str(rule.origin) if rule.origin.line else "", digest=self.world.digest,
         )  # fmt: skip
         track.alert = alert.id
+        self.book.track_of[alert.id] = track
         shadow = {} if rule.mode == "live" else {"mode": rule.mode}
         step.note(
             "alert_raised", alert=alert.id, rule=rule.id, device=alert.device, alert_level=level.word,

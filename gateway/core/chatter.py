@@ -6,6 +6,8 @@ Such an alert is told once, and stands until it has been good for long.
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from gateway.core.model import SECOND
 
 RAISED_MOST = 3
@@ -18,9 +20,9 @@ NONE = 1  # before the first reading: the sides are bits below a leading one
 
 def note_raised(raised: dict[str, list[int]], key: str, at: int) -> bool:
     """Remembers that the track `key` raised its alert; True when it did so too often of late."""
-    for old in [old for old, instants in raised.items() if instants[-1] <= at - RAISED_NS]:
+    for old in list(takewhile(lambda name: raised[name][-1] <= at - RAISED_NS, raised)):
         del raised[old]
-    raised[key] = [*raised.get(key, [])[1 - RAISED_MOST :], at]
+    raised[key] = [*raised.pop(key, [])[1 - RAISED_MOST :], at]  # the last to raise is the last of them
     return len(raised[key]) == RAISED_MOST and raised[key][0] > at - RAISED_NS
 
 

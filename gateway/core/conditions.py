@@ -18,7 +18,7 @@ from gateway.core.calibration import zeros
 from gateway.core.doubts import STUCK
 from gateway.core.effective import effective
 from gateway.core.expressions import Expression, parse
-from gateway.core.model import Derivation, Device, Level, Limit, Rule, Verdict, World
+from gateway.core.model import SECOND, Derivation, Device, Level, Limit, Rule, Verdict, World
 from gateway.core.presence import tells
 
 parsed = cache(parse)
@@ -67,6 +67,7 @@ class Judge:
     expression: Expression | None = None  # what gives the value, where it is no quantity
     members: tuple[tuple[str, str], ...] = ()  # of a group: (device, component)
     restless: bool = False  # it has windows, and a value that sinks as they empty may become bad
+    lag_ns: int = 0  # it judges so long after the instants, for what may come late: its rule's, its model's
 
     @property
     def timed(self) -> bool:
@@ -107,6 +108,15 @@ class Judge:
             return Verdict.UNKNOWN
         held = not active and counts.holds(limit.level)
         return Verdict.BAD if crossed(limit, measure, active) and not held else Verdict.GOOD
+
+    def in_any_case(
+        self, limit: Limit, bounds: tuple[float, float], active: bool, counts: Counts, measured_ns: int
+    ) -> Verdict:
+        """What this level says of a value that is only known to lie between bounds."""
+        if limit.above is None and limit.below is None:
+            return Verdict.UNKNOWN
+        least, most = (self.verdict(limit, one, active, counts, measured_ns) for one in bounds)
+        return least if least is most else Verdict.UNKNOWN
 
     def despite(self, limit: Limit, verdict: Verdict) -> Verdict:
         """What is left of a verdict on a doubted value: a stuck or spiking one never clears by default.
@@ -183,18 +193,20 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
         held = zeros(world.calibrations.get(device.id, ()), component, rule.quantity, baseline)
     hours = hours_of(world, device.at, rule.during) if rule.during else None
     key = f"{rule.id}|{device.id}|{component}"
+    lag_ns = int(max(rule.lateness_s, world.models[device.model].reorder_s) * SECOND)
     if rule.when:
         works, expression = works_on(world, device), parsed(rule.when)
         sinks = bool(expression.windows) and any(limit.above is None for limit in rule.limits)
         return Judge(
             rule, key, "", None, *band(rule, None), hours=hours, works=works, expression=expression,
-            restless=sinks,
+            restless=sinks, lag_ns=lag_ns,
         )  # fmt: skip
     bands = [NEVER_CALM if math.isnan(zero) else band(rule, zero) for _, zero in held]
     bands = bands or [band(rule, baseline)]
     low, high = max(low for low, _ in bands), min(high for _, high in bands)
     held = held if len(held) > 1 else ()
-    return Judge(rule, key, rule.quantity, baseline, low, high, held, hours, works_on(world, device))
+    works = works_on(world, device)
+    return Judge(rule, key, rule.quantity, baseline, low, high, held, hours, works, lag_ns=lag_ns)
 
 
 def band(rule: Rule, baseline: float | None) -> tuple[float, float]:

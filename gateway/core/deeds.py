@@ -290,9 +290,10 @@ class Deeds:
         return found.person if found else None
 
     def _still_bad(self, case: Case) -> Alert | None:
-        for track in self.state.tracks.values():
-            if track.alert in case.alerts and any(one.phase is Phase.FIRING for one in track.standings):
-                return self.state.alerts.get(track.alert)
+        for alert in case.alerts:
+            track = self.book.track_of.get(alert)
+            if track is not None and any(one.phase is Phase.FIRING for one in track.standings):
+                return self.state.alerts.get(alert)
         return None
 
     def _reset(self, step: Step, act: Act) -> None:

@@ -15,7 +15,15 @@ WAYS = (KEEP, REEVALUATE, CLOSE)
 
 def question(rule: Rule) -> str:
     """What a rule asks of its subjects; another one makes what it remembers of them another matter."""
-    return "|".join((rule.when or rule.quantity, rule.relative_to, rule.each, rule.group))
+    return "|".join((_judged(rule), rule.relative_to, rule.each, rule.group))
+
+
+def _judged(rule: Rule) -> str:
+    """Other control values are other limits, not another question."""
+    both = rule.double_control
+    if both is None:
+        return rule.when or rule.quantity
+    return f"{rule.quantity} {both.combine} {both.cumulative_over_s:g}s {both.rate_over_s:g}s"
 
 
 def is_another(track: Track, rule: Rule) -> bool:

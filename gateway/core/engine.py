@@ -74,6 +74,8 @@ class Engine:
         elif isinstance(event, Act):
             self.cases.act(step, event)
             self.judging.reset(step)
+        if step.joined:
+            self.cases.telling.recount(step)
         self._arm(step)
         self._watch(step)
         return step.effects
@@ -86,6 +88,7 @@ class Engine:
         self._adopt(world)
         step = Step(event.at, event.wall_ns)
         self.judging.let_go(step)
+        self._arm(step)
         return before + step.effects
 
     def next_due(self) -> int | None:
@@ -117,6 +120,7 @@ class Engine:
             "end": self.ending.due,
             "silence": self.silences.due,
             "held": self.hearing.turn_due,
+            "turn": self.judging.turn_due,  # after "track": at one instant a hold runs out first
         }
 
     # ------------------------------------------------------------ time

@@ -54,10 +54,12 @@ class Expression:
     unit: str  # of a number; "" of a truth
     quantity: str  # when the whole of it is the name of one; else ""
     quantities: tuple[str, ...]  # all it reads, in windows and of others too
+    from_baseline: tuple[str, ...]  # those of which it asks how far they have moved
     windows: tuple[Measure, ...]
     scope: frozenset[str]  # of siblings, peers, members: what it needs
     cost: int
     _term: Term = field(repr=False, compare=False)
+    _bounds: Term | None = field(repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Value:
         """A float, a bool, or None for unknown.
@@ -67,6 +69,10 @@ class Expression:
         """
         value: Value = self._term(scope)
         return value
+
+    def bounds(self, scope: Scope) -> tuple[float, float] | None:
+        """(least, most) of a number of which a part is not known; None when nothing is sure."""
+        return self._bounds(scope) if self._bounds is not None else None
 
 
 _COMPARE: dict[str, Test] = {"<": lt, "<=": le, ">": gt, ">=": ge, "==": eq, "!=": ne}
@@ -91,7 +97,7 @@ class _Node(NamedTuple):
     unit: Dimension | None
     column: int
     quantity: str = ""
-    bounds: Term | None = None  # of members(): (least, most) while some are not known
+    bounds: Term | None = None  # of what is known in part: (least, most)
 
 
 class _Parser(Words):
@@ -102,6 +108,7 @@ class _Parser(Words):
         self._inside = ""  # "window" or "members": what may stand here
         self._grouped, self._alone = 0, 0  # columns of a function of a group, of what reads one subject
         self._quantities: dict[str, None] = {}
+        self._from_baseline: dict[str, None] = {}
         self._windows: dict[str, Measure] = {}
         self._scope: set[str] = set()
         self._leaves: list[Term] = []
@@ -116,8 +123,10 @@ class _Parser(Words):
             raise Mistake(1, Said(f"{self._cost} 步计算", f"work of {self._cost} steps"), most(COST_MOST))
         kind, unit = ("truth", "") if node.truth else ("number", unit_of(node.unit or ()))
         return Expression(
-            self._text, kind, unit, node.quantity, tuple(self._quantities), tuple(self._windows.values()),
-            frozenset(self._scope), self._cost, terms.guarded(node.term, self._leaves),
+            self._text, kind, unit, node.quantity, tuple(self._quantities), tuple(self._from_baseline),
+            tuple(self._windows.values()), frozenset(self._scope), self._cost,
+            terms.guarded(node.term, self._leaves),
+            terms.guarded(node.bounds, self._leaves) if node.bounds else None,
         )  # fmt: skip
 
     @contextmanager
@@ -263,7 +272,8 @@ class _Parser(Words):
         self.expect(",")
         right = self._sum()
         unit = self._same_unit(left, right, "and", column)
-        return self._node(terms.both(name, left.term, right.term), unit, column)
+        bounds = terms.either(name, left.term, right.term)
+        return self._node(terms.both(name, left.term, right.term), unit, column, bounds=bounds)
 
     def _percent(self, name: str, column: int) -> _Node:
         """Of a limit: both in one unit, or the limit a bare number."""
@@ -282,6 +292,17 @@ class _Parser(Words):
         name = self.quantity()
         self._quantities.setdefault(name)
         return name, dimension(QUANTITIES[name].unit)
+
+    def _moved(self, name: str, column: int) -> _Node:
+        self._refuse_in_window(name, column)
+        quantity, unit = self._quantity()
+        self._from_baseline.setdefault(quantity)
+
+        def term(scope: Scope) -> float | None:
+            return scope.moved(quantity)
+
+        self._leaf(term, column)
+        return self._node(term, unit, column)
 
     def _others(self, name: str, column: int) -> _Node:
         self._refuse_in_window(name, column)

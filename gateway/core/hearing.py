@@ -74,7 +74,7 @@ class Hearing:
     def messages(self, step: Step, event: Messages) -> None:
         self._repeats.begin(event.items)
         self._overdue.look(event.wall_ns)
-        self._kept_ns = self._kept_for_ns(step.at)
+        self._kept_ns = self._judging.kept_ns = self._kept_for_ns(step.at)
         known = self._repeats.delivered_before(event, self.state.deaf_since)
         by_topic, judging, received = self._by_topic, self._judging, event.wall_ns - 1
         decoded: list[list[Reading]] = []
@@ -293,7 +293,9 @@ class Hearing:
         held = Held(step.at - worth.age_ns, measured_ns, reading.component, values, doubted)
         if not worth.judge:
             if worth.store and measured_ns > NEVER_SET_NS:
-                self._judging.look_back(step, watch, subject, reading.component, values, measured_ns)
+                overtaken = worth.quality is Quality.DISORDER
+                component = reading.component
+                self._judging.look_back(step, watch, subject, component, values, measured_ns, overtaken)
         elif not reading.timed or worth.arrival:
             self._believe(step, watch, held)
         elif worth.age_ns < watch.reorder_ns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base 32, as in a ULID
 LENGTH = 26
+PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 
 
 def make_id(wall_ns: int, identity: str, counter: int) -> str:
@@ -12,4 +13,4 @@ def make_id(wall_ns: int, identity: str, counter: int) -> str:
     A ULID whose random part is replaced by what is unique by construction, because the core draws no lots.
     """
     number = (wall_ns // 1_000_000 & (1 << 48) - 1) << 80 | int(identity, 16) << 48 | counter & (1 << 48) - 1
-    return "".join(ALPHABET[number >> 5 * place & 31] for place in reversed(range(LENGTH)))
+    return "".join([PAIRS[number >> shift & 1023] for shift in range(5 * LENGTH - 10, -1, -10)])

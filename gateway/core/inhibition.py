@@ -4,7 +4,7 @@ in which things came about, or were stepped again after a restart, changes nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from gateway.core.casebook import Casebook
 from gateway.core.model import Alert, AlertState, Cause
@@ -22,12 +22,21 @@ def cause_of(book: Casebook, alert: Alert) -> Alert | None:
         return None
     found = [
         other
-        for other in book.state.alerts.values()
         for cause in rule.inhibited_by
-        if cause.rule == other.rule and _counts(book, other, alert, cause)
+        for other in book.alerts(*_causes(book, alert, cause))
+        if _counts(book, other, alert, cause)
     ]
     present = next((other for other in found if other.id == alert.hidden_by), None)
-    return present or max(found, key=lambda other: other.level, default=None)
+    return present or min(found, key=lambda other: (-other.level, other.id), default=None)
+
+
+def _causes(book: Casebook, symptom: Alert, how: Cause) -> Iterator[Hashable]:
+    """Where a cause stands that is near enough: keys of the book."""
+    yield "device", how.rule, symptom.device
+    device = book.world.devices.get(symptom.device)
+    if how.at == "place" and device is not None:
+        for place in ancestors(book.world, device.at):
+            yield "place", how.rule, place.id
 
 
 def _counts(book: Casebook, cause: Alert, symptom: Alert, how: Cause) -> bool:
@@ -36,22 +45,15 @@ def _counts(book: Casebook, cause: Alert, symptom: Alert, how: Cause) -> bool:
         return False
     if cause.case == symptom.case and not symptom.hidden_by:
         return False  # it hides behind this one itself
-    return cause.level >= max(symptom.level, how.level or symptom.level) and _near(book, cause, symptom, how)
+    return cause.level >= max(symptom.level, how.level or symptom.level)
 
 
-def _near(book: Casebook, cause: Alert, symptom: Alert, how: Cause) -> bool:
-    if cause.device == symptom.device:
-        return True
-    devices = book.world.devices
-    if how.at != "place" or cause.device not in devices or symptom.device not in devices:
-        return False
-    around = ancestors(book.world, devices[symptom.device].at)
-    return any(place.id == devices[cause.device].at for place in around)
-
-
-def touched_by(book: Casebook, cause: Alert) -> Iterator[Alert]:
+def touched_by(book: Casebook, cause: Alert) -> list[Alert]:
     """The standing alerts that may have to hide or show themselves after this one has changed."""
-    for alert in list(book.state.alerts.values()):
-        rule = book.rule_of(alert)
-        if alert.hidden_by == cause.id or (rule and any(one.rule == cause.rule for one in rule.inhibited_by)):
-            yield alert
+    return book.alerts(("behind", cause.id), *_symptoms(book, cause))
+
+
+def _symptoms(book: Casebook, cause: Alert) -> Iterator[Hashable]:
+    """Where a symptom stands: keys of the book."""
+    for rule, at in book.hides.get(cause.rule, ()):
+        yield ("rule", rule) if at == "place" else ("device", rule, cause.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 
 from gateway.core import chatter, edits
 from gateway.core.alerts import (
@@ -21,6 +22,7 @@ from gateway.core.alerts import (
 from gateway.core.calendars import local
 from gateway.core.caseload import Caseload, Step
 from gateway.core.conditions import Judge, parsed, reads
+from gateway.core.lateness import Late, Queue
 from gateway.core.model import SECOND, Level, Rule, Verdict, World
 from gateway.core.past import would_have_fired
 from gateway.core.silence import is_silence
@@ -47,6 +49,10 @@ class Judging:
             timers.push(due, "weigh", key)
         self._gone: list[Track] = []
         self._changed: list[str] = []  # tracks whose level an edit moved
+        self.kept_ns = 0  # so much more than its lateness a value may be late that the broker kept
+        for key, queue in state.queues.items():
+            if queue.waiting:
+                timers.push(queue.waiting[0].at, "turn", key)
         self.unsettled: dict[str, tuple[Judge, Watch, str, int, int]] = {}  # by key of the judge
         self.sort_out_tracks()
         for key, track in state.tracks.items():
@@ -62,8 +68,11 @@ class Judging:
         age_ns: int,
         doubted: tuple[str, ...] = (),
         waited_ns: int = 0,
+        is_said: bool = True,
     ) -> None:
-        """`waited_ns` of its age it has waited here for what would take it back."""
+        """`waited_ns` of its age it has waited here for what would take it back. What nobody said, but time
+        has ended, is never late.
+        """
         tracks = self.state.tracks
         for judge in subject.asked(values):
             value = values.get(judge.quantity)
@@ -75,6 +84,10 @@ class Judging:
             if subject.derived is not None:
                 track.evidence = subject.derived.evidence(judge.quantity)
             self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns)
+        if subject.orderly:
+            measured_ns = step.wall_ns - age_ns
+            late_ns = age_ns - waited_ns if is_said else 0
+            self._queue(step, watch, subject, component, values, measured_ns, late_ns, doubted)
         if subject.weighs:
             if any(one[2] == component for one in self.unsettled.values()):
                 self.settle(step)  # an older sample of the same message is not judged by what this one says
@@ -91,6 +104,66 @@ class Judging:
             track = self.new_track(judge.rule, judge.key, watch.device.id, component)
             watch.subject(component).stir(judge.quantity)
         return track
+
+    # ------------------------------------------------------------ rules with a lateness
+
+    def _queue(
+        self,
+        step: Step,
+        watch: Watch,
+        subject: Subject,
+        component: str,
+        values: Mapping[str, float],
+        measured_ns: int,
+        late_ns: int,
+        doubted: tuple[str, ...] = (),
+    ) -> None:
+        """A value waits for its turn; one that is later than its rule allows is only looked back at."""
+        at = step.at - (step.wall_ns - measured_ns)
+        for judge in subject.orderly:
+            value = values.get(judge.quantity)
+            if value is None:
+                continue
+            queue = self._queue_of(judge)
+            in_time = late_ns <= judge.lag_ns + self.kept_ns
+            if in_time and queue.add(Late(at, measured_ns, value, judge.quantity in doubted)):
+                due = max(queue.waiting[0].at + judge.lag_ns, self.state.patient_until)
+                self.timers.push(due, "turn", judge.key)
+            else:
+                self._would_have_fired(step, watch, component, judge, value, measured_ns)
+
+    def _queue_of(self, judge: Judge) -> Queue:
+        queue, question = self.state.queues.get(judge.key), edits.question(judge.rule)
+        if queue is None or queue.question != question:
+            queue = self.state.queues[judge.key] = Queue(question)
+        return queue
+
+    def turn_due(self, step: Step, due: int, key: str) -> None:
+        """Judges what has waited for long enough, each value as of its instant."""
+        _, name, component = key.split("|")
+        watch, queue = self._of.get(name), self.state.queues[key]
+        judge = self._judge_of(watch, key, component)
+        if watch is None or judge is None or queue.question != edits.question(judge.rule):
+            del self.state.queues[key]  # its rule or device is gone, or asks something else now
+            return
+        for one in queue.leave(due - judge.lag_ns):
+            age_ns = step.at - one.at
+            if judge.key in self.state.tracks or judge.beyond(one.value, one.measured_ns):
+                track = self._track(judge, watch, component)
+                self._apply(step, judge, track, one.value, age_ns, one.doubted, waited_ns=age_ns)
+        if queue.waiting:
+            self.timers.push(queue.waiting[0].at + judge.lag_ns, "turn", key)
+
+    def _judge_of(self, watch: Watch | None, key: str, component: str) -> Judge | None:
+        if watch is None or not has_component(watch.model, component):
+            return None
+        watch.subject(component)  # its judges are made with it
+        return self._judges.get(key)
+
+    def _lag_ns(self, key: str) -> int:
+        """How far behind the instants a track is judged; silence is not."""
+        judge = self._judges.get(key)
+        return judge.lag_ns if judge is not None else 0
 
     # ------------------------------------------------------------ expressions
 
@@ -128,15 +201,20 @@ class Judging:
         subject, now_ns = (watch.device.id, component), step.wall_ns - age_ns
         try:
             value = self._weighing.value(judge, subject, now_ns)
+            bounds = self._weighing.bounds(judge, subject, now_ns) if value is None else None
         except Exception as error:
             self._disable(step, judge, watch, error)
             return
+        if bounds is not None:
+            value = bounds[0] if isfinite(bounds[0]) else bounds[1]  # the part that is known
         if judge.members:
             age_ns = max(min(age_ns, step.wall_ns - self._weighing.newest_ns(judge)), 0)
         if value is not None and (judge.beyond(value) or judge.key in self.state.tracks):
             track = self._track(judge, watch, component)
             track.evidence = self._weighing.evidence(judge, subject, now_ns)
-            self._apply(step, judge, track, value, age_ns, waited_ns=waited_ns, is_reading=is_reading)
+            self._apply(
+                step, judge, track, value, age_ns, waited_ns=waited_ns, is_reading=is_reading, bounds=bounds
+            )
         self._wake_later(step, judge, subject, now_ns)
 
     def _wake_later(self, step: Step, judge: Judge, subject: tuple[str, str], now_ns: int) -> None:
@@ -144,7 +222,8 @@ class Judging:
         if judge.key in self.state.tracks or judge.restless:
             wakes_ns = self._weighing.wakes_ns(judge, subject, now_ns)
             if wakes_ns is not None:
-                due = max(step.at + wakes_ns - step.wall_ns, step.at + WAKE_NS_LEAST)
+                later_ns = max(wakes_ns - step.wall_ns + judge.lag_ns, WAKE_NS_LEAST)
+                due = step.at + later_ns
                 self.state.waking[judge.key] = due
                 self.timers.push(due, "weigh", judge.key)
                 return
@@ -170,7 +249,8 @@ class Judging:
         if watch is not None and key not in self.state.disabled:
             watch.subject(component)
             if key in self._judges:
-                self._weigh(step, self._judges[key], watch, component, step.at - due, is_reading=False)
+                judge = self._judges[key]
+                self._weigh(step, judge, watch, component, step.at - due + judge.lag_ns, is_reading=False)
 
     def _disable(self, step: Step, judge: Judge, watch: Watch, error: Exception) -> None:
         """The rule judges this subject no more until its files change, and every other as before; what it
@@ -199,9 +279,11 @@ class Judging:
         doubted: bool = False,
         waited_ns: int = 0,
         is_reading: bool = True,
+        bounds: tuple[float, float] | None = None,
     ) -> None:
         """One value moves every level of one rule; a doubted one those that the rule lets it move. Looked at
-        again only because time has passed, it is no further reading.
+        again only because time has passed, it is no further reading. One that is known in part moves the
+        levels that all between its `bounds` would move.
         """
         rule, at, bad_again = judge.rule, step.at - age_ns, False
         measured_ns, late_ns = step.wall_ns - age_ns, age_ns - waited_ns
@@ -215,6 +297,8 @@ class Judging:
             verdict = judge.verdict(limit, value, was in UNENDED, counts, measured_ns)
             if doubted:
                 verdict = judge.despite(limit, verdict)
+            if bounds is not None:
+                verdict = judge.in_any_case(limit, bounds, was in UNENDED, counts, measured_ns)
             believed |= verdict is not Verdict.UNKNOWN
             turn(one, limit, verdict, at, not_before)
             if was is one.phase and verdict is Verdict.BAD:
@@ -270,20 +354,30 @@ class Judging:
         component: str,
         values: Mapping[str, float],
         measured_ns: int,
+        overtaken: bool,
     ) -> None:
-        """What would have fired, had this sample come in time: it is told to the log, and to nobody."""
+        """What would have fired, had this sample come in time: it is told to the log, and to nobody. A rule
+        with a lateness may still have a turn for one that was only overtaken.
+        """
         if subject.weighs:
             self.remember(step, watch, component, values, measured_ns)
-        for judge in subject.judges:
+        for judge in subject.judges if overtaken else (*subject.judges, *subject.orderly):
             value = values.get(judge.quantity)
-            if value is None:
-                continue
-            for level, at_ns in would_have_fired(self.state.past, judge, value, measured_ns):
-                step.note(
-                    "would_have_fired", rule=judge.rule.id, device=watch.device.id, quantity=judge.quantity,
-                    component=component, alert_level=level.word,
-                    instant=local(at_ns, self.world.timezone).isoformat(timespec="seconds"),
-                )  # fmt: skip
+            if value is not None:
+                self._would_have_fired(step, watch, component, judge, value, measured_ns)
+        if subject.orderly and overtaken:
+            age_ns = step.wall_ns - measured_ns
+            self._queue(step, watch, subject, component, values, measured_ns, age_ns)
+
+    def _would_have_fired(
+        self, step: Step, watch: Watch, component: str, judge: Judge, value: float, measured_ns: int
+    ) -> None:
+        for level, at_ns in would_have_fired(self.state.past, judge, value, measured_ns):
+            step.note(
+                "would_have_fired", rule=judge.rule.id, device=watch.device.id, quantity=judge.quantity,
+                component=component, alert_level=level.word,
+                instant=local(at_ns, self.world.timezone).isoformat(timespec="seconds"),
+            )  # fmt: skip
 
     def track_due(self, step: Step, due: int, key: str) -> None:
         track = self.state.tracks.get(key)
@@ -296,7 +390,7 @@ class Judging:
         if self._unconfirmed(track, rule):
             return
         for limit, one in zip(rule.limits, track.standings, strict=True):
-            expire(one, limit, rule, due, track.quiet_ns)
+            expire(one, limit, rule, due - self._lag_ns(key), track.quiet_ns)
         self.moved(step, rule, key, track)
 
     def reset(self, step: Step) -> None:
@@ -327,12 +421,14 @@ class Judging:
         """The last value again, at another hour: a window may have opened or closed since."""
         track, judge = self.state.tracks.get(key), self._judges.get(key)
         if track is not None and judge is not None and track.value is not None:
-            self._apply(step, judge, track, track.value, 0, is_reading=False)
+            lag_ns = judge.lag_ns
+            self._apply(step, judge, track, track.value, lag_ns, waited_ns=lag_ns, is_reading=False)
 
     def push_track(self, key: str, track: Track, rule: Rule) -> None:
         for limit, one in zip(rule.limits, track.standings, strict=True):
             due = due_at(one, limit, rule, track.quiet_ns)
             if due is not None:
+                due += self._lag_ns(key)
                 self.timers.push(max(due, self.state.patient_until), "track", key)
         if key in self._judges and self._judges[key].timed:
             self.timers.push(next_look(self.state.at), "rejudge", key)

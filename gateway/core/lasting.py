@@ -47,7 +47,8 @@ class Ending:
         watch = self._of[device]
         subject = watch.subject(component)
         step.effects.append(Ended(device, component, quantity, step.wall_ns - (step.at - until)))
-        self._judging.judge(step, watch, subject, component, {quantity: 0.0}, step.at - until)
+        age_ns = step.at - until
+        self._judging.judge(step, watch, subject, component, {quantity: 0.0}, age_ns, is_said=False)
         self._judging.settle(step)
 
     def resume(self) -> None:

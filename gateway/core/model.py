@@ -339,6 +339,26 @@ class Recurrence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoubleControl:
+    """How far a value went and how fast it goes, each as a percentage of its control value."""
+
+    cumulative: float  # in the unit of the quantity
+    rate_per_day: float
+    rate_over_s: float  # the slope is that of so long
+    combine: str  # "either": the one that is nearer its control value counts; "both": the other one
+    cumulative_over_s: float = 0.0  # how far it went in so long; 0: since the baseline
+
+    def expression(self, quantity: str) -> str:
+        """The same in the words of core.expressions."""
+        went = f"moved({quantity})"
+        if self.cumulative_over_s:
+            went = f"abs(change({quantity}, {self.cumulative_over_s:.15g}s))"
+        goes = f"abs(rate_per_day({quantity}, {self.rate_over_s:.15g}s))"
+        of_both = f"percent({went}, {self.cumulative:.15g}), percent({goes}, {self.rate_per_day:.15g})"
+        return f"{'greatest' if self.combine == 'either' else 'least'}({of_both})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One entry of rules/*.yaml."""
 
@@ -354,9 +374,11 @@ class Rule:
     labels: Mapping[str, str] = field(default_factory=dict)  # only devices that carry these
     when: str = ""  # an expression, where it is more than `quantity`, which is then the first that it reads
     called: str = ""  # what the expression says, in Chinese
+    double_control: DoubleControl | None = None  # where the expression comes from, when it is one
     group: str = ""  # judged together: device, place, or a kind of place
     relative_to: str = ""  # "baseline": judges |value - the device's baseline|; "zero": |value|
     during: During | None = None  # when it counts; else the verdict is good
+    lateness_s: float = 0.0  # a value may come so much later than it was measured; 0: the model's
     clear_hold_s: float = 300.0
     min_on_s: float = 0.0  # an alert stands at least so long
     latch: bool = False  # a level that fired stands until a person resets it

@@ -5,13 +5,15 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.core import texts
-from gateway.core.casebook import Casebook, Step, place_of, trouble_of
+from gateway.core.casebook import Casebook, Step, place_of, trouble_of, troubles_of
 from gateway.core.cases import UNANSWERED, Turn
 from gateway.core.clocks import began_at
 from gateway.core.inhibition import cause_of, touched_by
 from gateway.core.model import SECOND, Act, Alert, AlertState, Case, Kind, Recurrence, Rule, Stage
 from gateway.core.state import Closing
 from gateway.core.telling import Telling
+
+JOINED_MOST = 100  # alerts of one moment in one case: each more is written down with all before it
 
 
 class Placing:
@@ -47,16 +49,19 @@ class Placing:
             case = replace(case, rule=alert.rule, device=alert.device, component=alert.component)
             self.telling.climb_anew(step, case, Kind.RISEN if rises else kind)
         else:
-            self.telling.recount(step, self.book.keep_case(step, case))
+            self.book.keep_case(step, case)
+            step.joined[case.id] = None
 
     def _joinable(self, step: Step, alert: Alert) -> Case | None:
         """The unanswered case of this trouble, or of this place and moment: a new episode never joins an old
         answer.
         """
-        waiting = [case for case in self.state.cases.values() if case.stage in UNANSWERED]
-        trouble = trouble_of(alert)
-        same = next((case for case in waiting if trouble in _troubles(case)), None)
-        return same or next((case for case in waiting if self._is_one_moment(step, alert, case)), None)
+        about = self.book.cases_about(alert)
+        same = next((case for case in about if case.stage in UNANSWERED), None)
+        if same is not None or not self.world.join_within_s:
+            return same
+        near = self.book.cases_at(self.world.devices[alert.device].at)
+        return next((case for case in near if self._is_one_moment(step, alert, case)), None)
 
     def _is_one_moment(self, step: Step, alert: Alert, case: Case) -> bool:
         """Whether an alert is of the place and scene of a case that was found just now.
@@ -64,11 +69,11 @@ class Placing:
         One place is where the devices stand: a cabinet's point, a building. A person is told of both alike.
         """
         rule, other = self.book.rule_of(alert), self.book.rule(case)
-        within_ns = int(self.world.join_within_s * SECOND)
-        if rule is None or other is None or case.opened_at is None or not within_ns:
+        if rule is None or other is None or case.opened_at is None or case.stage not in UNANSWERED:
             return False
-        near = self.world.devices[alert.device].at == case.place and rule.scene == other.scene
-        return near and step.at - case.opened_at < within_ns and rule.tells is not case.silent
+        now = step.at - case.opened_at < int(self.world.join_within_s * SECOND)
+        alike = rule.scene == other.scene and rule.tells is not case.silent
+        return now and alike and len(case.alerts) < JOINED_MOST
 
     def _new_case(self, step: Step, alert: Alert) -> Case:
         device, rule = self.world.devices[alert.device], self.book.rule_of(alert)
@@ -150,7 +155,7 @@ class Placing:
         earliest = case if began_at(case) < began_at(into) else into
         joined = replace(
             into, alerts=tuple(dict.fromkeys((*into.alerts, *case.alerts))),
-            troubles=tuple(dict.fromkeys((*_troubles(into), *_troubles(case)))),
+            troubles=tuple(dict.fromkeys((*troubles_of(into), *troubles_of(case)))),
             told=tuple(dict.fromkeys((*into.told, *case.told))),
             clock_at=began_at(earliest), clock_ns=earliest.clock_ns or earliest.opened_ns,
             level=max(case.level, into.level), changed_ns=step.wall_ns,
@@ -165,7 +170,7 @@ class Placing:
     def split(self, step: Step, case: Case, alert: Alert, act: Act) -> None:
         """A case of its own for one alert, as old as the one it was in: no deadline is put off by it."""
         rest = replace(case, alerts=tuple(one for one in case.alerts if one != alert.id))
-        rest = replace(rest, troubles=tuple(one for one in _troubles(case) if one != trouble_of(alert)))
+        rest = replace(rest, troubles=tuple(one for one in troubles_of(case) if one != trouble_of(alert)))
         if head := self.book.worst(rest):
             rest = replace(rest, rule=head.rule, device=head.device, component=head.component)
         self.book.keep_case(step, replace(rest, changed_ns=step.wall_ns))
@@ -196,7 +201,7 @@ class Placing:
         self.book.enter(step, before.id, "reopened", act.person, act.channel, act.note)
         self.book.enter(step, case.id, Stage.FOUND)
         self.book.enter(step, case.id, "reopened", act.person, act.channel, act.note)
-        standing = [one for one in self.state.alerts.values() if one.case == before.id]
+        standing = self._alerts_with(before)
         for alert in standing:
             self.book.keep_alert(step, replace(alert, case=case.id))
         own = tuple(one.id for one in standing if not one.hidden_by)
@@ -268,11 +273,6 @@ class Placing:
         says = rule.says if rule else alert.rule
         name = texts.subject_name(device, alert.component) if device else alert.device
         return f"{texts.LEVELS[alert.level]} {says} · {name}：{situation(self.book, step, alert)}"
-
-
-def _troubles(case: Case) -> tuple[str, ...]:
-    """What was ever in it; an older store's case knows only its first."""
-    return case.troubles or (f"{case.rule}|{case.device}|{case.component}",)
 
 
 def situation(book: Casebook, step: Step, alert: Alert) -> str:

@@ -26,7 +26,15 @@ BAD_QUALITY = {
 def sentences(rule: Rule) -> list[str]:
     """For whom, every level from the lowest with how it ends, exceptions, what to do, whence the figures."""
     levels, to_do = level_sentences(rule), f"要做：{rule.action}。"
-    return [_subject(rule), *levels, *_extras(rule), to_do, *_respond(rule), _basis(rule)]
+    return [
+        _subject(rule),
+        *_double_control(rule),
+        *levels,
+        *_extras(rule),
+        to_do,
+        *_respond(rule),
+        _basis(rule),
+    ]
 
 
 def level_sentences(rule: Rule) -> list[str]:
@@ -224,6 +232,22 @@ def _during(during: During) -> str:
     return "仅" + "，".join(parts) + "判断，其余时间视为正常"
 
 
+def _double_control(rule: Rule) -> list[str]:
+    both = rule.double_control
+    if both is None:
+        return []
+    unit = sign(QUANTITIES[rule.quantity].unit)
+    since = f"{span(both.cumulative_over_s)}内" if both.cumulative_over_s else "自基线"
+    goes = f"近 {span(both.rate_over_s)}每天变化 {both.rate_per_day:g}{unit}"
+    which = "取占比较大的一个" if both.combine == "either" else "取占比较小的一个，即两者都要达到"
+    return [f"双控的控制值：{since}累计变化 {both.cumulative:g}{unit}，{goes}；{which}。"]
+
+
+def _lateness(late_s: float) -> str:
+    waits = f"按测得的先后判断，等 {span(late_s)}以便迟到的数据归位"
+    return f"{waits}；来得更晚的不触发，只记录“本应触发”"
+
+
 DAYS_SAID = {"workdays": "工作日", "restdays": "休息日"}
 DAYS_SAID |= {"mon": "周一", "tue": "周二", "wed": "周三", "thu": "周四", "fri": "周五"}
 DAYS_SAID |= {"sat": "周六", "sun": "周日"}
@@ -238,6 +262,7 @@ EXTRAS: Mapping[str, Callable[[Rule, Any], str]] = {  # field of Rule -> what it
     "min_on_s": lambda rule, least_s: f"触发后至少保持 {span(least_s)}" if least_s else "",
     "latch": lambda rule, latch: "恢复后仍保持，须由人说明原因后复位" if latch else "",
     "during": lambda rule, during: _during(during) if during else "",
+    "lateness_s": lambda rule, late_s: _lateness(late_s) if late_s else "",
     "consequence": lambda rule, words: f"无人处理的后果：{words}" if words else "",
     "owner": lambda rule, words: f"负责：{words}" if words else "",
     "on_bad_quality": lambda rule, way: BAD_QUALITY[way or _usual_way(rule)] if rule.quantity else "",
@@ -258,5 +283,15 @@ def _extras(rule: Rule) -> Iterator[str]:
 
 # Fields that are said by name above, or are no part of what a rule promises.
 SAID = frozenset({"id", "says", "scene", "quantity", "limits", "basis", "action", "each", "model", "labels"})
-SAID |= {"relative_to", "when", "called", "group", "if_changed", "clear_hold_s", "respond_within_s", "origin"}
+SAID |= {
+    "double_control",
+    "relative_to",
+    "when",
+    "called",
+    "group",
+    "if_changed",
+    "clear_hold_s",
+    "respond_within_s",
+    "origin",
+}
 SAID_OF_LIMITS = frozenset({"level", "within_s", "clear", "clear_range", "clear_hold_s", "origin"})

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.core import chatter
 from gateway.core.alerts import ACTIVE, Standing
+from gateway.core.lateness import Queue
 from gateway.core.measures import Windows
 from gateway.core.model import Alert, Case, Level, Notification
 from gateway.core.past import Past
@@ -114,6 +115,7 @@ class State(msgspec.Struct):
     series: dict[str, Series] = {}  # of|compensated by|device
     latest: dict[str, Latest] = {}  # quantity|device
     past: dict[str, Past] = {}  # what rules make of samples that came too late to ring
+    queues: dict[str, Queue] = {}  # key of a judge whose rule has a lateness -> what waits for its turn
     known: dict[str, dict[str, Latest]] = {}  # device|component -> quantities that expressions ask for
     windows: Windows = {}  # measure|device|component
     waking: dict[str, int] = {}  # key of a judge -> when time alone may change what its expression says

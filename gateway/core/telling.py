@@ -276,8 +276,7 @@ class Telling:
     def _next_rung_if_unreached(self, step: Step, refused: Notification) -> None:
         """Nobody of this rung can be reached any more: do not wait for the clock."""
         case = self.state.cases.get(refused.case)
-        waiting = any(told.case == refused.case for told in self.state.notifications.values())
-        if case is None or waiting:
+        if case is None or self.book.due(case.id):
             return
         if refused.kind in (Kind.BOUNCED, Kind.REJECTED) and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)
@@ -309,26 +308,25 @@ class Telling:
         count = len(self.book.standings(case))
         return f"{found} 等 {count} 处" if count > 1 else found
 
-    def recount(self, step: Step, case: Case) -> None:
-        """One more joined it in the very step that told of it: the message says how many there are."""
-        fresh = [effect for effect in step.effects if isinstance(effect, Notification)]
-        for one in fresh:
-            told, alert = self.state.notifications.get(one.id), self.state.alerts.get(one.alert)
-            rule = self.book.rule_of(alert) if alert else None
-            device = self.world.devices.get(alert.device) if alert else None
-            if one.case != case.id or told is None or alert is None or rule is None or device is None:
-                continue
-            told = replace(told, title=self._title(told.kind, case, alert, rule, device))
-            self.state.notifications[told.id] = told
-            step.effects[:] = [told if effect is one else effect for effect in step.effects]
+    def recount(self, step: Step) -> None:
+        """More joined a case in the very step that told of it: its messages say how many there are."""
+        anew: dict[str, Notification] = {}
+        for case in filter(None, map(self.state.cases.get, step.joined)):
+            for told in self.book.due(case.id):
+                alert = self.state.alerts.get(told.alert)
+                rule = self.book.rule_of(alert) if alert else None
+                device = self.world.devices.get(alert.device) if alert else None
+                if told.created_ns == step.wall_ns and alert and rule and device:
+                    anew[told.id] = replace(told, title=self._title(told.kind, case, alert, rule, device))
+        self.state.notifications.update(anew)
+        step.effects[:] = [
+            anew.get(one.id, one) if isinstance(one, Notification) else one for one in step.effects
+        ]
 
     def _waits(self, case: Case, kind: Kind, person: str, channel: str) -> bool:
         """Whether the same is on its way already: a provider that was away must not get a pile of it."""
-        same = (case.id, kind, person, channel)
-        return any(
-            (told.case, told.kind, told.person, told.channel) == same
-            for told in self.state.notifications.values()
-        )
+        same = (kind, person, channel)
+        return any((told.kind, told.person, told.channel) == same for told in self.book.due(case.id))
 
     def tell(self, step: Step, case: Case, alert: Alert, kind: Kind, person_id: str) -> bool:
         """One person, by the channels of the first rung of the case's level; False: there is no such."""

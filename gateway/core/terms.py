@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from operator import add, eq, itemgetter, mul, ne, sub, truediv
 from statistics import median
 from typing import Any, Protocol
@@ -32,6 +33,10 @@ class Scope(Protocol):
     def value(self, quantity: str) -> float | None: ...
 
     def window(self, measure: Measure) -> float | None: ...
+
+    def moved(self, quantity: str) -> float | None:
+        """How far the value lies from the device's baseline, without its sign."""
+        ...
 
     def siblings(self, quantity: str) -> Sequence[float]:
         """Known values of the other components of the subject's kind on its device."""
@@ -85,11 +90,7 @@ def both(sign: str, left: Term, right: Term) -> Term:
     work = ARITHMETIC[sign]
 
     def term(scope: Scope) -> float | None:
-        a = left(scope)
-        if a is None:
-            return None
-        b = right(scope)
-        if b is None:
+        if (a := left(scope)) is None or (b := right(scope)) is None:
             return None
         found: float = work(a, b)
         if found - found:  # infinite or not a number: the difference is not 0
@@ -97,6 +98,22 @@ def both(sign: str, left: Term, right: Term) -> Term:
         return found
 
     return term
+
+
+def either(name: str, left: Term, right: Term) -> Term:
+    """(least, most) of `greatest` or `least` while one of the two is not known."""
+    work = ARITHMETIC[name]
+
+    def bounds(scope: Scope) -> tuple[float, float] | None:
+        a, b = left(scope), right(scope)
+        known = b if a is None else a
+        if known is None:
+            return None
+        if a is None or b is None:
+            return (known, inf) if name == "greatest" else (-inf, known)
+        return work(a, b), work(a, b)
+
+    return bounds
 
 
 def along(at: Term, points: Sequence[tuple[float, float]]) -> Term:
@@ -117,11 +134,9 @@ def along(at: Term, points: Sequence[tuple[float, float]]) -> Term:
 
 def compared(test: Test, mine: Term, other: Term) -> Term:
     def term(scope: Scope) -> Any:
-        a = mine(scope)
-        if a is None:
+        if (a := mine(scope)) is None or (b := other(scope)) is None:
             return None
-        b = other(scope)
-        return None if b is None else test(a, b)
+        return test(a, b)
 
     return term
 
@@ -151,11 +166,7 @@ def logic(left: Term, right: Term, enough: bool) -> Term:
     """`or` when one True is enough, `and` when one False is."""
 
     def term(scope: Scope) -> Any:
-        a = left(scope)
-        if a is enough:
-            return enough
-        b = right(scope)
-        if b is enough:
+        if (a := left(scope)) is enough or (b := right(scope)) is enough:
             return enough
         return None if a is None or b is None else not enough
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 
 import msgspec
 
-from gateway.core.calendars import local
+from gateway.core.calendars import MINUTE_NS, local
 from gateway.core.cases import UNANSWERED
 from gateway.core.clocks import limit_s, runs_out_ns
+from gateway.core.effective import book_of
 from gateway.core.model import (
     SECOND,
     Alert,
@@ -158,7 +160,8 @@ def _found(alert: Alert, world: World) -> str:
     quantity = QUANTITIES[alert.quantity]
     if quantity.unit == "1":
         return f"{quantity.says}已解除" if cleared else quantity.says
-    either = "±" if any(rule.id == alert.rule and rule.relative_to == "zero" for rule in world.rules) else ""
+    rule = book_of(world).rules.get(alert.rule)
+    either = "±" if rule is not None and rule.relative_to == "zero" else ""
     limit = f"（限 {either}{shown(alert.quantity, alert.limit)}）" if alert.limit is not None else ""
     return f"{quantity.says} {shown(alert.quantity, alert.value)}{limit}"
 
@@ -170,6 +173,24 @@ def _of_expression(alert: Alert, cleared: bool) -> str:
     unit = sign(alert.unit)
     limit = f"（限 {alert.limit:.6g}{unit}）" if alert.limit is not None else ""
     return f"{alert.called} {alert.value:.4g}{unit}{limit}"
+
+
+def double_control(rule: Rule, went: float | None, goes: float | None) -> str:
+    """Both parts by name, each with its share of the control value."""
+    both, unit = rule.double_control, QUANTITIES[rule.quantity].unit
+    assert both is not None
+    since = f"{span(both.cumulative_over_s)}内" if both.cumulative_over_s else "自基线"
+    return "，".join((
+        _part(f"{since}累计变化", went, both.cumulative, unit),
+        _part("每天变化", goes, both.rate_per_day, unit),
+    ))  # fmt: skip
+
+
+def _part(name: str, found: float | None, control: float, unit: str) -> str:
+    if found is None:
+        return f"{name}未知"
+    share = abs(found) / control * 100
+    return f"{name} {abs(found):.3g}{sign(unit)}（控制值 {control:g}{sign(unit)} 的 {share:.0f}%）"
 
 
 def trend(quantity: str, days: int, count: int, low: float, high: float, compensated: str) -> str:
@@ -212,7 +233,12 @@ def deadline(rule: Rule, case: Case, world: World, now_ns: int) -> str:
 
 def clock(wall_ns: int, zone: str, now_ns: int) -> str:
     """14:05, with the date when it was another day."""
-    then, now = local(wall_ns, zone), local(now_ns, zone)
+    return _clock(wall_ns // MINUTE_NS, zone, now_ns // MINUTE_NS)
+
+
+@lru_cache(maxsize=256)  # a thousand alerts of one instant all say the same
+def _clock(minute: int, zone: str, now_minute: int) -> str:
+    then, now = local(minute * MINUTE_NS, zone), local(now_minute * MINUTE_NS, zone)
     return then.strftime("%H:%M") if then.date() == now.date() else then.strftime("%m-%d %H:%M")
 
 

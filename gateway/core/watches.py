@@ -27,13 +27,15 @@ class Subject:
     """A device or one component of it, with its rules made ready."""
 
     __slots__ = (
-        "_about", "astir", "band", "derived", "judges", "ranges", "stirring", "traced", "unbound", "weighed",
-        "weighs",
+        "_about", "astir", "band", "derived", "judges", "orderly", "ranges", "stirring", "traced", "unbound",
+        "weighed", "weighs",
     )  # fmt: skip
 
     def __init__(self, fields: Sequence[Field], judges: list[Judge], derived: Derived | None) -> None:
         self.ranges, self.derived = ranges(fields), derived
-        self.judges = [judge for judge in judges if judge.expression is None]
+        one_value = [judge for judge in judges if judge.expression is None]
+        self.judges = [judge for judge in one_value if not judge.rule.lateness_s]
+        self.orderly = [judge for judge in one_value if judge.rule.lateness_s]  # they wait for what is late
         self.weighed = [judge for judge in judges if judge.expression is not None]  # its groups' too
         self.weighs = False  # its values are remembered for expressions, its own or others'
         self.band = bands(self.ranges, self.judges)
@@ -225,7 +227,7 @@ class Watches:
         subject.band = self._bands.setdefault(subject.band, subject.band)
         subject.weighs = self.weighing.asks(model.scene, kind)
         # Each word of these counts, so that none goes the short way.
-        subject.astir += int(model.ends_after_s > 0) + int(subject.weighs)
+        subject.astir += int(model.ends_after_s > 0) + int(subject.weighs) + int(bool(subject.orderly))
         return subject
 
     def _rules_of(self, model: str, kind: str) -> list[Rule]:

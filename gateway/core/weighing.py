@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
+from math import isnan
 
+from gateway.core.calibration import zero_at, zeros
 from gateway.core.conditions import Judge, applies, parsed
 from gateway.core.measures import Measure, feed, recall, wakes_ns
 from gateway.core.model import SECOND, Device, Rule, World
 from gateway.core.places import ancestors
 from gateway.core.quality import AHEAD_NS
 from gateway.core.state import Latest, State
+from gateway.core.texts import double_control
 from gateway.core.units import QUANTITIES, shown
 
 COUNTS_NS = 600 * SECOND  # a word of a device whose interval nobody knows
@@ -138,6 +141,12 @@ class Weighing:
         found = judge.expression.evaluate(Seen(self, *subject, now_ns, members))
         return None if found is None else float(found)
 
+    def bounds(self, judge: Judge, subject: Subject, now_ns: int) -> tuple[float, float] | None:
+        """(least, most) of a value that is known in part."""
+        assert judge.expression is not None
+        members = [Seen(self, *one, now_ns) for one in judge.members]
+        return judge.expression.bounds(Seen(self, *subject, now_ns, members))
+
     def wakes_ns(self, judge: Judge, subject: Subject, now_ns: int) -> int | None:
         """When time alone may change what it says, at the earliest."""
         assert judge.expression is not None
@@ -151,15 +160,38 @@ class Weighing:
     def evidence(self, judge: Judge, subject: Subject, now_ns: int) -> str:
         """What it reads, as far as it is known of the subject itself."""
         assert judge.expression is not None
+        if judge.rule.double_control is not None:
+            return self._both_parts(judge, subject, now_ns)
         quantities = judge.expression.quantities if not judge.members else ()
         found = ((name, self.known(*subject, name, now_ns)) for name in quantities)
         return "，".join(f"{QUANTITIES[name].says} {shown(name, x)}" for name, x in found if x is not None)
+
+    def _both_parts(self, judge: Judge, subject: Subject, now_ns: int) -> str:
+        """How far it went and how fast it goes."""
+        assert judge.expression is not None
+        found = {one.function: self.recall(*subject, one, now_ns) for one in judge.expression.windows}
+        went = found["change"] if "change" in found else self.moved(*subject, judge.rule.quantity, now_ns)
+        return double_control(judge.rule, went, found["rate_per_day"])
 
     def known(self, device: str, component: str, quantity: str, now_ns: int) -> float | None:
         latest = self._state.known.get(f"{device}|{component}", {}).get(quantity)
         if latest is None or now_ns - latest.measured_ns > self._counts_ns(device):
             return None
         return latest.value
+
+    def moved(self, device: str, component: str, quantity: str, now_ns: int) -> float | None:
+        """How far a value lies from its baseline; unknown where there is none."""
+        value, zero = self.known(device, component, quantity, now_ns), self._zero(device, component, quantity)
+        if value is None or zero is None:
+            return None
+        distance = abs(value - zero_at(zero, now_ns))
+        return None if isnan(distance) else distance
+
+    def _zero(self, device: str, component: str, quantity: str) -> tuple[tuple[int, float], ...] | None:
+        baseline = self.world.devices[device].baseline.get(quantity)
+        if baseline is None:
+            return None
+        return zeros(self.world.calibrations.get(device, ()), component, quantity, baseline)
 
     def recall(self, device: str, component: str, measure: Measure, now_ns: int) -> float | None:
         return recall(self._state.windows, f"{device}|{component}", measure, now_ns)
@@ -219,6 +251,9 @@ class Seen:
 
     def window(self, measure: Measure) -> float | None:
         return self._weighing.recall(self._device, self._component, measure, self._now_ns)
+
+    def moved(self, quantity: str) -> float | None:
+        return self._weighing.moved(self._device, self._component, quantity, self._now_ns)
 
     def siblings(self, quantity: str) -> Sequence[float]:
         row = self._weighing.row(self._device, self._component.rpartition("-")[0], quantity, self._now_ns)

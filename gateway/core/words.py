@@ -63,35 +63,33 @@ class Function(NamedTuple):
 
 
 _SAME = "unit of q"
-_ROWS = (
-    *(Function(f"{one}(q, 24h)", _SAME, "over_time") for one in ("mean", "median", "min", "max", "std")),
-    Function("percentile(q, 24h, 95)", _SAME, "over_time"),
-    Function("change(q, 10m)", _SAME, "over_time"),
-    Function("rate_per_minute(q, 10m)", f"{_SAME} / min", "over_time"),
-    Function("rate_per_hour(q, 6h)", f"{_SAME} / h", "over_time"),
-    Function("rate_per_day(q, 30d)", f"{_SAME} / d", "over_time"),
-    Function("last(q)", _SAME, "over_time"),
-    Function("count(C, 1h)", "1", "over_time"),
-    Function("times(C, 1d)", "1", "over_time"),
-    Function("share(C, 1h)", "%", "over_time"),
-    Function("abs(x)", "unit of x", "size"),
-    Function("greatest(x, y)", "unit of both", "chosen"),
-    Function("least(x, y)", "unit of both", "chosen"),
-    Function("percent(x, y)", "%", "percent"),
-    Function("curve(x, 1 3, 10 3, 50 8)", "1", "curve"),
-    Function("siblings(q)", _SAME, "others"),
-    Function("peers(q)", _SAME, "others"),
-    Function("all(C)", "truth", "group"),
-    Function("any(C)", "truth", "group"),
-    Function("members(C)", "1", "group"),
-    Function("quorum(2 of 3, C, 60s)", "truth", "quorum"),
-    Function("quorum(2 of 3, C, 60s, degraded 1)", "truth", "quorum"),
-    Function("worst(x)", "unit of x", "group"),
-    Function("lowest(x)", "unit of x", "group"),
-    Function("average(x)", "unit of x", "group"),
-)
-FUNCTIONS = {row.written: row for row in _ROWS}
-PARSE = {row.written.partition("(")[0]: row.parse for row in _ROWS}
+_WRITTEN = {  # by what parses their brackets; of each what it gives
+    "over_time": {
+        **{f"{one}(q, 24h)": _SAME for one in ("mean", "median", "min", "max", "std")},
+        **{"percentile(q, 24h, 95)": _SAME, "change(q, 10m)": _SAME, "last(q)": _SAME},
+        "rate_per_minute(q, 10m)": f"{_SAME} / min",
+        "rate_per_hour(q, 6h)": f"{_SAME} / h",
+        "rate_per_day(q, 30d)": f"{_SAME} / d",
+        **{"count(C, 1h)": "1", "times(C, 1d)": "1", "share(C, 1h)": "%"},
+    },
+    "size": {"abs(x)": "unit of x"},
+    "chosen": {"greatest(x, y)": "unit of both", "least(x, y)": "unit of both"},
+    "percent": {"percent(x, y)": "%"},
+    "curve": {"curve(x, 1 3, 10 3, 50 8)": "1"},
+    "moved": {"moved(q)": _SAME},
+    "others": {"siblings(q)": _SAME, "peers(q)": _SAME},
+    "group": {
+        **{"all(C)": "truth", "any(C)": "truth", "members(C)": "1"},
+        **{f"{one}(x)": "unit of x" for one in ("worst", "lowest", "average")},
+    },
+    "quorum": {"quorum(2 of 3, C, 60s)": "truth", "quorum(2 of 3, C, 60s, degraded 1)": "truth"},
+}
+FUNCTIONS = {
+    written: Function(written, gives, parse)
+    for parse, rows in _WRITTEN.items()
+    for written, gives in rows.items()
+}
+PARSE = {row.written.partition("(")[0]: row.parse for row in FUNCTIONS.values()}
 
 
 class Token(NamedTuple):

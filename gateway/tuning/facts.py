@@ -30,7 +30,7 @@ class Term:
 def judge_of(engine: Engine, rule: str, device: Device, component: str) -> Judge | None:
     """The engine's own judge of a rule on a subject, or of the group it belongs to."""
     subject = engine.watches.of[device.id].subject(component)
-    judges = (*subject.judges, *subject.weighed)
+    judges = (*subject.judges, *subject.orderly, *subject.weighed)
     return next((judge for judge in judges if judge.rule.id == rule), None)
 
 
@@ -80,6 +80,9 @@ def terms_of(weighing: Weighing, judge: Judge, subject: tuple[str, str], now_ns:
         for quantity in judge.expression.quantities:
             value = weighing.known(device, component, quantity, now_ns)
             found.append(_term(where + quantity, value, QUANTITIES[quantity].unit))
+        for quantity in judge.expression.from_baseline:
+            value = weighing.moved(device, component, quantity, now_ns)
+            found.append(_term(f"{where}moved({quantity})", value, QUANTITIES[quantity].unit))
         for measure in judge.expression.windows:
             found.append(_term(where + measure.key, weighing.recall(device, component, measure, now_ns), ""))
     return found + _others(weighing, judge, subject, now_ns)

@@ -133,6 +133,9 @@ def _marked(asked: Asked) -> Answer | None:
     if last is None:
         return None
     quality = Quality(last.quality)
+    overtaken = quality is Quality.DISORDER
+    if overtaken and last.received_ns - last.measured_ns <= asked.rule.lateness_s * SECOND:
+        return None  # the rule has waited for it
     told = NOT_JUDGED.get(quality)
     if told is None and held and quality in HELD_WITH_THE_CLOCK:
         told = "设备时钟不准，按型号不判", "the device's clock is wrong, and its model says hold"
@@ -164,16 +167,19 @@ def _doubted(asked: Asked) -> Answer | None:
 
 
 def _waiting(asked: Asked) -> Answer | None:
-    """The model reorders, and the reading waits for its turn."""
-    watch = asked.past.engine.watches.of[asked.device.id]
-    held = [one for one in watch.heard.held if one.component == asked.component]
+    """The model reorders, or the rule has a lateness, and the reading waits for its turn."""
+    engine, judge = asked.past.engine, asked.judge
+    watch = engine.watches.of[asked.device.id]
+    held = [one.at for one in watch.heard.held if one.component == asked.component]
+    key, lag_ns = "reorder", watch.reorder_ns
+    queue = engine.state.queues.get(judge.key) if judge else None
+    if judge and queue and queue.waiting:
+        held, key, lag_ns = [queue.waiting[-1].at], "lateness", judge.lag_ns
     if not held:
         return None
-    left = seconds((held[-1].at + watch.reorder_ns - asked.past.at) / SECOND)
-    zh, en = (
-        f"读数还在排队等先后（reorder），还要 {left}",
-        f"the reading waits for its turn (reorder): {left}",
-    )
+    left = seconds((held[-1] + lag_ns - asked.past.at) / SECOND)
+    zh = f"读数还在排队等先后（{key}），还要 {left}"
+    en = f"the reading waits for its turn ({key}): {left}"
     return Answer(reason=Reason.WAITING, zh=zh, en=en)
 
 

@@ -11,12 +11,12 @@ import pytest
 
 from gateway.core import state as states
 from gateway.core.alerts import due_at
+from gateway.core.casebook import Casebook
 from gateway.core.engine import Engine
 from gateway.core.model import (
     SECOND,
     Act,
     Alert,
-    Basis,
     Case,
     Cause,
     Configured,
@@ -40,45 +40,41 @@ from gateway.core.model import (
 )
 from gateway.core.silence import is_silence
 from gateway.core.state import State
-from tests.unit.worlds import CABINET, SILENT, START_NS, Play, of, payload, world
+from tests.unit.worlds import CABINET, SILENT, START_NS, Play, of, payload, rule, world
 
 YELLOW, ORANGE, RED_ = Level.YELLOW, Level.ORANGE, Level.RED
 DEVICES = ("cab-1", "cab-2", "cab-3")
 HOURS = During(inside="20:05-20:40")
 
 
-def rule(name: str, when: str, quantity: str, *limits: Limit, **more) -> Rule:
-    given = {
-        "id": name, "says": name, "scene": "cabinet", "quantity": quantity, "when": when,
-        "called": name if when else "", "each": "slot" if quantity.startswith("slot") else "",
-        "limits": limits, "clear_hold_s": 45.0, "basis": Basis(text="test", confidence="D"), "action": "看",
-    }  # fmt: skip
-    return Rule(**{**given, **more})
+def named(name: str, when: str, quantity: str, *limits: Limit, **more) -> Rule:
+    given = {"id": name, "says": name, "called": name if when else "", "limits": limits, "clear_hold_s": 45.0}
+    return rule(when, quantity, **{**given, **more})
 
 
 RED = Limit(level=RED_, above=0.5)
 TRUE = Limit(level=RED_, equals=1.0, hold_s=20)
 SLOT, HEAT = "slot_temperature_c", "temperature_c"
 RULES = (
-    rule("hot", "", SLOT, Limit(level=YELLOW, above=55, hold_s=60, clear=50), Limit(level=RED_, above=75)),
-    rule("counted", "", HEAT, Limit(level=ORANGE, above=40, readings=(3, 5))),
-    rule("gathered", "", HEAT, Limit(level=YELLOW, above=45, hold_s=90, within_s=400), min_on_s=120.0),
-    rule("smoke", "", "smoke", RED, latch=True, handle_within_s=300.0),
-    rule("hours", "", HEAT, Limit(level=YELLOW, above=35), Limit(level=ORANGE, above=60), during=HOURS),
-    rule("band", "", HEAT, Limit(level=YELLOW, inside=(25.0, 28.0), readings=(2, 2))),
-    rule("rate", f"rate_per_minute({SLOT}, 3m)", SLOT, Limit(level=RED_, above=8.0)),
-    rule("times", "times(smoke > 0.5, 5m)", "smoke", Limit(level=ORANGE, above=1.5), min_on_s=30.0),
-    rule("rare", "count(smoke, 4m)", "smoke", Limit(level=YELLOW, below=1.5)),
-    rule("share", "share(temperature_c > 30, 6m)", HEAT, Limit(level=YELLOW, above=60.0, readings=(2, 3))),
-    rule("odd", f"{SLOT} - siblings({SLOT})", SLOT, Limit(level=ORANGE, above=15.0), latch=True),
-    rule("unlike", "temperature_c - peers(temperature_c)", HEAT, Limit(level=YELLOW, above=15.0)),
-    rule("both", "smoke > 0.5 and temperature_c > 40", "smoke", TRUE, during=HOURS),
-    rule("street", "members(temperature_c > 40)", HEAT, Limit(level=YELLOW, above=0.5, hold_s=30),
-         Limit(level=RED_, above=1.5, readings=(2, 3)), group="place"),
-    rule("cabinet", f"members({SLOT} > 50)", SLOT, Limit(level=ORANGE, above=1.5), group="device"),
-    rule("symptom", "", HEAT, Limit(level=YELLOW, above=50),
-         inhibited_by=(Cause(rule="smoke", at="place"), Cause(rule="hot"))),
-    rule("shadow", "temperature_c * 2", HEAT, Limit(level=YELLOW, above=90.0), mode="shadow"),
+    named("hot", "", SLOT, Limit(level=YELLOW, above=55, hold_s=60, clear=50), Limit(level=RED_, above=75)),
+    named("counted", "", HEAT, Limit(level=ORANGE, above=40, readings=(3, 5))),
+    named("gathered", "", HEAT, Limit(level=YELLOW, above=45, hold_s=90, within_s=400), min_on_s=120.0),
+    named("smoke", "", "smoke", RED, latch=True, handle_within_s=300.0),
+    named("hours", "", HEAT, Limit(level=YELLOW, above=35), Limit(level=ORANGE, above=60), during=HOURS),
+    named("band", "", HEAT, Limit(level=YELLOW, inside=(25.0, 28.0), readings=(2, 2))),
+    named("rate", f"rate_per_minute({SLOT}, 3m)", SLOT, Limit(level=RED_, above=8.0)),
+    named("times", "times(smoke > 0.5, 5m)", "smoke", Limit(level=ORANGE, above=1.5), min_on_s=30.0),
+    named("rare", "count(smoke, 4m)", "smoke", Limit(level=YELLOW, below=1.5)),
+    named("share", "share(temperature_c > 30, 6m)", HEAT, Limit(level=YELLOW, above=60.0, readings=(2, 3))),
+    named("odd", f"{SLOT} - siblings({SLOT})", SLOT, Limit(level=ORANGE, above=15.0), latch=True),
+    named("unlike", "temperature_c - peers(temperature_c)", HEAT, Limit(level=YELLOW, above=15.0)),
+    named("both", "smoke > 0.5 and temperature_c > 40", "smoke", TRUE, during=HOURS),
+    named("street", "members(temperature_c > 40)", HEAT, Limit(level=YELLOW, above=0.5, hold_s=30),
+          Limit(level=RED_, above=1.5, readings=(2, 3)), group="place"),
+    named("cabinet", f"members({SLOT} > 50)", SLOT, Limit(level=ORANGE, above=1.5), group="device"),
+    named("symptom", "", HEAT, Limit(level=YELLOW, above=50),
+          inhibited_by=(Cause(rule="smoke", at="place"), Cause(rule="hot"))),
+    named("shadow", "temperature_c * 2", HEAT, Limit(level=YELLOW, above=90.0), mode="shadow"),
     replace(SILENT, inhibited_by=(Cause(rule="smoke"),)),
 )  # fmt: skip
 TUNINGS = (
@@ -183,6 +179,10 @@ class Run(Play):
 def check(engine: Engine, answered: set[str]) -> None:
     """What belongs together in a state."""
     state, armed = engine.state, engine.timers._armed
+    book, anew = engine.cases.book, Casebook(engine.world, state)
+    for index in ("alerts_by", "cases_by", "due_by"):
+        assert getattr(book, index).names == getattr(anew, index).names, index
+    assert book.track_of == anew.track_of
     assert {track.alert for track in state.tracks.values() if track.alert} == set(state.alerts)
     for watch in engine.watches.of.values():
         for component, subject in watch.subjects.items():
@@ -200,6 +200,8 @@ def check(engine: Engine, answered: set[str]) -> None:
             assert due is None or armed[("track", key)] <= max(due, state.patient_until), key
     for key, due in state.waking.items():
         assert armed[("weigh", key)] <= due, key
+    for due, kind, key in engine.cases.timers():
+        assert armed.get((kind, key), due + 1) <= due, f"{kind} {key} would not climb before a restart"
     for alert in state.alerts.values():
         rule_now = engine.cases.book.rule_of(alert)
         if rule_now is not None and rule_now.opens and not alert.hidden_by and ("climb", "") not in armed:

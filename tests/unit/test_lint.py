@@ -96,6 +96,14 @@ def test_a_state_waits_for_no_second_word(tmp_path: Path) -> None:
     )
 
 
+def test_only_the_lowest_level_needs_a_second_message(tmp_path: Path) -> None:
+    """66 degrees taken back five seconds later: what is already yellow may ask for ten seconds."""
+    higher = "{above: 50, hold: 60s, clear_below: 45}, orange: {above: 60, hold: 10s, clear_below: 55}"
+    lowest = "{above: 50, hold: 10s, clear_below: 45}, orange: {above: 60, clear_below: 55}"
+    assert codes(tmp_path, RULE.format(level=higher, more="owner: 物业")) == []
+    assert codes(tmp_path, RULE.format(level=lowest, more="owner: 物业")) == ["W504"]
+
+
 def test_nothing_is_said_unless_it_is_asked_for(tmp_path: Path) -> None:
     files = {**FILES, "rules/all.yaml": RULE.format(level="{above: 400}", more="owner: 物业")}
     assert not loaded(tmp_path, files).warnings and loaded(tmp_path, files).problems == []

@@ -438,11 +438,22 @@ def test_order_of_arrival_is_none_when_a_model_reorders():
     assert play.levels() == []
     play.wait(1)
     assert play.levels() == ["red"], "a minute after its instant"
-    play.wait(19)
-    assert play.levels() == ["red"]
+    play.wait(79)
+    assert play.levels() == ["red"], "what would spoil the good minute may still be under way"
     play.wait(1)
-    assert play.levels() == ["red", "clear"], "a minute of good air lies behind the cool word too"
+    assert play.levels() == ["red", "clear"], "a minute of good air, and a minute for what comes late"
     assert play.noted().count("reading_reordered") == 1
+
+
+def test_a_hold_runs_on_instants_where_a_model_reorders():
+    """Shorter than the wait: a cool word that is here, and has not had its turn, still takes it back."""
+    held = replace(SMOKE, limits=limits((Level.RED, 0.5, 45, None)))
+    play = playing(held, model=replace(GAUGE, reorder_s=60))
+    play.say(smoke=1, ts=seconds(play))
+    play.wait(30)
+    play.say(smoke=0, ts=seconds(play))
+    play.wait(600)
+    assert play.levels() == []
 
 
 def test_a_reordering_model_keeps_samples_of_one_second_and_drops_repeats():
@@ -474,6 +485,84 @@ def test_what_comes_too_late_to_wait_is_late_by_all_of_its_age():
     play.wait(1000)
     play.say(smoke=1, ts=seconds(play, -65))
     play.say(smoke=0, ts=seconds(play, -62))
+    play.wait(300)
+    assert play.levels() == []
+
+
+# ---------------------------------------------------------------- a rule with a lateness
+
+ORDERLY = replace(SMOKE, id="orderly", lateness_s=30.0)
+
+
+def told_of(play, rule):
+    return [one.level.word for one in of(play.effects, Alert) if one.rule == rule]
+
+
+def test_only_the_rule_that_declares_a_lateness_waits():
+    play = playing(SMOKE, ORDERLY)
+    play.say(smoke=1, ts=seconds(play))
+    assert told_of(play, "smoke") == ["red"] and told_of(play, "orderly") == []
+    restored(play).wait(30)
+    assert told_of(play, "orderly") == ["red"]
+
+
+def test_what_is_later_than_its_rule_allows_is_listed():
+    """Other rules go by their model, which allows ten minutes."""
+    play = playing(SMOKE, ORDERLY)
+    play.wait(1000)
+    play.say(smoke=1, ts=seconds(play, -31))
+    play.wait(300)
+    assert told_of(play, "smoke") == ["red"] and told_of(play, "orderly") == []
+    listed = [one.fields["rule"] for one in of(play.effects, Noted) if one.event == "would_have_fired"]
+    assert listed == ["orderly"]
+
+
+def test_what_overtakes_is_put_in_its_place_by_the_rule_alone():
+    play = playing(SMOKE, ORDERLY)
+    play.wait(1000)
+    play.say(smoke=0, ts=seconds(play))
+    play.say(smoke=1, ts=seconds(play, -20))
+    play.wait(300)
+    assert told_of(play, "smoke") == [] and told_of(play, "orderly") == ["red", "red"], "raised, cleared"
+    listed = [one.fields["rule"] for one in of(play.effects, Noted) if one.event == "would_have_fired"]
+    assert listed == ["smoke"]
+
+
+def test_without_an_instant_it_counts_as_of_its_arrival():
+    play = playing(ORDERLY)
+    play.say(smoke=1)
+    play.wait(29)
+    assert play.levels() == []
+    play.wait(1)
+    assert play.levels() == ["red"]
+
+
+def test_what_the_broker_kept_is_late_by_our_fault():
+    play = playing(ORDERLY)
+    play.wait(1000)
+    play.give(Link(play.at, play.wall(), False))
+    play.wait(400)
+    play.give(Link(play.at, play.wall(), True))
+    play.say(smoke=1, ts=seconds(play, -300))
+    play.wait(300)
+    assert play.levels() == ["red"]
+
+
+def test_an_end_that_nobody_says_is_never_late():
+    play = playing(ORDERLY, model=replace(GAUGE, ends_after_s=120.0))
+    play.say(smoke=1, ts=seconds(play))
+    play.wait(60)
+    assert play.levels() == ["red"]
+    play.wait(600)
+    assert play.levels() == ["red", "clear"]
+
+
+def test_what_waits_for_another_question_is_dropped():
+    play = playing(ORDERLY)
+    play.say(smoke=1, ts=seconds(play))
+    warm = replace(ORDERLY, quantity="temperature_c", limits=limits((Level.RED, 0.5, 0, None)))
+    known = world(rules=(warm,), models={"cabinet": GAUGE}, digest="two")
+    play.effects += play.engine.reconfigure(Configured(play.at, play.wall(), "two"), known)
     play.wait(300)
     assert play.levels() == []
 

@@ -29,21 +29,11 @@ from gateway.core.model import (
 )
 from gateway.core.state import State
 from gateway.core.watches import has_component
-from tests.unit.worlds import CABINET, SMOKE, START_NS, TOPIC, Play, of, payload, world
+from tests.unit.worlds import CABINET, SMOKE, START_NS, TOPIC, Play, of, payload, rule, world
 
 CALM = replace(CABINET, expect_every_s=60.0)
 BASIS = Basis(text="test", confidence="D")
 TRUE = (Limit(level=Level.RED, equals=1.0),)
-
-
-def rule(when: str = "", quantity: str = "temperature_c", **more) -> Rule:
-    limits = more.pop("limits", None) or (Limit(level=Level.RED, above=more.pop("above", 0.5)),)
-    given = {
-        "id": "weighed", "says": "试验", "scene": "cabinet", "quantity": quantity, "when": when,
-        "called": "值" if when else "", "each": "slot" if quantity.startswith("slot") else "",
-        "limits": limits, "clear_hold_s": 0.0, "basis": BASIS, "action": "看",
-    }  # fmt: skip
-    return Rule(**{**given, **more})
 
 
 def play(*rules: Rule, devices=("cab-1",), model=CALM, **changes) -> Play:

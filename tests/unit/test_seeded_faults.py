@@ -95,7 +95,7 @@ FAULTS = [
     Fault("L501", SHED, "on: {scene: shed}", "on: {scene: garage}"),
     Fault("L502", CABINET, "each: slot}", "each: drawer}"),
     Fault("L503", CABINET, "when: slot_temperature_c", "when: temperature_c", drags=True),
-    Fault("L504", CABINET, "{above: 65, clear_below: 58}", "{above: 52, clear_below: 48}"),
+    Fault("L504", CABINET, "above: 65, hold: 10s, clear_below: 58", "above: 52, hold: 10s, clear_below: 48"),
     Fault("L506", CABINET, "clear_below: 50", "clear_below: 57"),
     Fault("L507", CABINET, "    owner: 充电柜运营单位；物业先到场\n", "", at="red: {above: 75"),
     Fault("L702", SHED, "owner: 物业", "owner: fire-brigade", name="an owner nobody is"),

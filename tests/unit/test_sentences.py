@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import load
-from gateway.core.model import Basis, Level, Limit, Rule, World
+from gateway.core.model import Basis, DoubleControl, Level, Limit, Rule, World
 from gateway.core.sentences import ARMING, CLEARING, CONDITIONS, EXTRAS, SAID, SAID_OF_LIMITS, sentences
 from tests.unit.worlds import HOT, SILENT, SMOKE
 
@@ -108,6 +108,13 @@ def test_how_long_it_stands() -> None:
     assert "触发后至少保持 10 分钟。" in found and "恢复后仍保持，须由人说明原因后复位。" in found
     limit = Limit(level=Level.YELLOW, outside=(5.0, 12.0), clear_range=(6.0, 11.0), clear_hold_s=60.0)
     assert lines(HOT, limits=(limit,))[1].endswith("恢复：回到 6 ℃到 11 ℃之间，持续 1 分钟。")
+
+
+def test_double_control_says_both_control_values_and_which_counts() -> None:
+    both = DoubleControl(cumulative=30, rate_per_day=2, rate_over_s=7 * 86400.0, combine="either")
+    rule = replace(SMOKE, quantity="settlement_mm", when=both.expression("settlement_mm"), called="沉降")
+    said = "双控的控制值：自基线累计变化 30 mm，近 7 天每天变化 2 mm；取占比较大的一个。"
+    assert lines(rule, double_control=both)[1] == said
 
 
 def test_silence_is_heard_again() -> None:

@@ -102,6 +102,12 @@ def test_a_cause_whose_rule_goes_shows_it(play):
     assert due(play)[1:] == [(Kind.RAISED, "slot-hot")]
 
 
+def test_shown_by_an_edit_its_ladder_climbs_without_a_restart(play):
+    reload(play, HOT)
+    play.wait(300)
+    assert due(play)[2:] == [(Kind.ESCALATED, "slot-hot")]
+
+
 def test_inhibition_taken_out_of_the_rule_shows_it(play):
     reload(play, replace(HOT, clear_hold_s=60), SMOKE)
     assert due(play)[1:] == [(Kind.RAISED, "slot-hot")]

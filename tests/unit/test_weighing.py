@@ -9,24 +9,29 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core import edits
 from gateway.core import state as states
 from gateway.core.engine import Engine
-from gateway.core.model import SECOND, Alert, Basis, Components, Configured, Entry, Level, Limit, Link, Rule
+from gateway.core.model import (
+    SECOND,
+    Alert,
+    Calibration,
+    Components,
+    Configured,
+    Device,
+    DoubleControl,
+    Entry,
+    Field,
+    Level,
+    Limit,
+    Link,
+    Rule,
+)  # fmt: skip
 from gateway.core.state import State
 from gateway.web import pages
-from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, Play, of, world
+from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, TOPIC, Play, of, rule, world
 
 CALM = replace(CABINET, expect_every_s=60.0)
-
-
-def rule(when: str, quantity: str = "slot_temperature_c", **more) -> Rule:
-    limits = more.pop("limits", None) or (Limit(level=Level.RED, above=more.pop("above", 0.5)),)
-    given = {
-        "id": "weighed", "says": "试验", "scene": "cabinet", "quantity": quantity, "when": when,
-        "called": "算出的值", "each": "slot" if quantity.startswith("slot") else "", "limits": limits,
-        "clear_hold_s": 0.0, "basis": Basis(text="test", confidence="D"), "action": "看",
-    }  # fmt: skip
-    return Rule(**{**given, **more})
 
 
 TRUE = (Limit(level=Level.RED, equals=1.0),)
@@ -306,3 +311,82 @@ def test_one_device_on_which_a_rule_fails_takes_it_from_no_other():
     assert [one.what for one in of(found.effects, Entry)][-1] == "unjudged"
     found.say(smoke=1, t=40, topic="site/cab-2")
     assert found.levels() == ["red", "red"]
+
+
+# ---------------------------------------------------------------- double control
+
+GAUGE = replace(
+    CALM, expect_every_s=3600.0 * 6, lateness_s=600.0, components=(),
+    fields=(Field(quantity="settlement_mm", path="s"),),
+)  # fmt: skip
+LEVELS = (
+    Limit(level=Level.YELLOW, above=70.0, clear=60.0),
+    Limit(level=Level.ORANGE, above=100.0, clear=90.0),
+)
+WENT_30 = DoubleControl(cumulative=30.0, rate_per_day=2.0, rate_over_s=7 * 86_400.0, combine="either")
+
+
+def double(control: DoubleControl = WENT_30) -> Rule:
+    when = control.expression("settlement_mm")
+    return rule(when, "settlement_mm", limits=LEVELS, called="沉降双控比例", double_control=control)
+
+
+def sinking(*rules: Rule, **changes) -> Play:
+    device = Device(id="cab-1", model="cabinet", at="yard", topic=TOPIC, baseline={"settlement_mm": 5.0})
+    street = replace(world(rules=rules, models={"cabinet": GAUGE}, **changes), devices={"cab-1": device})
+    return Play(Engine(street, State(identity="0000002a")))
+
+
+def sink(found: Play, *values: float) -> None:
+    """Every six hours one."""
+    for value in values:
+        found.say(s=value)
+        found.wait(6 * 3600)
+
+
+def test_double_control_is_known_by_the_part_that_is_enough():
+    """For three and a half days nobody knows how fast it goes."""
+    found = sinking(double())
+    sink(found, 5.0, -17.0)
+    assert found.levels() == ["yellow"], "22 mm of 30 from the baseline of 5"
+    sink(found, 5.0)
+    assert found.levels() == ["yellow"], "no good word while the rate is not known"
+    sink(found, *[5.0] * 30)
+    assert found.levels() == ["yellow", "clear"]
+
+
+def test_double_control_by_the_rate_alone_and_both_parts_are_named():
+    found = sinking(double())
+    sink(found, *[5.0 - 0.4 * step for step in range(20)])
+    assert found.levels() == ["yellow"], "1.6 mm a day of 2"
+    told = found.notifications()[0].text
+    assert "自基线累计变化" in told and "（控制值 30 mm 的 19%）" in told, told
+    assert "每天变化 1.6 mm（控制值 2 mm 的 80%）" in told
+
+
+def test_double_control_of_both_waits_for_the_second():
+    both = replace(WENT_30, combine="both")
+    found = sinking(double(both))
+    sink(found, 5.0, -30.0, *[-30.0] * 20)
+    assert found.levels() == [], "far at once, and then it rests"
+    found = sinking(double(replace(both, cumulative_over_s=28 * 86_400.0)))
+    sink(found, *[5.0 - 0.51 * step for step in range(65)])
+    assert found.levels()[:2] == ["yellow", "orange"], "2 mm a day, until it went 30 mm"
+
+
+def test_double_control_without_a_baseline_goes_by_the_rate():
+    entries = {"cab-1": (Calibration(quantity="settlement_mm", since_ns=START_NS - 10, unjoined=True),)}
+    found = sinking(double(), calibrations=entries)
+    sink(found, 5.0, -40.0)
+    assert found.levels() == []
+
+
+def test_another_control_value_is_no_other_question():
+    found = sinking(double())
+    sink(found, 5.0, -17.0)
+    laxer = double(replace(WENT_30, cumulative=60.0))
+    assert edits.question(laxer) == edits.question(double())
+    assert edits.question(double(replace(WENT_30, combine="both"))) != edits.question(laxer)
+    street = replace(found.engine.world, rules=(laxer,), digest="two")
+    found.effects += found.engine.reconfigure(Configured(found.at, found.wall(), "two"), street)
+    assert found.levels() == ["yellow"] and list(found.engine.state.alerts)

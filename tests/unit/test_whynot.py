@@ -253,9 +253,11 @@ def test_a_symptom_hides_behind_its_cause() -> None:
     assert answer.reason == "hidden" and answer.alert == of(found.effects, Alert)[-1].id
 
 
-def test_it_waits_for_its_turn() -> None:
+@pytest.mark.parametrize("whose", [{"model": ORDERLY}, {"rules": (replace(WARM, lateness_s=30.0),)}])
+def test_it_waits_for_its_turn(whose) -> None:
+    """By its model's word, or by its own."""
     found, rule, _ = said(
-        lambda one: one.say(t=70, ts=START_NS // SECOND), "~5", model=ORDERLY, rules=(WARM,)
+        lambda one: one.say(t=70, ts=START_NS // SECOND), "~5", **{"rules": (WARM,), **whose}
     )()
     assert found.why_not(rule).reason == "waiting"
 

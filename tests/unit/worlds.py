@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import date
 
+from gateway.core.conditions import parsed
 from gateway.core.engine import Engine
 from gateway.core.model import (
     SECOND,
@@ -67,6 +68,19 @@ SILENT = Rule(
     limits=(Limit(level=Level.ORANGE, absent_s=300), Limit(level=Level.RED, absent_s=900)),
     basis=Basis(text="test", confidence="D"), action="到场查看",
 )  # fmt: skip
+
+
+def rule(when: str = "", quantity: str = "", **more) -> Rule:
+    """One that weighs an expression, or else looks at a quantity; `above` may stand for its limits."""
+    quantity = quantity or (parsed(when).quantities[0] if when else "temperature_c")
+    given = {
+        "id": "weighed", "says": "试验", "scene": "cabinet", "quantity": quantity, "when": when,
+        "called": "算出的值" if when else "", "each": "slot" if quantity.startswith("slot") else "",
+        "limits": (Limit(level=Level.RED, above=more.pop("above", 0.5)),), "clear_hold_s": 0.0,
+        "basis": Basis(text="test", confidence="D"), "action": "看",
+    }  # fmt: skip
+    return Rule(**{**given, **more})
+
 
 CABINET = Model(
     id="cabinet", says="充电柜", scene="cabinet", source="test", lateness_s=600,
