@@ -686,7 +686,6 @@ class ClockKeys:
     handle: Duration | None = None
     verify: Duration | None = None
     verify_by: Literal["sensor", "person"] | None = None
-    people: Annotated[int, between(1, 5)] | None = None
     during: During | None = None
     origin: Origin = NOWHERE
 
@@ -696,7 +695,6 @@ class ClockKeys:
             "handle_s": self.handle,
             "verify_s": self.verify,
             "verify_by": self.verify_by,
-            "people": self.people,
             "during": self.during,
         }
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

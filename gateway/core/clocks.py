@@ -37,12 +37,6 @@ def needs_person(world: World, rule: Rule | None, level: Level) -> bool:
     return said == "person"
 
 
-def people_needed(world: World, rule: Rule | None, level: Level) -> int:
-    """How many must say "mine" before the ladder stops."""
-    clock = clock_of(world, rule, level)
-    return clock.people if clock else 1
-
-
 def limit_s(world: World, rule: Rule | None, case: Case, standing: bool) -> float:
     """How long the case's present stage may last; 0: as long as it likes.
 

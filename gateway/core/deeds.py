@@ -8,7 +8,6 @@ from gateway.core.alerts import Phase
 from gateway.core.calendars import local_date
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import REASONS, TURNS, Turn
-from gateway.core.clocks import people_needed
 from gateway.core.model import (
     SECOND,
     Act,
@@ -146,14 +145,8 @@ class Deeds:
         how[act.verb](step, case, act)
 
     def _acknowledge(self, step: Step, case: Case, act: Act) -> None:
-        """Mine. Where several must say so, the ladder goes on until they have."""
-        answers = tuple(dict.fromkeys((*case.answers, act.person)))
-        if len(answers) < people_needed(self.world, self.book.rule(case), case.level):
-            self.book.enter(step, case.id, "answered", act.person, act.channel, act.note)
-            self.book.keep_case(step, replace(case, answers=answers, changed_ns=step.wall_ns))
-            return
         self.book.cancel_due(step, case)
-        case = replace(case, acknowledged_by=act.person, answers=answers)
+        case = replace(case, acknowledged_by=act.person)
         self.telling.turn(step, case, Turn.ACKNOWLEDGED, act)
 
     def _done(self, step: Step, case: Case, act: Act) -> None:
@@ -320,8 +313,7 @@ class Deeds:
 def _handed_on(case: Case, act: Act) -> Case:
     """Nobody's for the moment, and why."""
     return replace(
-        case, handed_on=True, word=act.note, word_by=act.person, acknowledged_by="", handled_by="",
-        answers=(), until_ns=0,
+        case, handed_on=True, word=act.note, word_by=act.person, acknowledged_by="", handled_by="", until_ns=0,
     )  # fmt: skip
 
 

@@ -617,7 +617,6 @@ class Clock:
     handle_s: float = 0.0  # from there until "done"; of what nobody took on, until any feedback
     verify_s: float = 0.0  # until the sensor, or a second person, agrees
     verify_by: str = "sensor"  # or "person": somebody other than the doer, after the sensor
-    people: int = 1  # who must have said "mine" before the ladder stops
     during: During | None = None  # the hours that count; None: all
     origin: Origin = field(default=Origin(), compare=False)
 
@@ -814,7 +813,6 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     clock_at: int | None = None  # when the clock of the present stage began: steady, and on the wall
     clock_ns: int = 0
     overdue: bool = False  # the present stage has outrun its clock, and the post above knows
-    answers: tuple[str, ...] = ()  # of a case that several must take on: who has
     verifier: str = ""  # asked to verify
     verified_by: str = ""
     reason: str = ""  # why it ended: of core.cases.REASONS

@@ -178,7 +178,7 @@ class Placing:
             case, id=self.book.new_id(step), alerts=(alert.id,), troubles=(trouble_of(alert),),
             rule=alert.rule, device=alert.device, component=alert.component, level=alert.worst,
             place=self.world.devices[alert.device].at, stage=Stage.FOUND, opened_at=None, handed_on=True,
-            acknowledged_by="", handled_by="", answers=(),
+            acknowledged_by="", handled_by="",
         )  # fmt: skip
         for one in (alert, *(each for each in self._alerts_with(case) if each.hidden_by == alert.id)):
             self.book.keep_alert(step, replace(one, case=own.id))

@@ -69,7 +69,7 @@ class Telling:
         self.book.cancel_due(step, case)
         case = replace(
             case, stage=TURNS[case.stage, Turn.RAISED], rung=0, climbing_at=step.at,
-            changed_ns=step.wall_ns, answered_at=None, answers=(), until_ns=0, suspended_at=None,
+            changed_ns=step.wall_ns, answered_at=None, until_ns=0, suspended_at=None,
             suspended_until=None,
         )  # fmt: skip
         case = begun(step, case)
@@ -195,7 +195,7 @@ class Telling:
         self.book.enter(step, case.id, Turn.EXPIRED, person=owner)
         step.note("case_overdue", case=case.id, reason=str(case.stage), alert_level=case.level.word)
         stage = TURNS[case.stage, Turn.EXPIRED]
-        case = replace(case, stage=stage, answered_at=None, answers=(), until_ns=0, changed_ns=step.wall_ns)
+        case = replace(case, stage=stage, answered_at=None, until_ns=0, changed_ns=step.wall_ns)
         case = begun(step, case)
         if alert is not None:
             self.tell(step, case, alert, Kind.OVERDUE, owner)

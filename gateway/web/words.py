@@ -63,7 +63,6 @@ ENTRIES: Mapping[str, Said] = {
     "merged": Said("并入另一事件", "merged into another"),
     "overdue": Said("逾期，报上一级督办", "overdue"),
     "again": Said("再次发生：第 {note} 次", "it happened again"),
-    "answered": Said("{who} 已确认，还须另一人确认", "one of several has answered"),
     "note": Said("{who} 备注", "note"),
     "returned": Said("{who} 退单", "returned"),
     "transferred": Said("{who} 转交", "transferred"),

@@ -367,19 +367,6 @@ def test_the_clock_survives_a_restart_and_a_step_of_the_wall(fire):
     assert told(fire)[-1] == ("li", Kind.LATE)
 
 
-def test_two_must_answer_where_the_street_says_so(fire):
-    play = playing(SMOKE, clocks=(Clock(level=Level.RED, people=2),))
-    play.say(smoke=1)
-    deliver(play)
-    do(play, Verb.ACKNOWLEDGE)
-    do(play, Verb.ACKNOWLEDGE)
-    assert case(play).stage is Stage.SENT, "one person is one, however often"
-    play.wait(300)
-    assert told(play)[-1] == ("li", Kind.ESCALATED), "one answer stops nothing"
-    do(play, Verb.ACKNOWLEDGE, "li")
-    assert case(play).stage is Stage.ACKNOWLEDGED and case(play).answers == ("wang", "li")
-
-
 # ---------------------------------------------------------------- returned, transferred, suspended
 
 
