@@ -40,6 +40,12 @@ class Purpose(StrEnum):
     DONE = "done"
     FALSE = "false"
     RESET = "reset"
+    NOTE = "note"
+    TRANSFER = "transfer"
+    RETURN = "return"
+    SUSPEND = "suspend"
+    APPROVE = "approve"
+    VERIFY = "verify"
 
     @property
     def verb(self) -> Verb | None:

@@ -313,7 +313,8 @@ class Deeds:
 def _handed_on(case: Case, act: Act) -> Case:
     """Nobody's for the moment, and why."""
     return replace(
-        case, handed_on=True, word=act.note, word_by=act.person, acknowledged_by="", handled_by="", until_ns=0,
+        case, handed_on=True, word=act.note, word_by=act.person, acknowledged_by="", handled_by="",
+        until_ns=0,
     )  # fmt: skip
 
 

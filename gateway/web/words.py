@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.core.cases import Sheet
 from gateway.core.model import SECOND, Level, Stage
 from gateway.core.texts import LEVELS
 
@@ -103,6 +104,37 @@ REASONS: Mapping[str, str] = {
     "repeat": "同一件事重复上报",
     "other": "其他原因",
 }
+RESULTS: Mapping[str, str] = {  # what ended the trouble: core.cases.DONE_REASONS
+    "fixed": "已修复",
+    "removed": "已清除或搬离",
+    "dissuaded": "已劝阻",
+    "reported": "已报相关部门处理",
+    "itself": "自行恢复，现场已查看",
+}
+RETURNS: Mapping[str, str] = {  # why a case is not whose it was thought to be
+    "not_mine": "不归我单位管",
+    "wrong_place": "地点不对",
+    "not_able": "需专业单位处理，无力处置",
+    "several": "涉及多个单位，请上级协调",
+}
+REJECTS: Mapping[str, str] = {  # why what was done is not verified
+    "not_done": "现场还没有处理好",
+    "not_seen": "现场无法核实",
+    "not_safe": "仍有隐患",
+}
+SPANS: Mapping[str, tuple[int, str]] = {  # how long a case may be suspended, in seconds
+    "30m": (1800, "30 分钟"),
+    "2h": (7200, "2 小时"),
+    "1d": (86400, "1 天"),
+    "3d": (3 * 86400, "3 天"),
+    "7d": (7 * 86400, "7 天"),
+    "30d": (30 * 86400, "30 天"),
+}
+LATE: Mapping[Stage, str] = {  # which clock of a case has run out
+    Stage.ACKNOWLEDGED: "处理时限",
+    Stage.HANDLING: "处理时限",
+    Stage.HANDLED: "核验时限",
+}  # else 响应时限
 RESETS: Mapping[str, str] = {  # why an alarm is reset
     "checked": "现场确认，已恢复正常",
     "work": "施工或搬运引起，已结束",
@@ -110,6 +142,13 @@ RESETS: Mapping[str, str] = {  # why an alarm is reset
     "sensor": "传感器误动作，已报修",
 }
 ROLES: Mapping[str, str] = {"property": "物业", "committee": "居委", "street": "街道"}  # others by their id
+
+SHEETS: Mapping[Sheet, Said] = {
+    Sheet.PROBLEM: Said("问题单", "problems"),
+    Sheet.COORDINATION: Said("协调单", "several parties"),
+    Sheet.FEEDBACK: Said("反馈单", "to be verified"),
+    Sheet.CLOSURE: Said("销案单", "closed"),
+}
 
 # Stage -> how many of the steps 发现 · 通知 · 接手 · 处理 · 核验 are behind us.
 STEPS = ("发现", "通知", "接手", "处理", "核验")
