@@ -17,6 +17,8 @@ from gateway import __version__
 from gateway.cli_cases import act, audit
 from gateway.cli_devices import devices
 from gateway.cli_models import model, schema
+from gateway.cli_oncall import oncall
+from gateway.cli_route import route
 from gateway.cli_rules import rule
 from gateway.cli_scenarios import test
 from gateway.cli_why import why, why_not
@@ -330,6 +332,8 @@ def quarantine_replay(numbers: tuple[int, ...], path: Path, everything: bool) ->
 
 main.add_command(devices)
 main.add_command(rule)
+main.add_command(oncall)
+main.add_command(route)
 main.add_command(model)
 main.add_command(schema)
 

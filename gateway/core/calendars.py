@@ -122,6 +122,7 @@ def asks_for_workdays(during: During | None) -> bool:
 
 def durings(world: World) -> list[During | None]:
     asked = [*(rule.during for rule in world.rules), *(works.during for works in world.maintenance)]
+    asked += [post.during for post in world.posts]
     return [*asked, *(clock.during for clock in world.clocks)]
 
 

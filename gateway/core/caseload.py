@@ -235,6 +235,10 @@ class Caseload:
         else:
             self.telling.climb(step, case_id, due)
 
+    def hand_over(self, step: Step, due: int, key: str) -> None:
+        """A post may have ended."""
+        self.telling.hand_over(step)
+
     def outcome(self, step: Step, outcome: Outcome) -> None:
         """What became of one attempt to tell."""
         self.telling.outcome(step, outcome)
@@ -253,6 +257,8 @@ class Caseload:
         step = Step(self.state.at, 0)
         for case in self.state.cases.values():
             self.telling.arm(step, case)
+        if any(post.until is not None for post in self.world.posts):
+            step.timers.append((self.state.at, "hand_over", ""))
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))
         return step.timers

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.core.alerts import Phase
-from gateway.core.calendars import local_date
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import REASONS, TURNS, Turn
+from gateway.core.duty import holder
 from gateway.core.model import (
     SECOND,
     Act,
@@ -20,9 +20,8 @@ from gateway.core.model import (
     Stage,
     Verb,
 )
-from gateway.core.model import Step as Rung
 from gateway.core.placing import Placing
-from gateway.core.routing import ladder, recipient
+from gateway.core.routing import acknowledgers, scene_of
 from gateway.core.state import Closing
 from gateway.core.telling import Telling, begun
 
@@ -40,6 +39,7 @@ GUARDED = {  # these ask for more than a stage: see Deeds._refusal
 }
 RED_ALONE_NS = 1800 * SECOND  # so long one person may suspend a red case without a second one
 SUSPENDED_NS_MOST = 366 * 86400 * SECOND
+TAKING = (*TURN_OF, Verb.TRANSFER, Verb.RETURN, Verb.SUSPEND, Verb.MERGE, Verb.SPLIT)
 NEED_WORDS = (Verb.RETURN, Verb.SUSPEND, Verb.NOTE, Verb.REOPEN)
 
 
@@ -70,10 +70,29 @@ class Deeds:
             self._ignore(step, act, "not open")
         elif (turn := turn_of(act.verb, case.stage)) and (case.stage, turn) not in TURNS:
             self._ignore(step, act, f"already {case.stage}")
+        elif act.verb in TAKING and act.person in case.copies and act.person not in case.told:
+            self.book.enter(step, case.id, "copy_seen", act.person, act.channel, act.note)
+            self._ignore(step, act, "informed only")
         elif refusal := self._refusal(step, case, act):
             self._ignore(step, act, refusal)
+        elif act.verb is Verb.ACKNOWLEDGE and not self._enough(case, act.person):
+            self._agree(step, case, act)
         else:
             self._do(step, case, act)
+
+    def _enough(self, case: Case, person: str) -> bool:
+        """Whether with this person as many have said "mine" as must, or all whom the ladder could tell."""
+        said = {*case.agreed, person}
+        wanted = acknowledgers(self.book.world, scene_of(self.book.world, case.device), case.level)
+        return len(said) >= wanted or (self.telling.exhausted(case) and said >= set(case.told))
+
+    def _agree(self, step: Step, case: Case, act: Act) -> None:
+        """One of several: it stops nothing, and saying it twice makes no two of one."""
+        if act.person in case.agreed:
+            self._ignore(step, act, "said before")
+            return
+        self.book.enter(step, case.id, "agreed", act.person, act.channel, act.note)
+        self.book.keep_case(step, replace(case, agreed=(*case.agreed, act.person), changed_ns=step.wall_ns))
 
     # ------------------------------------------------------------ what may not be
 
@@ -212,7 +231,7 @@ class Deeds:
         case = self.telling.turn(step, _handed_on(case, act), Turn.RETURNED, act)
         to = self.telling.tell_above(step, case, Kind.RETURNED, but=act.person)
         assert above is not None and to == above.person.id
-        rung = min(case.rung + 1, len(ladder(self.world, case.level)))
+        rung = min(case.rung + 1, len(self.telling.steps(case)))
         case = replace(case, responsible=to, told=tuple(dict.fromkeys((*case.told, to))), rung=rung)
         self._ladder_waits(step, case)
 
@@ -224,7 +243,7 @@ class Deeds:
 
     def _ladder_waits(self, step: Step, case: Case) -> Case:
         """Whoever has it now gets as long as anybody before the next rung is told."""
-        steps = ladder(self.world, case.level)
+        steps = self.telling.steps(case)
         last = steps[min(case.rung, len(steps)) - 1].after_s if steps and case.rung else 0.0
         case = replace(case, climbing_at=step.at - int(last * SECOND))
         self.telling.arm(step, self.book.keep_case(step, case))
@@ -274,13 +293,11 @@ class Deeds:
     # ------------------------------------------------------------ looking up
 
     def _receiver(self, step: Step, case: Case, to: str) -> Person | None:
-        """A person by id, or who holds that post for the place of the case today."""
-        steps = ladder(self.world, case.level)
+        """A person by id, or who holds that post for the place of the case now."""
+        steps = self.telling.steps(case)
         if to in self.world.persons or not steps:
             return self.world.persons.get(to)
-        rung, day = Rung(role=to, by=steps[0].by), local_date(step.wall_ns, self.world.timezone)
-        found = recipient(self.world, case.place, rung, day)
-        return found.person if found else None
+        return holder(self.world, case.place, to, step.wall_ns, steps[0].by).person
 
     def _still_bad(self, case: Case) -> Alert | None:
         for alert in case.alerts:
@@ -314,7 +331,7 @@ def _handed_on(case: Case, act: Act) -> Case:
     """Nobody's for the moment, and why."""
     return replace(
         case, handed_on=True, word=act.note, word_by=act.person, acknowledged_by="", handled_by="",
-        until_ns=0,
+        until_ns=0, agreed=(),
     )  # fmt: skip
 
 

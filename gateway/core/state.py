@@ -121,6 +121,7 @@ class State(msgspec.Struct):
     waking: dict[str, int] = {}  # key of a judge -> when time alone may change what its expression says
     disabled: dict[str, str] = {}  # key of a judge that failed -> how: it judges no more until files change
     raised: dict[str, list[int]] = {}  # key of a track -> when it raised its alert in the last minute
+    gaps: dict[str, int] = {}  # role|place of an empty post -> when its supervisor was told (wall)
     groups: dict[str, Group] = {}  # device -> those behind it, once they fell silent together
     last: dict[str, Alert] = {}  # case -> its alert that ended last, while the case is open
     closings: dict[str, list[Closing]] = {}  # rule|place -> the last ones, oldest first

@@ -10,6 +10,7 @@ import msgspec
 from gateway.core.calendars import MINUTE_NS, local
 from gateway.core.cases import UNANSWERED
 from gateway.core.clocks import limit_s, runs_out_ns
+from gateway.core.duty import Lack
 from gateway.core.effective import book_of
 from gateway.core.model import (
     SECOND,
@@ -20,6 +21,8 @@ from gateway.core.model import (
     Kind,
     Level,
     Period,
+    Person,
+    Place,
     Rule,
     Stage,
     World,
@@ -47,6 +50,10 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.ASKED: "{level}，申请挂起",
     Kind.RESUMED: "{level}，挂起到期",
     Kind.REOPENED: "{level}，重新立案",
+    Kind.COPIED: "{level}，抄送",
+    Kind.GAP: "岗位空缺",
+    Kind.HANDED_OVER: "{level}，已移交",
+    Kind.TAKEN_OVER: "{level}，移交给您",
 }
 HINT = "筛查提示，不是法定鉴定结论。"
 
@@ -134,6 +141,33 @@ def _said_of(case: Case, world: World, now_ns: int) -> dict[str, str]:
         "opened": clock(case.opened_ns, world.timezone, now_ns),
         "again": str(case.again),
     }
+
+
+def copied(responsible: Person | None) -> str:
+    who = f"由{responsible.says}负责处理，" if responsible else ""
+    return f"抄送：{who}您无需接手。"
+
+
+LACKS = {
+    Lack.VACANT: "无人任职",
+    Lack.NOT_BEGUN: "轮值尚未开始",
+    Lack.UNKNOWN: "任职者不在名册",
+    Lack.LEAVE: "{who}休假，无人代理",
+    Lack.UNREACHABLE: "{who}没有可用的联系方式",
+}
+
+
+def gap(role: str, lack: Lack, place: Place | None, person: Person | None) -> str:
+    """Which post is empty, and why: "豫源坊 property（徐敏休假，无人代理）"."""
+    why = LACKS[lack].format(who=person.says if person else "")
+    return f"{place.says if place else ''} {role}（{why}）".strip()
+
+
+def handed_over(world: World, before: str, after: Person) -> str:
+    """Who had it, who has it now."""
+    unit = world.units.get(after.unit)
+    old = world.persons.get(before)
+    return f"{old.says if old else before}已不在岗，由{unit.says if unit else ''}{after.says}接任。"
 
 
 def situation(alert: Alert, world: World, now_ns: int) -> str:

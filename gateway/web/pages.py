@@ -10,13 +10,13 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.core.calendars import local_date
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn, sheet_of
 from gateway.core.clocks import limit_s, needs_person, runs_out_ns
 from gateway.core.deeds import turn_of
+from gateway.core.duty import holder
 from gateway.core.effective import rule_of
 from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Stage, Verb, World
-from gateway.core.places import ancestors, post_at
+from gateway.core.places import ancestors
 from gateway.core.sentences import level_sentences
 from gateway.core.texts import LEVELS, clock, component_name, span
 from gateway.core.units import QUANTITIES, shown, sign
@@ -331,13 +331,14 @@ def buttons(
 
 
 def receivers(world: World, case: Case, person: str, now_ns: int) -> list[tuple[str, str]]:
-    """(role, "居委 李主任") of whoever else holds a post for the place today."""
-    day, found = local_date(now_ns, world.timezone), {}
-    for role in dict.fromkeys(post.role for post in world.posts):
-        post = post_at(world, case.place, role, day)
-        if post is not None and post.person != person:
-            found[role] = f"{words.ROLES.get(role, role)} {person_name(world, post.person)}"
-    return list(found.items())
+    """(role, "居委 李主任") of whoever else answers for the place now."""
+    roles = dict.fromkeys(post.role for post in world.posts)
+    held = [(role, holder(world, case.place, role, now_ns).person) for role in roles]
+    return [
+        (role, f"{words.ROLES.get(role, role)} {one.says}")
+        for role, one in held
+        if one is not None and one.id != person
+    ]
 
 
 # ---------------------------------------------------------------- the inbox

@@ -44,6 +44,10 @@ ENTRIES: Mapping[str, Said] = {
     "sent": Said("通知已送出", "sent"),
     "escalated": Said("无人响应，上报 {who}", "escalated"),
     "post_empty": Said("岗位空缺：{note}", "empty post"),
+    "quiet": Said("静默时段，{note} 起通知", "quiet hours"),
+    "handed_over": Said("岗位换人，移交给 {who}：{note}", "handed over"),
+    "agreed": Said("{who} 接手，还须他人一同接手", "taken on, not by enough yet"),
+    "copy_seen": Said("{who} 已知悉（抄送，不算接手）", "seen, for information"),
     "acknowledged": Said("{who} 接手", "taken on"),
     "handling": Said("{who} 处理中", "being handled"),
     "handled": Said("{who} 报告处理完成", "reported done"),
@@ -80,6 +84,7 @@ ENTRIES: Mapping[str, Said] = {
 }
 NOTE_IS_SAID = frozenset(
     {"post_empty", "rule_gone", "silenced", "again", "merged_in", "split", "split_from"}
+    | {"quiet", "handed_over"}
 )  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {
