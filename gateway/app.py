@@ -45,6 +45,7 @@ from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError, say
 from gateway.selfcheck import Parts, SelfCheck
 from gateway.web.app import create_app
+from gateway.web.callbacks import Callbacks
 from gateway.web.deps import Deps, Health
 from gateway.web.history import recent_history
 from gateway.web.server import WebServer
@@ -63,6 +64,7 @@ RELOADING_S = 5.0  # for a reload under way at the end; one that hangs comes wit
 BEAT_S = 1.0  # how often the main thread looks whether all is well
 ANSWER_S = 20.0  # for the pipeline to take what a person asked for; control.PATIENCE_S is longer
 UNDER_WAY = f"the disk has not answered for {ANSWER_S:.0f} s: it is done as soon as it does"
+CHANGED_HINT = "say if_changed in the rule"
 KEY_FILE = "link-key"
 FILTERS = "filters"  # what the broker's session was last subscribed to
 
@@ -112,11 +114,12 @@ class App:
             self.store, lambda: self.world, _sinks(self.config, self.clock), self.clock
         )
         self.links = _links(self.config)
+        self.channels = {
+            c.name: channels.build(c.name, c.kind, c.settings, c.secrets)
+            for c in self.config.channels.values()
+        }
         self.notifier = Notifier(
-            {
-                c.name: channels.build(c.name, c.kind, c.settings, c.secrets)
-                for c in self.config.channels.values()
-            },
+            self.channels,
             self.pipeline.submit,
             self.clock,
             StoreLedger(self.store.reader),
@@ -248,7 +251,7 @@ class App:
         try:
             taken.result(ANSWER_S)
         except ConfigurationRefused as refused:
-            return self._refuse(refused.problems, "say if_changed in the rule")
+            return self._refuse(refused.problems, CHANGED_HINT)
         except TimeoutError:
             return self._withdraw(taken, config, world)
         self._adopt(config, world)
@@ -260,10 +263,18 @@ class App:
         if taken.cancel():
             found, expected = say("store_waits", seconds=int(ANSWER_S)), say("store_answers")
             return self._refuse([ConfigError(str(self._path), 0, "", found, expected, self._locale)], hint)
-        taken.add_done_callback(lambda done: None if done.exception() else self._adopt(config, world))
+        taken.add_done_callback(partial(self._taken_late, config, world))
         telemetry.log("reload_waits", "error", duration_s=ANSWER_S, hint=hint)
         systemd.ready("a reload is under way; it takes over as soon as the disk takes it")
         raise StillUnderWay(UNDER_WAY)
+
+    def _taken_late(self, config: Config, world: World, taken: Future[list[Effect]]) -> None:
+        """How it ended after whoever asked was told that it is under way."""
+        failed = taken.exception()
+        if failed is None:
+            self._adopt(config, world)
+        elif isinstance(failed, ConfigurationRefused):
+            self._refuse(failed.problems, CHANGED_HINT)
 
     def _adopt(self, config: Config, world: World) -> None:
         """The pipeline judges by it from here on; so does all the rest."""
@@ -374,6 +385,16 @@ class App:
             public_url=self.config.web.public_url,
             inboxes=frozenset(c.name for c in self.config.channels.values() if c.kind == "inbox"),
             intake=self.intake,
+            callbacks=self._callbacks(),
+        )
+
+    def _callbacks(self) -> Callbacks | None:
+        """The door for providers, when a channel's one calls back."""
+        listeners = {name: one for name, one in self.channels.items() if isinstance(one, channels.Listening)}
+        if not listeners:
+            return None
+        return Callbacks(
+            listeners, self.pipeline.submit, lambda: self.world, self.store.reader, self.clock.wall_ns
         )
 
     def health(self) -> Health:

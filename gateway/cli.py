@@ -21,7 +21,7 @@ from gateway.cli_oncall import oncall
 from gateway.cli_route import route
 from gateway.cli_rules import rule
 from gateway.cli_scenarios import test
-from gateway.cli_why import why, why_not
+from gateway.cli_why import alerts, why, why_not
 from gateway.problems import locale_of
 from gateway.terminal import (
     Ordered,
@@ -233,6 +233,7 @@ def show(case: str, path: Path) -> None:
     print_table([(line.at, line.text, line.note) for line in view.lines])
 
 
+main.add_command(alerts)
 main.add_command(why)
 main.add_command(why_not)
 

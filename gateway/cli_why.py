@@ -14,7 +14,7 @@ import click
 from gateway.terminal import config_option, instant, judging_world, open_store, print_table, say, table_lines
 
 if TYPE_CHECKING:
-    from gateway.core.model import World
+    from gateway.core.model import Alert, World
     from gateway.tuning.asked import Answer
     from gateway.tuning.replaying import Fetch
     from gateway.tuning.why import Why
@@ -105,6 +105,36 @@ def _facts(view: Why, zone: str) -> list[str]:
         ("同一事项", "beside"): " ".join(view.beside),
     }
     return [f"{say(*name)}: {text}" for name, text in lines.items() if text]
+
+
+@click.command()
+@click.option("--hidden", is_flag=True, help="only those behind a cause")
+@click.option("--shadow", is_flag=True, help="only those of rules in the shadow")
+@config_option
+def alerts(hidden: bool, shadow: bool, path: Path) -> None:
+    """正在报警 · Every alert that stands, and those nobody was told of."""
+    from gateway.web.rows import standing_alerts
+
+    with closing(open_store(path)) as db:
+        world = judging_world(db)
+        found = [one for one in standing_alerts(db) if not (hidden or shadow) or _untold(one, hidden, shadow)]
+    print_table([_alert_row(one, world) for one in found])
+    if not found:
+        click.echo(say("没有这样的报警", "no such alert"), err=True)
+
+
+def _untold(alert: Alert, hidden: bool, shadow: bool) -> bool:
+    return (hidden and bool(alert.hidden_by)) or (shadow and alert.mode == "shadow")
+
+
+def _alert_row(alert: Alert, world: World) -> list[str]:
+    """When, how bad, which, of what, and why nobody was told."""
+    value = "" if alert.value is None else f"{alert.called or alert.quantity} {alert.value:.6g}"
+    untold = [f"{say('起因', 'behind')} {alert.hidden_by}"] if alert.hidden_by else []
+    untold += [say("试运行", "shadow")] if alert.mode == "shadow" else []
+    subject = f"{alert.device} {alert.component}".strip()
+    since = _local(alert.raised_ns, world.timezone)
+    return [since, alert.level.word, alert.state, alert.rule, subject, value, alert.id, *(untold or ["-"])]
 
 
 @click.command("why-not")

@@ -50,7 +50,7 @@ CODES: dict[str, tuple[str, str]] = {
     "L509": ("a span that is not longer than the one it must exceed", "not_longer"),
     "L510": ("a tune entry that changes nothing, or nobody", "tunes_nothing tunes_nobody"),
     "L511": ("two tune entries with the same say over a device", "tuned_twice"),
-    "L512": ("a red level that is switched off", "red_off"),
+    "L512": ("a red level that is switched off", "red_off red_silenced"),
     "L513": ("an expression that cannot be read", "in_column"),
     "L514": ("a window too short or too long for the device", "short_window long_window"),
     "L515": ("a key that does not fit what `when` says", "without_expression group_and_members a_truth"),

@@ -470,6 +470,8 @@ class RuleKeys:
     lateness: PositiveDuration | None = None
     clear_hold: Duration = 300.0
     min_on: Duration = 0.0
+    cool_down: Duration = 0.0
+    confidence: float = 0.0
     latch: bool = False
     respond_within: PositiveDuration | None = None
     if_changed: Literal["", "keep", "re-evaluate", "close"] = ""
@@ -537,6 +539,8 @@ class RuleKeys:
             lateness_s=self.lateness or 0.0,
             clear_hold_s=self.clear_hold,
             min_on_s=self.min_on,
+            cool_down_s=self.cool_down,
+            confidence=self.confidence,
             latch=self.latch,
             respond_within_s=self.respond_within or 0.0,
             if_changed=self.if_changed,
@@ -647,8 +651,11 @@ class TuneKeys(PlacedKeys):
     levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
     clear_hold: Duration | None = None
     min_on: Duration | None = None
+    cool_down: Duration | None = None
+    confidence: float | None = None
     latch: bool | None = None
     respond_within: PositiveDuration | None = None
+    mode: Literal["live", "shadow", "off"] | None = None
 
     def given(self, level: Level) -> dict[Key, Number]:
         """The keys that the entry gives of a level."""
@@ -684,8 +691,11 @@ class TuneKeys(PlacedKeys):
 RULE_NUMBERS = {  # key -> field of Rule
     "clear_hold": "clear_hold_s",
     "min_on": "min_on_s",
+    "cool_down": "cool_down_s",
+    "confidence": "confidence",
     "latch": "latch",
     "respond_within": "respond_within_s",
+    "mode": "mode",
 }
 spell(TuneKeys, levels=("levels", Mapping[Level, Literal["off"] | SomeLevelKeys]))  # type: ignore[valid-type]
 

@@ -2,6 +2,8 @@
 
 What became of a sending goes back in as an `Outcome` event. Until that is committed the row is
 still DUE in the store, so a crash at any line here sends at most one copy more, and loses none.
+A provider that can be asked is asked what became of a message while its receipt is waited for; a
+restart forgets that: then the provider calls by itself, or the ladder goes on for want of a receipt.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ from typing import Any, Protocol
 import msgspec
 
 from gateway import telemetry
-from gateway.channels.base import Answer, Channel
-from gateway.core.model import Event, Level, Notification, NotificationState, Outcome, Told
+from gateway.channels.base import Answer, Asking, Channel
+from gateway.core.model import SECOND, Event, Level, Notification, NotificationState, Outcome, Receipt, Told
 
 QUEUE_MOST = 2_000  # a channel's queue; what does not fit stays DUE in the store and is fetched later
 SETTLED_S = 2.0  # for an outcome's commit; a disk that is slower must not silence a channel
 REFILL_S = 1.0  # pause between two looks into a store that has nothing new for us
+ASK_S = 15.0  # between two questions about one message: carriers take a few seconds, or a minute
 STOP_S = 11.0  # a little more than a channel's longest attempt
 NO_CHANNEL = "no such channel: add it to channels in lilong.yaml, or take it out of the ladder"
 
@@ -47,6 +50,7 @@ class Ledger(Protocol):
     """What the store knows of notifications. Called from the workers' threads."""
 
     def still_due(self, notification: Notification) -> bool: ...
+    def still_waited_for(self, notification: Notification) -> bool: ...
     def due(self, channel: str, most: int) -> Sequence[Notification]: ...
 
 
@@ -61,6 +65,12 @@ class StoreLedger:
         query = "SELECT state, attempt FROM notification WHERE id = ?"
         row = self._reader().execute(query, (notification.id,)).fetchone()
         return row is not None and tuple(row) == (NotificationState.DUE, notification.attempt)
+
+    def still_waited_for(self, notification: Notification) -> bool:
+        """False once its receipt came, or nobody waits for it any more."""
+        query = "SELECT state FROM notification WHERE id = ?"
+        row = self._reader().execute(query, (notification.id,)).fetchone()
+        return row is not None and row[0] == notification.state
 
     def due(self, channel: str, most: int) -> list[Notification]:
         """The most urgent first."""
@@ -98,12 +108,16 @@ class Notifier:
             worker.join(timeout_s)
 
     def offer(self, notifications: Iterable[Notification]) -> None:
-        """Take what is due (now or at its `due_at`). Never blocks; the same one twice is one sending."""
+        """Take what is due (now or at its `due_at`), and what waits for its receipt, so that it is asked for.
+
+        Never blocks; the same one twice is one sending.
+        """
         for notification in notifications:
-            if notification.state is not NotificationState.DUE:
-                continue
             worker = self._workers.get(notification.channel)
-            if worker:
+            if notification.state is not NotificationState.DUE:
+                if worker and notification.receipt_by:
+                    worker.ask_later(notification)
+            elif worker:
                 worker.offer(notification)
             else:
                 _report(self._submit, notification, Answer(Told.REFUSED, NO_CHANNEL))
@@ -114,12 +128,8 @@ class Notifier:
 
 
 def _report(submit: Submit, notification: Notification, answer: Answer) -> Future[Any]:
-    key = notification.id
-    return submit(
-        lambda at, wall_ns: Outcome(
-            at, wall_ns, key, answer.told, answer.detail, answer.retry_after_s, answer.number
-        )
-    )
+    said = (notification.id, answer.told, answer.detail, answer.retry_after_s, answer.number, answer.card)
+    return submit(lambda at, wall_ns: Outcome(at, wall_ns, *said, answer.once, answer.receipt_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +155,12 @@ class _Worker:
         link_of: Callable[[Notification], str],
     ) -> None:
         self._name, self._channel, self._submit = name, channel, submit
+        self._asking = channel if isinstance(channel, Asking) else None
         self._clock, self._ledger, self._link_of = clock, ledger, link_of
         self._news = threading.Condition()
         self._later: list[tuple[int, int, _Job]] = []  # due_at, number
         self._ready: list[tuple[int, int, _Job]] = []  # -level, number
+        self._to_ask: list[tuple[int, int, _Job]] = []  # as _later; asked after all that is to be sent
         self._known: set[Ticket] = set()  # queued, under way, or not yet committed
         self._left_in_store = False
         self._stopping = False
@@ -184,6 +196,17 @@ class _Worker:
             self._known.add(job.ticket)
             heapq.heappush(self._later, (notification.due_at, job.number, job))
             self._news.notify()
+
+    def ask_later(self, notification: Notification) -> None:
+        """Asks the provider in a while, if it can be asked and somebody will still wait then."""
+        due_at = self._clock.at() + int(ASK_S * SECOND)
+        if self._asking is None or due_at >= notification.receipt_by:
+            return
+        job = _Job(notification, next(self._numbers))
+        with self._news:
+            if len(self._to_ask) < QUEUE_MOST:
+                heapq.heappush(self._to_ask, (due_at, job.number, job))
+                self._news.notify()
 
     # ------------------------------------------------------------ the thread
 
@@ -230,11 +253,13 @@ class _Worker:
             job = heapq.heappop(self._later)[2]
             heapq.heappush(self._ready, (-job.notification.level, job.number, job))
         self._waiting.set(len(self._later) + len(self._ready))
+        while self._to_ask and self._to_ask[0][0] <= at:
+            job = heapq.heappop(self._to_ask)[2]
+            heapq.heappush(self._ready, (0, job.number, job))
 
     def _pause_s(self) -> float | None:
-        if not self._later:
-            return None
-        return self._clock.real_s(self._later[0][0] - self._clock.at())
+        first = min((one[0][0] for one in (self._later, self._to_ask) if one), default=None)
+        return None if first is None else self._clock.real_s(first - self._clock.at())
 
     def _refill(self) -> None:
         """What once did not fit, now that nothing else is ready."""
@@ -250,6 +275,9 @@ class _Worker:
 
     def _handle(self, job: _Job) -> None:
         notification = job.notification
+        if notification.state is not NotificationState.DUE:
+            self._ask(notification)
+            return
         if not self._ledger.still_due(notification):
             self._forget(job)
             return
@@ -266,6 +294,24 @@ class _Worker:
         reported = _report(self._submit, notification, answer)
         reported.add_done_callback(lambda _: self._forget(job))
         wait([reported], SETTLED_S)  # only then the next: a crash repeats one message, not all of a burst
+
+    def _ask(self, notification: Notification) -> None:
+        """What became of a message, from the provider itself; again in a while when it does not know yet."""
+        if self._asking is None or not self._ledger.still_waited_for(notification):
+            return
+        try:
+            found = self._asking.ask(notification)
+        except Exception as error:  # ours: without a receipt the ladder goes on
+            fields = {"channel": self._name, "message_id": notification.id, "error": type(error).__name__}
+            telemetry.log("notification_failed", "error", **fields)
+            return
+        if found is None:
+            self.ask_later(notification)
+            return
+        channel = self._name
+        self._submit(
+            lambda at, wall_ns: Receipt(at, wall_ns, channel, notification.id, found.delivered, found.detail)
+        )
 
     def _attempt(self, notification: Notification) -> Answer:
         try:

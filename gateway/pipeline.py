@@ -40,8 +40,10 @@ from gateway.core.model import (
     NotificationState,
     Outcome,
     Quality,
+    Receipt,
     Refusal,
     Refused,
+    Reply,
     Tick,
     World,
 )
@@ -51,6 +53,7 @@ from gateway.core.state import State
 from gateway.suspicions import Suspicions
 from gateway.upgrades import Names, read_world
 
+DUE = NotificationState.DUE
 QUEUE_MOST = 10_000  # messages waiting here; the broker holds the rest
 BATCH_MOST = 2_500  # messages in one transaction: some 20 ms of work, so that an alert never waits long
 GATHER_S = 0.0005  # least time between two commits: one fsync serves what comes meanwhile
@@ -121,8 +124,9 @@ class _Done:
 class Pipeline:
     """Owns the engine and the thread that steps it.
 
-    `offer` gets the notifications that a commit made due, `committed` gets each commit's first position
-    and records (for the forwarder). Give the network's half later with `listen_to`.
+    `offer` gets the notifications that a commit made due or let wait for their receipt, `committed`
+    gets each commit's first position and records (for the forwarder). Give the network's half later
+    with `listen_to`.
     """
 
     def __init__(
@@ -467,7 +471,7 @@ class Pipeline:
             )
 
     def _tell(self, effects: Sequence[Effect]) -> None:
-        due = [e for e in effects if isinstance(e, Notification) and e.state is NotificationState.DUE]
+        due = [e for e in effects if isinstance(e, Notification) and (e.state is DUE or e.receipt_by)]
         if due:
             self._offer(due)  # before the log lines: a person is waiting
         for effect in effects:
@@ -555,7 +559,9 @@ def rebuild(world: World, store: Store) -> Engine:
     engine = Engine(_judged_then(world, state, store), state, _recent(store, position))
     names, other = Names(), list[int]()  # positions
     for logged in _logged(store, position):
-        if isinstance(logged.event, Act | Outcome) and names:  # they speak of what was committed
+        if (
+            isinstance(logged.event, Act | Outcome | Receipt | Reply) and names
+        ):  # they speak of what was committed
             engine = names.given_to(engine)
         if CRASHED in logged.marks:
             continue

@@ -76,6 +76,12 @@ class Origin:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return cls(secure, parts.hostname, parts.port or (443 if secure else 80), path)
 
+    @property
+    def authority(self) -> str:
+        """The Host header: a signature may cover it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
+
 
 class Site:
     """One far side. Safe from any thread; one exchange at a time."""
@@ -87,17 +93,31 @@ class Site:
         self._kept: socket.socket | None = None
         self._used_at = 0.0
 
-    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+    def post(self, path: str, body: bytes, headers: Mapping[str, str], until: float | None = None) -> Reply:
         """Send once, never again by itself. Raises Unreachable or Unanswered, and nothing else.
 
         Paths and header values are ours; one with a line break in it is a bug and raises ValueError.
+        `until` is a `deadline()` that several exchanges share.
         """
-        request = _request(self.origin, path, body, headers)
+        return self._ask("POST", path, body, headers, until)
+
+    def get(self, path: str, headers: Mapping[str, str], until: float | None = None) -> Reply:
+        """Ask once, as `post` does."""
+        return self._ask("GET", path, b"", headers, until)
+
+    def deadline(self) -> float:
+        """When an exchange that begins now ends at the latest, in time.monotonic()."""
+        return time.monotonic() + self._total_s
+
+    def _ask(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], until: float | None
+    ) -> Reply:
+        request = _request(self.origin, method, path, body, headers)
         with self._lock:
-            deadline = time.monotonic() + self._total_s
+            deadline = until or self.deadline()
             wire = self._connected(deadline)
             try:
-                reply, kept = _exchange(wire, request, deadline)
+                reply, kept = _exchange(wire, method, request, deadline)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.close()
                 raise Unanswered(_named(error)) from None
@@ -122,24 +142,21 @@ class Site:
         return self._kept
 
 
-def _request(origin: Origin, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+def _request(origin: Origin, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     """Head and body in one piece: one packet, and a third of the time http.client would take."""
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    if origin.port != (443 if origin.secure else 80):
-        host += f":{origin.port}"
-    lines = [f"POST {path} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {origin.authority}", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a line break in a header")
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-def _exchange(wire: socket.socket, request: bytes, deadline: float) -> tuple[Reply, bool]:
+def _exchange(wire: socket.socket, method: str, request: bytes, deadline: float) -> tuple[Reply, bool]:
     """The reply, and whether the connection is fit for another."""
     wire.settimeout(_left(deadline))  # sendall counts this over the whole sending
     wire.sendall(request)
     timed = cast(socket.socket, _Timed(wire, deadline))  # HTTPResponse asks of it makefile() and no more
-    with http.client.HTTPResponse(timed, method="POST") as response:
+    with http.client.HTTPResponse(timed, method=method) as response:
         response.begin()
         names = {name.lower(): value for name, value in response.getheaders()}
         body, whole = _read(response)

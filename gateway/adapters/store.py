@@ -432,8 +432,11 @@ def checkpoint_before(db: sqlite3.Connection, wall_ns: int) -> Checkpoint | None
 
 
 def log_after(db: sqlite3.Connection, position: int, wall_ns: int) -> Iterator[Logged]:
-    """Events from a position on, ascending, up to an instant. Raises StoreDamaged."""
-    query = "SELECT first, count, body, crc FROM log WHERE first >= ? AND wall_ns <= ? ORDER BY first"
+    """Events from a position on, ascending, to the last one by an instant: also those of a clock that was
+    ahead meanwhile. Raises StoreDamaged.
+    """
+    last = "(SELECT max(first) FROM log WHERE wall_ns <= ?)"
+    query = f"SELECT first, count, body, crc FROM log WHERE first BETWEEN ? AND {last} ORDER BY first"
     for row in db.execute(query, (position, wall_ns)):
         yield _logged(row)
 

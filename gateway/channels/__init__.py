@@ -8,11 +8,13 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from gateway.channels.base import Answer, Channel, Setup
+from gateway.channels.base import Answer, Channel, Listening, Setup
 
-__all__ = ["Answer", "Channel", "Setup", "build", "find", "kinds"]
+__all__ = ["Answer", "Channel", "Listening", "Setup", "build", "find", "kinds"]
 
-_NOT_KINDS = frozenset({"__init__", "base"})
+_NOT_KINDS = frozenset(
+    {"__init__", "aliyun", "base", "clouds", "coded", "pace", "signers", "wecom_callback", "wording"}
+)
 
 
 def kinds() -> list[str]:

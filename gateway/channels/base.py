@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.core.backoff import retry_after_s
 from gateway.core.model import Notification, Told
@@ -24,6 +24,9 @@ class Answer:
     detail: str
     retry_after_s: float = 0.0  # of LATER; 0: as the ladder thinks best
     number: str = ""  # the provider's own name of the message: a receipt will say it again
+    card: str = ""  # by what it is changed once somebody has answered: see Kind.ANSWERED
+    once: bool = False  # of UNKNOWN: sent again it might reach the person, and cost, twice
+    receipt_s: float = 0.0  # within this a receipt should come, else the ladder goes on; 0: none comes
 
 
 class Channel(Protocol):
@@ -38,6 +41,72 @@ class Channel(Protocol):
 
         `text` is what to say without the link, `link` opens the case on the person's phone.
         """
+        ...
+
+
+# ---------------------------------------------------------------- what a provider calls us with
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of a provider to /callback/CHANNEL. A GET has no body."""
+
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+    at_s: float  # when it arrived, Unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Receipted:
+    """What became of a message that the provider had accepted."""
+
+    number: str  # the provider's name of it: Answer.number
+    delivered: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """What a person answered: words, or the key of the button that was pressed."""
+
+    address: str  # whose, as in Person.reach of this channel
+    text: str
+    number: str = ""  # the notification it answers, as far as the provider knows
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How to answer a call, and what it said. Who is not authenticated has said nothing: 401.
+
+    `key` is the provider's own name of the call, "" when it has none: a call heard twice enters once.
+    """
+
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    said: tuple[Receipted | Replied, ...] = ()
+    key: str = ""
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """A channel whose provider calls back."""
+
+    def hear(self, call: Call) -> Heard:
+        """Within milliseconds, on the web server's loop: nothing is sent or read from disk here.
+
+        Raises ValueError for a body that is authentic and not to be understood.
+        """
+        ...
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A channel whose provider can be asked what became of a message."""
+
+    def ask(self, notification: Notification) -> Receipted | None:
+        """What is known by now, None when nothing is. At most 10 s; the far side's faults are no answer."""
         ...
 
 

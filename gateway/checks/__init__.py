@@ -19,7 +19,13 @@ from gateway.checks.people import (
     lint_people,
 )
 from gateway.checks.places import check_places
-from gateway.checks.rules import check_double_control, check_expression, check_levels, check_subject
+from gateway.checks.rules import (
+    check_confidence,
+    check_double_control,
+    check_expression,
+    check_levels,
+    check_subject,
+)
 from gateway.checks.scenarios import check_scenarios
 from gateway.checks.tune import check_tune, tunings
 from gateway.checks.unique import check_uniqueness
@@ -39,6 +45,7 @@ def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
         check_levels(rule, builder)
         check_expression(rule, builder)
         check_double_control(rule, builder)
+        check_confidence(rule, builder)
         if models_sound:  # else "no model measures it" may only mean that the model is the broken one
             check_subject(rule, parts, builder)
     check_inhibition(parts.rules, builder)

@@ -10,6 +10,7 @@ from functools import cached_property
 from gateway.checks.lengths import PART, PARTS_MOST, longest, short_messages
 from gateway.checks.parts import Parts, line_of
 from gateway.checks.rules import CLEARS, SILENCE, judges, kind_of, shown_limit
+from gateway.checks.tune import tuned
 from gateway.core.conditions import applies, crossed
 from gateway.core.model import Device, Limit, Model, Rule, World
 from gateway.core.texts import span
@@ -33,9 +34,12 @@ class Looked:
     rule: Rule
     parts: Parts
     world: World
+    tuned_for: Device | None = None  # as it is for this one, and those like it
 
     @cached_property
     def judged(self) -> list[Device]:
+        if self.tuned_for is not None:
+            return [self.tuned_for]
         models = self.world.models
         return [one for one in self.parts.devices if judges(self.keys, one, models[one.model])]
 
@@ -87,12 +91,33 @@ class Looked:
 
 def lint(parts: Parts, world: World, builder: Builder) -> None:
     """Warn of every rule of sound files that hardly does what was meant."""
-    for keys, rule in zip(parts.rules, world.rules, strict=True):
+    judging = [keys for keys in parts.rules if keys.mode != "off"]
+    for keys, rule in zip(judging, world.rules, strict=True):
         looked = Looked(keys, rule, parts, world)
         for look in LOOKS:
             for step, found, expected in look(looked):
                 builder.mistake(keys, step, found, expected)
-    _twice(parts.rules, builder)
+    _twice(judging, builder)
+    _lint_tuned(parts, world, builder)
+
+
+def _lint_tuned(parts: Parts, world: World, builder: Builder) -> None:
+    """What the numbers of a site make odd of a rule, at the entry that gives them; once for each entry."""
+    seen: set[tuple[int, str, str]] = set()
+    for one in tuned(parts, builder):
+        of_the_pack, now = (
+            [
+                warned
+                for look in OF_NUMBERS
+                for warned in look(Looked(keys, keys.rule(), parts, world, one.device))
+            ]
+            for keys in (one.rule, one.keys)
+        )
+        for step, found, expected in now:
+            told = id(one.told.entry(step)), step, found.name
+            if one.told.gives(step) and told not in seen and (step, found, expected) not in of_the_pack:
+                seen.add(told)
+                one.told.mistake(one.keys, step, found, expected)
 
 
 def _out_of_reach(one: Looked) -> Iterator[Warned]:
@@ -160,7 +185,8 @@ def _storm(one: Looked) -> Iterator[Warned]:
             yield "levels", say("storm", count=alone), say("behind_something", most=STORM_MOST)
 
 
-LOOKS = (_out_of_reach, _never_clears, _one_decides, _fits_none, _too_long, _storm)
+OF_NUMBERS = (_out_of_reach, _never_clears, _one_decides)
+LOOKS = (*OF_NUMBERS, _fits_none, _too_long, _storm)
 
 
 def _twice(rules: Sequence[RuleKeys], builder: Builder) -> None:

@@ -159,7 +159,7 @@ def _check_measure(rule: RuleKeys, builder: Builder) -> None:
     kinds = {kind_of(keys) for keys in rule.levels.values()}
     if kinds and kinds <= SILENCE:
         kind = min(kinds)
-        for key in ("when", "relative_to", "during", "lateness", "on_bad_quality"):
+        for key in ("when", "relative_to", "during", "lateness", "cool_down", "confidence", "on_bad_quality"):
             if getattr(rule, key):
                 builder.mistake(rule, key, say("both", first=kind, second=key), say("nothing_here"))
         if rule.on.each:
@@ -257,7 +257,7 @@ def check_expression(rule: RuleKeys, builder: Builder) -> None:
         return
     if not rule.called and not rule.double_control:
         builder.mistake(rule, "called", say("missing"), say("required"))
-    for key in ("relative_to", "lateness"):
+    for key in ("relative_to", "lateness", "confidence"):
         if getattr(rule, key):
             found = say("both", first=key, second="when")
             builder.mistake(rule, key, found, say("nothing_here"))
@@ -283,6 +283,12 @@ def check_double_control(rule: RuleKeys, builder: Builder) -> None:
         if getattr(both, key) <= 0:
             found = say("number", value=f"{getattr(both, key):g}")
             builder.mistake(rule, f"double_control.{key}", found, say("over", low="0"))
+
+
+def check_confidence(rule: RuleKeys, builder: Builder) -> None:
+    if not 0 <= rule.confidence <= 1:
+        found = say("number", value=f"{rule.confidence:g}")
+        builder.mistake(rule, "confidence", found, say("a_share"))
 
 
 def _measured(model: Model, kind: str) -> set[str]:

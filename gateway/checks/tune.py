@@ -12,9 +12,9 @@ from itertools import combinations
 from typing import Any
 
 from gateway.checks.parts import Parts, check_known, line_of
-from gateway.checks.rules import check_levels
+from gateway.checks.rules import check_confidence, check_levels
 from gateway.core.conditions import speaks_of
-from gateway.core.effective import Entries, Rank, merged
+from gateway.core.effective import LIVE, Entries, Rank, merged
 from gateway.core.model import Device, Level, LevelTuning, Place, Rule, Tuning, World
 from gateway.grammar import OFF, RULE_NUMBERS, LevelKeys, RuleKeys, TuneKeys
 from gateway.problems import Phrase, listing, say
@@ -80,6 +80,21 @@ class _Ranked:
     entries: Sequence[tuple[Rank, TuneKeys]]
 
 
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A rule as it comes out for a device, and where to tell what is odd about it."""
+
+    rule: RuleKeys  # of the pack
+    keys: RuleKeys
+    device: Device
+    told: Pointing
+
+
+def tuned(parts: Parts, builder: Builder) -> Iterator[Tuned]:
+    """Every rule that sound files tune, once for each set of entries that some device has."""
+    return _Touching(parts, builder).results() if entries_of(parts) else iter(())
+
+
 class _Touching:
     """Every rule that is tuned, with every set of entries that some device of it has."""
 
@@ -103,6 +118,13 @@ class _Touching:
                 if id(entry) not in touched:
                     step = next((name for name in SCOPES if getattr(entry, name)), "rule")
                     self._builder.mistake(entry, step, say("tunes_nobody", rule=name), say("a_judged_device"))
+
+    def results(self) -> Iterator[Tuned]:
+        for name, entries in self._entries.items():
+            rule = self._rules[name]
+            for one in self._combinations(rule, entries):
+                applied = [entry for _, entry in one.entries]
+                yield Tuned(rule, _result(rule, applied), one.device, Pointing(self._builder, applied))
 
     def _combinations(self, rule: RuleKeys, entries: Sequence[TuneKeys]) -> Iterator[_Ranked]:
         """One device for each set of entries: most of thousands are alike."""
@@ -176,14 +198,21 @@ def _steps(entry: TuneKeys) -> list[str]:
     return found
 
 
-def _check_result(rule: RuleKeys, entries: Sequence[TuneKeys], builder: Builder) -> None:
-    """The rule that comes of them must be as sound as one that was written so."""
+def _result(rule: RuleKeys, entries: Sequence[TuneKeys]) -> RuleKeys:
     levels = merged(rule.levels, [_changes(entry) for entry in entries], lambda _: LevelKeys())
     numbers = {
         name: value for e in entries for name in RULE_NUMBERS if (value := getattr(e, name)) is not None
     }
-    result: RuleKeys = replace(rule, levels=levels, **numbers)
-    check_levels(result, _Pointing(builder, entries))
+    return replace(rule, levels=levels, **numbers)
+
+
+def _check_result(rule: RuleKeys, entries: Sequence[TuneKeys], builder: Builder) -> None:
+    """The rule that comes of them must be as sound as one that was written so."""
+    result, told = _result(rule, entries), Pointing(builder, entries)
+    check_levels(result, told)
+    check_confidence(result, told)
+    if rule.mode == LIVE and result.mode != LIVE and Level.RED in result.levels:
+        told.mistake(result, "mode", say("red_silenced", value=result.mode), say("red_stays"))
 
 
 def _changes(entry: TuneKeys) -> Mapping[Level, LevelTuning]:
@@ -194,7 +223,7 @@ def _changes(entry: TuneKeys) -> Mapping[Level, LevelTuning]:
     return changes
 
 
-class _Pointing(Builder):
+class Pointing(Builder):
     """Reports what is wrong with a result at the weightiest entry that gives the key in question."""
 
     def __init__(self, builder: Builder, entries: Sequence[TuneKeys]) -> None:
@@ -202,9 +231,16 @@ class _Pointing(Builder):
         self._builder, self._entries = builder, entries
 
     def mistake(self, value: Any, step: str, found: Phrase, expected: Phrase) -> None:
+        self._builder.mistake(self.entry(step), step, found, expected)
+
+    def entry(self, step: str) -> TuneKeys:
+        """Which one it would be told of."""
         level = ".".join(step.split(".")[:2])
-        entry = next(iter(self._giving(step) or self._giving(level) or self._entries[::-1]))
-        self._builder.mistake(entry, step, found, expected)
+        return next(iter(self._giving(step) or self._giving(level) or self._entries[::-1]))
+
+    def gives(self, step: str) -> bool:
+        """Whether some entry gives a key of that level."""
+        return bool(self._giving(".".join(step.split(".")[:2])))
 
     def _giving(self, path: str) -> list[TuneKeys]:
         """The entries that give a key, or one below it, the weightiest first."""

@@ -21,14 +21,18 @@ from gateway.core.model import (
     Noted,
     Notification,
     NotificationState,
+    Outcome,
     Rule,
     Stage,
+    Told,
     World,
 )
 from gateway.core.state import Closing, State
 
 REMEMBERED_NS = 24 * 3600 * SECOND  # an ended case can be opened again so long
 CLOSINGS_MOST = 2_000  # (rule, place) pairs whose last ends are remembered
+
+SENT_MOST = 500  # messages of open cases that may still be receipted or answered: half a megabyte of state
 
 
 @dataclass(slots=True)
@@ -97,7 +101,7 @@ class Casebook:
     def keep_case(self, step: Step, case: Case) -> Case:
         step.effects.append(case)
         if case.stage in ENDED:
-            self._remember(step, case)
+            self._note_end(step, case)
             self.state.cases.pop(case.id, None)
             self.state.last.pop(case.id, None)
             self.cases_by.drop(case.id)
@@ -106,7 +110,7 @@ class Casebook:
             self.cases_by.note(case.id, case)
         return case
 
-    def _remember(self, step: Step, case: Case) -> None:
+    def _note_end(self, step: Step, case: Case) -> None:
         """That it ended, for its recurrence, and for whoever opens it again."""
         rule = self.rules.get(case.rule)
         if case.stage is Stage.MERGED or case.id not in self.state.cases:
@@ -124,6 +128,25 @@ class Casebook:
         self.state.notifications[told.id] = told
         self.due_by.note(told.id, told)
         step.effects.append(told)
+
+    def sent(self, step: Step, told: Notification, outcome: Outcome) -> None:
+        """A provider has it, or may have it: what becomes of it there may still be heard."""
+        state = NotificationState.ACCEPTED if outcome.told is Told.ACCEPTED else NotificationState.UNSURE
+        until = step.at + int(outcome.receipt_s * SECOND) if outcome.receipt_s > 0 else 0
+        told = replace(told, number=outcome.number, receipt_by=until)
+        self.settle(step, told, state, outcome.detail)
+        if told.number or until or state is NotificationState.UNSURE:
+            self._remember(step, replace(told, state=state, detail=outcome.detail))
+
+    def _remember(self, step: Step, told: Notification) -> None:
+        sent = self.state.sent
+        for old in [old.id for old in sent.values() if old.case not in self.state.cases]:
+            del sent[old]
+        sent[told.id] = told
+        if len(sent) > SENT_MOST:
+            step.note("receipt_ignored", channel=sent.pop(next(iter(sent))).channel, reason="too many wait")
+        if told.receipt_by:
+            step.timers.append((told.receipt_by, "receipt", told.id))
 
     def settle(self, step: Step, told: Notification, state: NotificationState, detail: str) -> None:
         del self.state.notifications[told.id]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from gateway.core.alerts import ACTIVE, Phase
+from gateway.core.cards import Cards
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import UNANSWERED
 from gateway.core.conditions import parsed
@@ -28,6 +29,7 @@ from gateway.core.model import (
     World,
 )
 from gateway.core.placing import Placing, situation
+from gateway.core.receipts import Receipts
 from gateway.core.state import State, Track
 from gateway.core.telling import Telling
 
@@ -46,6 +48,8 @@ class Caseload:
         self.telling = Telling(self.book)
         self.placing = Placing(self.book, self.telling)
         self.deeds = Deeds(self.book, self.telling, self.placing)
+        self.receipts = Receipts(self.book, self.telling, self.act)
+        self.cards = Cards(self.book)
 
     # ------------------------------------------------------------ what the rules say
 
@@ -101,6 +105,25 @@ class Caseload:
         case = self.book.own_case(alert) if alert is not None else None
         if case is not None:
             self.book.enter(step, case.id, "unjudged", note=why)
+
+    def known(self, step: Step, track: Track, known: bool, wanting: str) -> None:
+        """What it is judged by is not known any more, or is known again: meanwhile its alert stands."""
+        alert = self.state.alerts.get(track.alert)
+        case = self.book.own_case(alert) if alert is not None else None
+        if case is not None:
+            self.book.enter(step, case.id, "known" if known else "unknown", note=wanting)
+
+    def member_gone(self, step: Step, track: Track) -> None:
+        """The device that raised a group's alert is no longer configured: another speaks for the group."""
+        alert = self.state.alerts.get(track.alert)
+        if alert is None:
+            return
+        gone, here = alert.device, {"device": track.device, "component": track.component}
+        self.book.keep_alert(step, replace(alert, **here))
+        case = self.state.cases.get(alert.case)
+        if case is not None and case.device == gone:
+            self.book.keep_case(step, replace(case, **here))
+            self.book.enter(step, case.id, "member_gone", note=gone)
 
     def _say_chatter(self, step: Step, alert: Alert) -> None:
         step.note("alert_chattering", alert=alert.id, rule=alert.rule, device=alert.device)
@@ -241,7 +264,9 @@ class Caseload:
 
     def outcome(self, step: Step, outcome: Outcome) -> None:
         """What became of one attempt to tell."""
+        self.cards.keep(step, outcome)
         self.telling.outcome(step, outcome)
+        self.receipts.outcome(step, outcome)
 
     def unwatched(self, armed: Callable[[str, str], bool]) -> list[str]:
         """The open cases that time alone would never move although it must: there should be none."""
@@ -259,6 +284,7 @@ class Caseload:
             self.telling.arm(step, case)
         if any(post.until is not None for post in self.world.posts):
             step.timers.append((self.state.at, "hand_over", ""))
+        self.receipts.arm(step)
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))
         return step.timers

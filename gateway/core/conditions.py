@@ -22,6 +22,8 @@ from gateway.core.model import SECOND, Derivation, Device, Level, Limit, Rule, V
 from gateway.core.presence import tells
 
 parsed = cache(parse)
+CONFIDENCE = "confidence"
+OFF = "off"  # the mode of a rule that a site has switched off for a device
 NEVER_CALM = (math.inf, -math.inf)
 NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 
@@ -91,6 +93,11 @@ class Judge:
     def beyond(self, value: float, measured_ns: int = NOW) -> bool:
         """Whether any level's limit is crossed, whatever the hour."""
         return any(crossed(limit, self.measure(value, measured_ns), False) for limit in self.rule.limits)
+
+    def believes(self, value: float, values: Mapping[str, float]) -> bool:
+        """Whether a value counts, beside what its reading says of how sure it is of what it saw."""
+        least = self.rule.confidence
+        return not least or values.get(CONFIDENCE, least) >= least or not self.beyond(value)
 
     def verdict(
         self,
@@ -182,6 +189,8 @@ def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge
     if not applies(rule, device, world.models[device.model].scene):
         return None
     rule = effective(world, rule, device)
+    if rule.mode == OFF:
+        return None
     baseline = None
     held: tuple[tuple[int, float], ...] = ()
     if rule.relative_to == "zero":

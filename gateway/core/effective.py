@@ -144,7 +144,10 @@ class Said:
     because: str = ""
 
 
-NUMBERS = ("clear_hold_s", "min_on_s", "latch", "respond_within_s")  # of Rule, that an entry may change
+NUMBERS = (  # of Rule, that an entry may change
+    "clear_hold_s", "min_on_s", "cool_down_s", "confidence", "latch", "respond_within_s", "mode",
+)  # fmt: skip
+LIVE = "live"  # the mode of a rule that does not say one
 UNSAID = frozenset({"hold_s", "within_s"})  # of a level, when 0
 NO_NUMBERS = frozenset({"level", "origin"})  # fields of Limit
 
@@ -172,7 +175,7 @@ def _of_the_pack(rule: Rule) -> Iterator[Said]:
                 origin = limit.origin if limit.origin.line else rule.origin
                 yield Said(limit.level, name, value, origin)
     for name in NUMBERS:
-        if getattr(rule, name):
+        if getattr(rule, name) not in (0, LIVE):
             yield Said(None, name, getattr(rule, name), rule.origin)
 
 

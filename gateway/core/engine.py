@@ -28,6 +28,8 @@ from gateway.core.model import (
     Messages,
     Outcome,
     Reading,
+    Receipt,
+    Reply,
     World,
 )
 from gateway.core.repeats import Repeats
@@ -71,11 +73,16 @@ class Engine:
             self.hearing.messages(step, event)
         elif isinstance(event, Outcome):
             self.cases.outcome(step, event)
+        elif isinstance(event, Receipt):
+            self.cases.receipts.receipt(step, event)
+        elif isinstance(event, Reply):
+            self.cases.receipts.reply(step, event)
         elif isinstance(event, Act):
             self.cases.act(step, event)
             self.judging.reset(step)
         if step.joined:
             self.cases.telling.recount(step)
+        self.cases.cards.follow(step)
         self._arm(step)
         self._watch(step)
         return step.effects
@@ -121,6 +128,7 @@ class Engine:
             "end": self.ending.due,
             "silence": self.silences.due,
             "held": self.hearing.turn_due,
+            "receipt": self.cases.receipts.due,
             "turn": self.judging.turn_due,  # after "track": at one instant a hold runs out first
         }
 

@@ -147,6 +147,7 @@ class Hearing:
             else:
                 self._unusual(step, index, watch, [], message, [], known)
             self._heed(step, index, watch, readings[0], message, known)
+        self._judging.settle(step)
         return readings
 
     def _is_back(self, step: Step, watch: Watch) -> None:

@@ -26,7 +26,7 @@ from gateway.core.lateness import Late, Queue
 from gateway.core.model import SECOND, Level, Rule, Verdict, World
 from gateway.core.past import would_have_fired
 from gateway.core.silence import is_silence
-from gateway.core.state import State, Track
+from gateway.core.state import Cooling, State, Track
 from gateway.core.timers import Timers
 from gateway.core.watches import Subject, Watch, Watches, has_component
 
@@ -48,6 +48,7 @@ class Judging:
         for key, due in state.waking.items():
             timers.push(due, "weigh", key)
         self._gone: list[Track] = []
+        self._rehomed: list[Track] = []  # of groups, whose device is none of them any more
         self._changed: list[str] = []  # tracks whose level an edit moved
         self.kept_ns = 0  # so much more than its lateness a value may be late that the broker kept
         for key, queue in state.queues.items():
@@ -79,6 +80,8 @@ class Judging:
             if value is None:
                 continue  # unknown moves nothing
             if judge.low <= value <= judge.high and not (subject.astir and judge.key in tracks):
+                continue
+            if not judge.believes(value, values):
                 continue
             track = self._track(judge, watch, component)
             if subject.derived is not None:
@@ -122,7 +125,7 @@ class Judging:
         at = step.at - (step.wall_ns - measured_ns)
         for judge in subject.orderly:
             value = values.get(judge.quantity)
-            if value is None:
+            if value is None or not judge.believes(value, values):
                 continue
             queue = self._queue_of(judge)
             in_time = late_ns <= judge.lag_ns + self.kept_ns
@@ -205,6 +208,9 @@ class Judging:
         except Exception as error:
             self._disable(step, judge, watch, error)
             return
+        track = self.state.tracks.get(judge.key)
+        if track is not None:
+            self._note_known(step, judge, track, subject, now_ns, value is not None or bounds is not None)
         if bounds is not None:
             value = bounds[0] if isfinite(bounds[0]) else bounds[1]  # the part that is known
         if judge.members:
@@ -217,10 +223,25 @@ class Judging:
             )
         self._wake_later(step, judge, subject, now_ns)
 
+    def _note_known(
+        self, step: Step, judge: Judge, track: Track, subject: tuple[str, str], now_ns: int, known: bool
+    ) -> None:
+        """What is not known clears nothing: the case of an alert that goes by nothing any more says so."""
+        if track.unknown is known and track.alert:
+            track.unknown = not known
+            wanting = "" if known else self._weighing.wanting(judge, subject, now_ns)
+            self.cases.known(step, track, known, wanting)
+
     def _wake_later(self, step: Step, judge: Judge, subject: tuple[str, str], now_ns: int) -> None:
-        """Windows empty by themselves: that matters to what is astir, and where little is bad."""
-        if judge.key in self.state.tracks or judge.restless:
-            wakes_ns = self._weighing.wakes_ns(judge, subject, now_ns)
+        """Windows empty by themselves, and words grow old: that matters to what is astir, and where little
+        is bad.
+        """
+        track = self.state.tracks.get(judge.key)
+        if track is not None or judge.restless:
+            found = [self._weighing.wakes_ns(judge, subject, now_ns)]
+            if track is not None and track.alert:
+                found.append(self._weighing.expires_ns(judge, subject, now_ns))
+            wakes_ns = min((one for one in found if one is not None), default=None)
             if wakes_ns is not None:
                 later_ns = max(wakes_ns - step.wall_ns + judge.lag_ns, WAKE_NS_LEAST)
                 due = step.at + later_ns
@@ -290,8 +311,10 @@ class Judging:
         counts = judge.counts_at(measured_ns)
         not_before = step.at + settle_ns(late_ns) if late_ns > LATE_NS else AT_ONCE
         believed = moved = False
+        cooling = self.state.cooling.get(judge.key) if rule.cool_down_s else None
         for limit, one in zip(rule.limits, track.standings, strict=True):
             was, waits = one.phase, one.not_before
+            cool = cooled_at(cooling, one)
             if limit.readings and not is_reading and was not in ACTIVE:
                 continue
             verdict = judge.verdict(limit, value, was in UNENDED, counts, measured_ns)
@@ -300,9 +323,9 @@ class Judging:
             if bounds is not None:
                 verdict = judge.in_any_case(limit, bounds, was in UNENDED, counts, measured_ns)
             believed |= verdict is not Verdict.UNKNOWN
-            turn(one, limit, verdict, at, not_before)
+            turn(one, limit, verdict, at, max(not_before, cool))
             if was is one.phase and verdict is Verdict.BAD:
-                one.not_before = AT_ONCE  # said twice: no need to wait whether it is taken back
+                one.not_before = cool  # said twice: no need to wait whether it is taken back
             expire(one, limit, rule, at, track.quiet_ns)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
             moved |= was is not one.phase or waits != one.not_before
@@ -324,8 +347,11 @@ class Judging:
         """After standings have moved: alerts and cases follow, timers are set, a calm track goes."""
         if not track.alert and track.level() is not None:
             track.chattering |= chatter.note_raised(self.state.raised, key, step.at)
+        before = self.state.alerts.get(track.alert)
         self.cases.level_moved(step, track, rule)
         alert = self.state.alerts.get(track.alert)
+        if before is not None and alert is None and rule.cool_down_s:
+            self._cool_down(step, rule, key, before.worst)
         if bad_again and alert is not None:
             self.cases.bad_again(step, alert)
         if self._astir(key, track):
@@ -338,6 +364,12 @@ class Judging:
             watch.look_up()
         else:
             watch.subjects[track.component].astir -= 1
+
+    def _cool_down(self, step: Step, rule: Rule, key: str, level: Level) -> None:
+        """After an alert of a level; what has cooled down meanwhile is forgotten."""
+        kept = {name: one for name, one in self.state.cooling.items() if one.until > step.at}
+        until = step.at - self._lag_ns(key) + int(rule.cool_down_s * SECOND)
+        self.state.cooling = kept | {key: Cooling(until, level)}
 
     def _astir(self, key: str, track: Track) -> bool:
         """A level is not calm, or a value is beyond its limit and only the hour makes it good."""
@@ -363,7 +395,7 @@ class Judging:
             self.remember(step, watch, component, values, measured_ns)
         for judge in subject.judges if overtaken else (*subject.judges, *subject.orderly):
             value = values.get(judge.quantity)
-            if value is not None:
+            if value is not None and judge.believes(value, values):
                 self._would_have_fired(step, watch, component, judge, value, measured_ns)
         if subject.orderly and overtaken:
             age_ns = step.wall_ns - measured_ns
@@ -438,6 +470,7 @@ class Judging:
         for name in [name for name in self.state.heard if name not in self._of]:
             del self.state.heard[name]
         for key, track in list(self.state.tracks.items()):
+            self._rehome(key, track)
             if not self._has_a_say(key, track):
                 self._gone.append(self.state.tracks.pop(key))
                 continue
@@ -449,6 +482,13 @@ class Judging:
                 self._gone.append(self.state.tracks.pop(key))
             elif track.alert and self._level_told(track) is not track.level():
                 self._changed.append(key)
+
+    def _rehome(self, key: str, track: Track) -> None:
+        """A group's alert does not end with the device that happened to raise it."""
+        judge = self._judges.get(key)
+        if judge and judge.members and (track.device, track.component) not in judge.members:
+            track.device, track.component = judge.members[0]
+            self._rehomed.append(track)
 
     def _level_told(self, track: Track) -> Level | None:
         """What its alert says; None when it is not there."""
@@ -491,12 +531,21 @@ class Judging:
         """Ends the alerts whose rule or device is no longer configured; their cases stay with people. Those
         whose level is no more move on.
         """
+        while self._rehomed:
+            self.cases.member_gone(step, self._rehomed.pop())
         while self._gone:
             self.cases.rule_gone(step, self._gone.pop())
         while self._changed:
             key = self._changed.pop()
             track = self.state.tracks[key]
             self.moved(step, self._rule_of(key, track), key, track)
+
+
+def cooled_at(cooling: Cooling | None, one: Standing) -> int:
+    """Before which instant a level is not raised, since it, or a worse one, has just ended."""
+    if cooling is None or one.level > cooling.level or one.phase in ACTIVE:
+        return AT_ONCE
+    return cooling.until
 
 
 def settle_ns(age_ns: int) -> int:

@@ -381,6 +381,8 @@ class Rule:
     lateness_s: float = 0.0  # a value may come so much later than it was measured; 0: the model's
     clear_hold_s: float = 300.0
     min_on_s: float = 0.0  # an alert stands at least so long
+    cool_down_s: float = 0.0  # so long after one has ended nothing that is no worse is raised
+    confidence: float = 0.0  # a bad value counts from here on, where its reading says how sure it is
     latch: bool = False  # a level that fired stands until a person resets it
     respond_within_s: float = 0.0
     if_changed: str = ""  # keep | re-evaluate | close: what stands, once the rule asks another question
@@ -781,6 +783,31 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", array_like=True):
     detail: str = ""
     retry_after_s: float = 0.0
     number: str = ""  # the provider's own name of the message, when it gave one
+    card: str = ""  # by what the message can be changed once somebody has answered
+    once: bool = False  # of UNKNOWN: sent again it might be a second message, so it is not
+    receipt_s: float = 0.0  # within this a receipt should come; 0: this way gives none
+
+
+class Receipt(msgspec.Struct, frozen=True, tag="receipt", array_like=True):
+    """What a provider says, later, of a message that it had taken."""
+
+    at: int
+    wall_ns: int
+    channel: str
+    number: str  # the provider's name of the message, or our id of it
+    delivered: bool
+    detail: str = ""
+
+
+class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):
+    """What a person answered on a channel: the words of an SMS, a key pressed in a call."""
+
+    at: int
+    wall_ns: int
+    channel: str
+    address: str
+    text: str
+    number: str = ""  # of the message it answers, as in Receipt; "": the newest that was told there
 
 
 class Configured(msgspec.Struct, frozen=True, tag="configured", array_like=True):
@@ -791,7 +818,7 @@ class Configured(msgspec.Struct, frozen=True, tag="configured", array_like=True)
     digest: str
 
 
-Event = Messages | Tick | Link | Act | Outcome | Configured
+Event = Messages | Tick | Link | Act | Outcome | Receipt | Reply | Configured
 
 
 # ---------------------------------------------------------------- what comes out of it
@@ -898,6 +925,10 @@ class NotificationState(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     CANCELLED = "cancelled"
+    UNSURE = "unsure"  # it may have arrived, and is not sent again
+    DELIVERED = "delivered"  # says its receipt
+    FAILED = "failed"  # says its receipt: the person does not have it
+    MISSED = "missed"  # no receipt in time
 
 
 class Kind(StrEnum):
@@ -924,6 +955,7 @@ class Kind(StrEnum):
     GAP = "gap"  # a post that the ladder names is empty
     HANDED_OVER = "handed_over"  # another holds the post now, and has the case
     TAKEN_OVER = "taken_over"  # the case of whoever held the post before
+    ANSWERED = "answered"  # no message: the card that stands there is changed (core.cards)
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
@@ -944,6 +976,10 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     state: NotificationState = NotificationState.DUE
     attempt: int = 0
     detail: str = ""
+    number: str = ""  # the provider's own name of it
+    rung: int = 0  # of its case's ladder when it was made: how many had been taken
+    receipt_by: int = 0  # steady: until then a receipt is waited for; 0: none is
+    card: str = ""  # of ANSWERED: what it changes
 
 
 class Refused(msgspec.Struct, frozen=True):

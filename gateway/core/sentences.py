@@ -243,6 +243,10 @@ def _double_control(rule: Rule) -> list[str]:
     return [f"双控的控制值：{since}累计变化 {both.cumulative:g}{unit}，{goes}；{which}。"]
 
 
+def _cool_down(cool_s: float) -> str:
+    return f"结束后 {span(cool_s)}内同一对象不再触发（更严重的除外），届时仍异常的再触发"
+
+
 def _lateness(late_s: float) -> str:
     waits = f"按测得的先后判断，等 {span(late_s)}以便迟到的数据归位"
     return f"{waits}；来得更晚的不触发，只记录“本应触发”"
@@ -260,6 +264,8 @@ EXTRAS: Mapping[str, Callable[[Rule, Any], str]] = {  # field of Rule -> what it
     "verify": lambda rule, who: VERIFIED[who] if who else "",
     "recurrence": _recurrence,
     "min_on_s": lambda rule, least_s: f"触发后至少保持 {span(least_s)}" if least_s else "",
+    "cool_down_s": lambda rule, cool_s: _cool_down(cool_s) if cool_s else "",
+    "confidence": lambda rule, least: f"设备给出置信度时，低于 {least:g} 的不算" if least else "",
     "latch": lambda rule, latch: "恢复后仍保持，须由人说明原因后复位" if latch else "",
     "during": lambda rule, during: _during(during) if during else "",
     "lateness_s": lambda rule, late_s: _lateness(late_s) if late_s else "",

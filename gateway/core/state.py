@@ -31,6 +31,7 @@ class Track(msgspec.Struct):
     question: str = ""  # of the rule that made it: core.edits.question
     sides: int = chatter.NONE  # on which side of the limit its last readings were
     chattering: bool = False
+    unknown: bool = False  # its alert stands, and what it is judged by is not known
 
     @property
     def quiet_ns(self) -> int:
@@ -95,6 +96,13 @@ class Closing(msgspec.Struct, frozen=True):
     alert: Alert | None
 
 
+class Cooling(msgspec.Struct):
+    """After an alert: nothing that is no worse than it is raised before a steady instant."""
+
+    until: int
+    level: Level
+
+
 class State(msgspec.Struct):
     identity: str  # of the store: part of every id
     version: int = VERSION
@@ -112,6 +120,8 @@ class State(msgspec.Struct):
     alerts: dict[str, Alert] = {}  # those that stand
     cases: dict[str, Case] = {}  # those that are open
     notifications: dict[str, Notification] = {}  # those not told yet
+    sent: dict[str, Notification] = {}  # those told of which a receipt, or to which a reply, may come
+    cards: dict[str, list[Notification]] = {}  # case -> what stands at people until somebody answers
     series: dict[str, Series] = {}  # of|compensated by|device
     latest: dict[str, Latest] = {}  # quantity|device
     past: dict[str, Past] = {}  # what rules make of samples that came too late to ring
@@ -122,6 +132,7 @@ class State(msgspec.Struct):
     disabled: dict[str, str] = {}  # key of a judge that failed -> how: it judges no more until files change
     raised: dict[str, list[int]] = {}  # key of a track -> when it raised its alert in the last minute
     gaps: dict[str, int] = {}  # role|place of an empty post -> when its supervisor was told (wall)
+    cooling: dict[str, Cooling] = {}  # key of a track whose rule has a cool-down
     groups: dict[str, Group] = {}  # device -> those behind it, once they fell silent together
     last: dict[str, Alert] = {}  # case -> its alert that ended last, while the case is open
     closings: dict[str, list[Closing]] = {}  # rule|place -> the last ones, oldest first

@@ -352,18 +352,25 @@ class Telling:
         told = self.state.notifications.get(outcome.notification)
         if told is None:
             return
-        case = self.state.cases.get(told.case)
         if outcome.told is Told.ACCEPTED:
-            self.book.settle(step, told, NotificationState.ACCEPTED, outcome.detail)
-            if case is not None and (case.stage, Turn.TOLD) in TURNS and told.kind is not Kind.CLEARED:
-                self.turn(step, case, Turn.TOLD, None)
+            self.book.sent(step, told, outcome)
+            self.reached(step, told)
         elif outcome.told is Told.REFUSED:
             self.book.settle(step, told, NotificationState.REFUSED, outcome.detail)
             fields = {"case": told.case, "channel": told.channel, "error": outcome.detail}
             step.note("notification_refused", **fields)
             self._next_rung_if_unreached(step, told)
+        elif outcome.told is Told.UNKNOWN and outcome.once:
+            self.book.sent(step, told, outcome)
+            step.note("notification_unsure", channel=told.channel, case=told.case, error=outcome.detail)
         else:
             self._try_again(step, told, outcome)
+
+    def reached(self, step: Step, told: Notification) -> None:
+        """A provider has it for sure."""
+        case = self.state.cases.get(told.case)
+        if case is not None and (case.stage, Turn.TOLD) in TURNS and told.kind is not Kind.CLEARED:
+            self.turn(step, case, Turn.TOLD, None)
 
     def _try_again(self, step: Step, told: Notification, outcome: Outcome) -> None:
         attempt = told.attempt + 1
@@ -381,8 +388,11 @@ class Telling:
             return
         if refused.kind in (Kind.BOUNCED, Kind.REJECTED) and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)
-        if case.stage not in (Stage.FOUND, Stage.RETURNED):
-            return
+        if case.stage in (Stage.FOUND, Stage.RETURNED):
+            self.hurry(step, case)
+
+    def hurry(self, step: Step, case: Case) -> None:
+        """The next rung, if there is one, does not wait for its time."""
         steps = self.steps(case)
         if case.rung < len(steps):
             late = replace(case, climbing_at=step.at - int(steps[case.rung].after_s * SECOND))
@@ -403,6 +413,7 @@ class Telling:
             title=self._title(kind, case, alert, rule, device),
             text=f"{note}\n{text}".lstrip(),
             created_ns=step.wall_ns, due_at=step.at + self._quiet_ns(step, case),
+            rung=case.rung,
         )  # fmt: skip
         self.book.keep_notification(step, told)
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import msgspec
 
 from gateway.core.calendars import MINUTE_NS, local
-from gateway.core.cases import UNANSWERED
+from gateway.core.cases import ENDED, UNANSWERED
 from gateway.core.clocks import limit_s, runs_out_ns
 from gateway.core.duty import Lack
 from gateway.core.effective import book_of
@@ -54,8 +54,18 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.GAP: "岗位空缺",
     Kind.HANDED_OVER: "{level}，已移交",
     Kind.TAKEN_OVER: "{level}，移交给您",
+    Kind.ANSWERED: "已有人接手",
 }
+CARDS = {  # what a card says once its case stands there; short, for it is the word on a button
+    Stage.ACKNOWLEDGED: "已由{who}接手",
+    Stage.HANDLING: "{who}处理中",
+    Stage.HANDLED: "{who}已处理",
+    Stage.FALSE: "已判为误报",
+    Stage.MERGED: "已并入另一事件",
+}
+ENDED_CARD = "已结案"
 HINT = "筛查提示，不是法定鉴定结论。"
+PLACE, SITUATION = "位置：", "情况："  # templates find by these what is where
 
 
 def component_name(component: str) -> str:
@@ -78,7 +88,7 @@ def title(kind: Kind, level: Level, rule: Rule, device: Device, component: str) 
 
 def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns: int) -> str:
     """The text of one notification, without the link."""
-    lines = [f"位置：{whereabouts(world, case.place)}", f"情况：{situation(alert, world, now_ns)}"]
+    lines = [f"{PLACE}{whereabouts(world, case.place)}", f"{SITUATION}{situation(alert, world, now_ns)}"]
     if alert.evidence:
         lines.append(f"数据来源：{alert.evidence}")
     if kind is Kind.CLEARED:
@@ -168,6 +178,16 @@ def handed_over(world: World, before: str, after: Person) -> str:
     unit = world.units.get(after.unit)
     old = world.persons.get(before)
     return f"{old.says if old else before}已不在岗，由{unit.says if unit else ''}{after.says}接任。"
+
+
+def answered(case: Case, world: World) -> str:
+    """What its cards say now, "" as long as nobody has answered."""
+    if case.stage in UNANSWERED:
+        return ""
+    owner = case.handled_by or case.acknowledged_by
+    who = world.persons[owner].says if owner in world.persons else "他人"
+    words = CARDS.get(case.stage, ENDED_CARD if case.stage in ENDED else "")
+    return words.format(who=who)
 
 
 def situation(alert: Alert, world: World, now_ns: int) -> str:

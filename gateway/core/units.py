@@ -144,6 +144,13 @@ QUANTITIES = _table(
     ("restarts_per_hour", "1/h", 0, 1e6, 1, "一小时重启次数", "restarts in an hour"),
 )
 
+# What tells of another value of its reading, and of no other one: the frequency of a shock is not that of the
+# next, and how sure a camera was of one event says nothing of another. Each with those that it is said of.
+BESIDE = {
+    "dominant_hz": ("ppv_mm_s",),
+    "confidence": tuple(name for name, one in QUANTITIES.items() if one.is_event),
+}
+
 # (device's unit, ours) -> (scale, offset): canonical = raw * scale + offset. Anything else is a mistake.
 CONVERSIONS: dict[tuple[str, str], tuple[float, float]] = {
     ("mrad", "deg"): (0.0572957795130823, 0.0),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gateway.core import calibration
 from gateway.core.calendars import Works, works_on
 from gateway.core.codecs import Decode
-from gateway.core.conditions import Judge, applies, judge_for
+from gateway.core.conditions import OFF, Judge, applies, judge_for
 from gateway.core.decoding import Decoder
 from gateway.core.derived import Derived, Deriving
 from gateway.core.doubts import traced
@@ -207,9 +207,8 @@ class Watches:
         watch.swaps = tuple(at_ns for at_ns in changed if at_ns > heard.swapped_ns)
         watch.works = works_on(self.world, device)
         rules = self._silences.get(model.scene, ())
-        watch.listen(
-            [effective(self.world, rule, device) for rule in rules if applies(rule, device, model.scene)]
-        )
+        own = (effective(self.world, rule, device) for rule in rules if applies(rule, device, model.scene))
+        watch.listen([rule for rule in own if rule.mode != OFF])
         return watch
 
     def _make_subject(self, device: Device, component: str) -> Subject:

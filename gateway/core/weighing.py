@@ -18,7 +18,7 @@ from gateway.core.places import ancestors
 from gateway.core.quality import AHEAD_NS
 from gateway.core.state import Latest, State
 from gateway.core.texts import double_control
-from gateway.core.units import QUANTITIES, shown
+from gateway.core.units import BESIDE, QUANTITIES, shown
 
 COUNTS_NS = 600 * SECOND  # a word of a device whose interval nobody knows
 COUNTS_FOR = 2.5  # intervals
@@ -157,6 +157,34 @@ class Weighing:
         )
         return min((at for at in told if at is not None), default=None)
 
+    def expires_ns(self, judge: Judge, subject: Subject, now_ns: int) -> int | None:
+        """When the first word that it goes by counts no more, unless it is said again."""
+        assert judge.expression is not None
+        members, quantities = judge.members or (subject,), judge.expression.quantities
+        told = ((one[0], self._state.known.get("|".join(one), {})) for one in members)
+        last = (
+            known[name].measured_ns + self._counts_ns(device) + 1
+            for device, known in told
+            for name in quantities
+            if name in known
+        )
+        return min((at for at in last if at > now_ns), default=None)
+
+    def wanting(self, judge: Judge, subject: Subject, now_ns: int) -> str:
+        """What is not known of what it reads, in words."""
+        assert judge.expression is not None
+        found = {
+            name: [one for one in judge.members or (subject,) if self.known(*one, name, now_ns) is None]
+            for name in judge.expression.quantities
+        }
+        named = [
+            QUANTITIES[name].says
+            + (f"（{'、'.join(device for device, _ in silent)}）" if judge.members else "")
+            for name, silent in found.items()
+            if silent
+        ]
+        return "、".join(named) or "数据还不够多"
+
     def evidence(self, judge: Judge, subject: Subject, now_ns: int) -> str:
         """What it reads, as far as it is known of the subject itself."""
         assert judge.expression is not None
@@ -174,8 +202,11 @@ class Weighing:
         return double_control(judge.rule, went, found["rate_per_day"])
 
     def known(self, device: str, component: str, quantity: str, now_ns: int) -> float | None:
-        latest = self._state.known.get(f"{device}|{component}", {}).get(quantity)
+        said = self._state.known.get(f"{device}|{component}", {})
+        latest = said.get(quantity)
         if latest is None or now_ns - latest.measured_ns > self._counts_ns(device):
+            return None
+        if quantity in BESIDE and not _of_one_reading(said, latest, BESIDE[quantity]):
             return None
         return latest.value
 
@@ -230,6 +261,12 @@ class Weighing:
                 wanted = self._measures.get(about, {}) if measure else self._asked
                 if (measure[0] if measure else about) not in wanted:
                     del kept[key]
+
+
+def _of_one_reading(said: Mapping[str, Latest], latest: Latest, others: Sequence[str]) -> bool:
+    """Whether the newest word of the others came with it."""
+    newest_ns = max((said[name].measured_ns for name in others if name in said), default=latest.measured_ns)
+    return latest.measured_ns == newest_ns
 
 
 NEVER = Latest(-(1 << 62), 0.0)

@@ -37,21 +37,21 @@ def _said(words: Said | str) -> Said:
 END = Said("结尾", "the end")
 NUMBER = Said("一个数", "a number")
 CONDITION = Said("一个条件", "a condition")
-SUCH_AS = Said("条件,例如 smoke > 0.5", "a condition such as smoke > 0.5")
+SUCH_AS = Said("条件，例如 smoke > 0.5", "a condition such as smoke > 0.5")
 QUANTITY = Said("量的名字", "a quantity")
 FUNCTION = Said("函数", "a function")
 OPERAND = Said("数、量或函数", "a number, a quantity or a function")
 WORD = Said("数、名字、运算符或括号", "a number, name, sign or bracket")
-SPAN = Said("时长,例如 24h,最长 366d", "a span such as 24h, up to 366d")
+SPAN = Said("时长，例如 24h，最长 366d", "a span such as 24h, up to 366d")
 OF_MEMBERS = Said(
-    "组内成员的说法,例如 worst(q):组本身没有读数",
+    "组内成员的说法，例如 worst(q)：组本身没有读数",
     "what members say, such as worst(q): a group has no readings",
 )
 OF_ONE_READING = Said(
-    "单次读数的说法,因为要逐次记住", "what one reading says, since it is remembered over time"
+    "单次读数的说法，因为要逐次记住", "what one reading says, since it is remembered over time"
 )
-POINT = Said("点,例如 10 3,从左到右,至少两个", "points such as 10 3, from left to right, at least two")
-PERCENT = Said("百分数,0 到 100", "a percentage, 0 to 100")
+POINT = Said("点，例如 10 3，从左到右，至少两个", "points such as 10 3, from left to right, at least two")
+PERCENT = Said("百分数，0 到 100", "a percentage, 0 to 100")
 
 
 class Function(NamedTuple):
@@ -166,7 +166,7 @@ class Words:
     def span(self, name: str) -> int:
         self.expect(",")
         two = {"min": "least", "max": "greatest"}.get(name)
-        hint = Said(f";两个数之间用 {two}", f"; of two numbers: {two}") if two else Said("", "")
+        hint = Said(f"；两个数之间用 {two}", f"; of two numbers: {two}") if two else Said("", "")
         token = self.of_kind("span", Said(SPAN.zh + hint.zh, SPAN.en + hint.en))
         try:
             return span_ns(token.text)
@@ -197,7 +197,7 @@ class Words:
         return float(token.text)
 
     def whole(self, low: int, high: int) -> int:
-        expected = Said(f"整数,{low} 到 {high}", f"a whole number, {low} to {high}")
+        expected = Said(f"整数，{low} 到 {high}", f"a whole number, {low} to {high}")
         token = self.of_kind("number", expected)
         if not token.text.isdigit() or not low <= int(token.text) <= high:
             raise Mistake(token.column, token.text, expected)
@@ -211,4 +211,4 @@ def most(count: int, zh: str = "", en: str = "") -> Said:
 def nearest(word: str, what: Said, known: Iterable[str]) -> Said:
     """What belongs there, and the known word that was probably meant."""
     close = difflib.get_close_matches(word.lower(), known, n=1)
-    return Said(f"{what.zh},例如 {close[0]}", f"{what.en}, such as {close[0]}") if close else what
+    return Said(f"{what.zh}，例如 {close[0]}", f"{what.en}, such as {close[0]}") if close else what

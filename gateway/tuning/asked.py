@@ -41,6 +41,8 @@ class Reason(StrEnum):
     REFUSED = "refused"
     MARKED = "marked"
     DOUBTED = "doubted"
+    UNSURE = "unsure"
+    COOLING = "cooling"
     WAITING = "waiting"
     DURING = "during"
     MAINTENANCE = "maintenance"

@@ -9,7 +9,7 @@ from gateway.adapters.archive import Row
 from gateway.core import terms
 from gateway.core.conditions import Judge
 from gateway.core.engine import Engine
-from gateway.core.model import Device, Level, Limit, Rule
+from gateway.core.model import Device, During, Level, Limit, Rule
 from gateway.core.texts import span
 from gateway.core.units import QUANTITIES, shown, sign
 from gateway.core.weighing import Weighing
@@ -54,6 +54,12 @@ def bound(rule: Rule, limit: Limit, unit: str = "") -> str:
     parts = [f"{span(limit.absent_s)}"] if limit.absent_s is not None else []
     parts += [f"{limit.missed:g}×"] if limit.missed is not None else []
     return f"∅ ≥ {' / '.join(parts)}"
+
+
+def hours_said(during: During) -> list[str]:
+    """When a rule counts, as its file says it."""
+    said = [f"{key} {value}" for key in ("inside", "outside") if (value := getattr(during, key))]
+    return [*said, f"days {' '.join(during.days)}"] if during.days else said
 
 
 def distance(limit: Limit, measure: float) -> float:

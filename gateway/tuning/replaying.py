@@ -8,6 +8,7 @@ cannot know then (a repeated message, what another device had said long before) 
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -15,7 +16,7 @@ from itertools import groupby
 import msgspec
 
 from gateway.adapters.archive import Row
-from gateway.adapters.store import StoreDamaged, checkpoint_before, log_after
+from gateway.adapters.store import Checkpoint, StoreDamaged, checkpoint_before, log_after
 from gateway.core import state as states
 from gateway.core.conditions import parsed
 from gateway.core.effective import effective
@@ -24,23 +25,26 @@ from gateway.core.model import (
     SECOND,
     Calibration,
     Codec,
+    Components,
     Configured,
     Device,
+    Fault,
     Field,
     Link,
     Message,
     Messages,
     Model,
     Quality,
+    Reading,
     Rule,
     Tick,
     World,
 )
+from gateway.core.repeats import RECENT_MOST
 from gateway.core.state import State
 from gateway.core.units import QUANTITIES
 from gateway.core.weighing import compound_of, group_of, groups
 from gateway.pipeline import CRASHED
-from gateway.tuning.playing import payload_of
 
 Fetch = Callable[[str, int, int], Sequence[Row]]  # device, since_ns, until_ns -> its archived values
 WARM_S = 3600.0  # played before the longest span of the rule, so that windows and holds are filled
@@ -71,7 +75,7 @@ def from_log(db: sqlite3.Connection, world: World, at_ns: int) -> Past | None:
         state = states.load(saved.body)
         if state.digest != world.digest:  # asked before the engine writes its own into it
             return None
-        engine = Engine(world, state)
+        engine = Engine(world, state, _remembered(db, saved))
         at, wall_ns = saved.at, saved.wall_ns
         for logged in log_after(db, saved.position, at_ns):
             if isinstance(logged.event, Configured):
@@ -86,6 +90,17 @@ def from_log(db: sqlite3.Connection, world: World, at_ns: int) -> Past | None:
     end = at + max(at_ns - wall_ns, 0)
     pass_time(engine, end, at_ns - end)
     return Past(engine, end, at_ns, exact=True)
+
+
+def _remembered(db: sqlite3.Connection, saved: Checkpoint) -> deque[tuple[int, Message]]:
+    """The last messages before a checkpoint: what a broker delivers once more is no news."""
+    found: deque[tuple[int, Message]] = deque(maxlen=RECENT_MOST)
+    for logged in log_after(db, max(saved.position - RECENT_MOST, 0), saved.wall_ns):
+        if logged.first >= saved.position:
+            break
+        if isinstance(logged.event, Messages):
+            found.extend((logged.event.at, message) for message in logged.event.items)
+    return found
 
 
 def pass_time(engine: Engine, until: int, epoch_ns: int) -> None:
@@ -108,6 +123,8 @@ def from_archive(world: World, rule: Rule, device: Device, at_ns: int, fetch: Fe
     devices = about(world, rule, device)
     rows = [row for name in devices for row in fetch(name, since_ns, at_ns + 1) if row.received_ns <= at_ns]
     engine = Engine(_small(world, rule, devices, rows), State(identity="0" * 8))
+    for name in devices:
+        engine.watches.of[name].decode = _decode
     engine.step(Link(since_ns, since_ns, True))  # steady time is the wall's here
     for event in _events(world, rows, since_ns):
         pass_time(engine, event.at, 0)
@@ -118,7 +135,7 @@ def from_archive(world: World, rule: Rule, device: Device, at_ns: int, fetch: Fe
 
 def reach_s(rule: Rule) -> float:
     """How far back the rule looks, at most."""
-    spans = [rule.clear_hold_s, rule.min_on_s]
+    spans = [rule.clear_hold_s, rule.min_on_s, rule.cool_down_s, rule.lateness_s]
     for limit in rule.limits:
         spans += [limit.hold_s, limit.within_s, limit.absent_s or 0.0, limit.clear_hold_s or 0.0]
     if rule.when:
@@ -158,14 +175,19 @@ def _small(world: World, rule: Rule, devices: Sequence[str], rows: Sequence[Row]
 
 
 def _plain(model: Model, said: set[tuple[str, str]]) -> Model:
-    """The model with a codec for archived values; what was derived is a field like any other."""
+    """The model without its codec (see _decode); what was derived is a field like any other."""
     fields = {(one.of, one.quantity): _named(one) for one in model.fields}
     for kind, quantity in sorted(said - fields.keys()):
         if quantity in QUANTITIES:
             fields[kind, quantity] = Field(quantity=quantity, path=quantity, of=kind)
-    parts = tuple(replace(part, path=f"{part.kind}s", number="no") for part in model.components)
-    codec = Codec(kind="json", time="time", time_unit="ns")
-    return replace(model, codec=codec, fields=tuple(fields.values()), components=parts, reorder_s=0.0)
+    codec = Codec(kind="json", time="time", wave=model.codec.wave)  # whose axes are its components
+    return replace(
+        model, codec=codec, fields=tuple(fields.values()), components=_named_parts(model), reorder_s=0.0
+    )
+
+
+def _named_parts(model: Model) -> tuple[Components, ...]:
+    return tuple(replace(part, path=f"{part.kind}s", number="no") for part in model.components)
 
 
 def _named(field: Field) -> Field:
@@ -181,6 +203,23 @@ def _made(entry: Calibration) -> Calibration:
     return replace(entry, scale=1.0, offset=0.0)
 
 
+class Archived(msgspec.Struct):
+    """What one message said: values by component, as they were stored."""
+
+    measured_ns: int
+    parts: dict[str, dict[str, float]]
+
+
+def _decode(
+    device: Device, message: Message, received_ns: int, faults: list[Fault] | None = None
+) -> list[Reading]:
+    """An archived message; the codec of its device has done its work long ago."""
+    said = msgspec.json.decode(message.payload, type=Archived)
+    return [
+        Reading(device.id, part, found, said.measured_ns, received_ns) for part, found in said.parts.items()
+    ]
+
+
 def _events(world: World, rows: Sequence[Row], since_ns: int) -> Iterator[Messages]:
     """One message for each device and instant, as they came."""
 
@@ -189,13 +228,10 @@ def _events(world: World, rows: Sequence[Row], since_ns: int) -> Iterator[Messag
 
     for (received_ns, device, measured_ns), group in groupby(sorted(rows, key=key), key=key):
         found = list(group)
-        values = {(row.component, row.quantity): row.value for row in found if _playable(row)}
+        parts: dict[str, dict[str, float]] = {}
+        for row in found:
+            if row.quantity in QUANTITIES:
+                parts.setdefault(row.component, {})[row.quantity] = row.value
         retained = all(row.quality == Quality.RETAINED for row in found)
-        message = Message(device, payload_of(values, measured_ns), retained)
+        message = Message(device, msgspec.json.encode(Archived(measured_ns, parts)), retained)
         yield Messages(received_ns, received_ns, [message])
-
-
-def _playable(row: Row) -> bool:
-    """The axes of a waveform have no numbers: rules of theirs are answered from the readings alone."""
-    _, _, number = row.component.rpartition("-")
-    return row.quantity in QUANTITIES and (not row.component or number.isdecimal())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from gateway.adapters.archive import Row
 from gateway.core.alerts import ACTIVE, OPEN, Phase, Standing, due_at
-from gateway.core.conditions import Counts, held_at
+from gateway.core.conditions import CONFIDENCE, Counts, held_at
 from gateway.core.doubts import STUCK
 from gateway.core.model import SECOND, Alert, AlertState, Limit, Quality, QuarantineRow, Verdict
 from gateway.core.silence import is_silence, span_ns
@@ -23,7 +24,7 @@ from gateway.tuning.asked import (
     terms_then,
     value_of,
 )
-from gateway.tuning.facts import bound, figure
+from gateway.tuning.facts import bound, figure, hours_said
 
 NOT_JUDGED = {
     Quality.LATE: ("来得太晚，只存不判", "late: stored, not judged"),
@@ -166,6 +167,40 @@ def _doubted(asked: Asked) -> Answer | None:
     )
 
 
+def _unsure(asked: Asked) -> Answer | None:
+    """The device itself is less sure of what it saw than the rule asks for."""
+    last, judge = asked.last, asked.judge
+    if last is None or judge is None or not judge.rule.confidence:
+        return None
+    said = {one.quantity: one.value for one in asked.rows if _same_reading(one, last)}
+    if judge.believes(last.value, said):
+        return None
+    least = f"{judge.rule.confidence:g}"
+    zh = f"{asked.clock(last.measured_ns)} 的读数置信度 {said[CONFIDENCE]:g}，规则要求至少 {least}"
+    en = f"the reading of {asked.clock(last.measured_ns)} says confidence {said[CONFIDENCE]:g} of {least}"
+    return Answer(reason=Reason.UNSURE, zh=zh, en=en)
+
+
+def _same_reading(one: Row, other: Row) -> bool:
+    return (one.component, one.measured_ns) == (other.component, other.measured_ns)
+
+
+def _cooling(asked: Asked) -> Answer | None:
+    """An alert has just ended, and what stands now is no worse."""
+    judge, value = asked.judge, value_of(asked)
+    if judge is None or value is None or not judge.beyond(value, asked.past.at_ns):
+        return None
+    cooling = asked.past.engine.state.cooling.get(judge.key)
+    track = asked.past.engine.state.tracks.get(judge.key)
+    left_ns = cooling.until - asked.past.at if cooling else 0
+    if left_ns <= 0 or track is None or track.level() is not None:
+        return None
+    left = seconds(left_ns / SECOND)
+    zh = f"上一次报警刚结束，冷却中（cool_down），还有 {left}"
+    en = f"its last alert has just ended: cooling down for {left}"
+    return Answer(reason=Reason.COOLING, zh=zh, en=en, levels=levels_of(asked))
+
+
 def _waiting(asked: Asked) -> Answer | None:
     """The model reorders, or the rule has a lateness, and the reading waits for its turn."""
     engine, judge = asked.past.engine, asked.judge
@@ -189,10 +224,9 @@ def _during(asked: Asked) -> Answer | None:
         return None
     during = asked.rule.during
     assert during is not None
-    said = [f"{key} {value}" for key in ("inside", "outside") if (value := getattr(during, key))]
-    said += [f"days {' '.join(during.days)}"] if during.days else []
-    zh = f"{asked.clock(asked.past.at_ns)} 不在规则的时段内（during：{'，'.join(said)}）"
-    en = f"{asked.clock(asked.past.at_ns)} is outside the rule's during ({', '.join(said)})"
+    hours = hours_said(during)
+    zh = f"{asked.clock(asked.past.at_ns)} 不在规则的时段内（during：{'，'.join(hours)}）"
+    en = f"{asked.clock(asked.past.at_ns)} is outside the rule's during ({', '.join(hours)})"
     return Answer(reason=Reason.DURING, zh=zh, en=en)
 
 
@@ -295,8 +329,7 @@ def _not_beyond(asked: Asked) -> Answer | None:
         zh = f"{ago}没有读数（最后 {asked.clock(last.received_ns)}，{said}，未超限）"
         en = f"not heard for {ago} (last at {asked.clock(last.received_ns)}: {said}, not beyond)"
         return Answer(reason=Reason.UNHEARD, zh=zh, en=en, levels=levels)
-    near = min(levels, key=lambda one: one.level)
-    near = levels[0] if levels else near
+    near = levels[0]  # of the lowest level
     zh = f"没有超限：{said}，{near.level} 为 {near.limit}，还差 {near.wanting}"
     en = f"not beyond the limit: {said}, {near.level} is {near.limit}, {near.wanting} short"
     return Answer(reason=Reason.NOT_BEYOND, zh=zh, en=en, levels=levels, terms=terms_then(asked))
@@ -309,6 +342,6 @@ def _undecided(asked: Asked) -> Answer:
 
 
 CHECKS: tuple[Callable[[Asked], Answer | None], ...] = (
-    _shadow, _fired, _silence, _unheard, _refused, _marked, _doubted, _waiting, _during,
-    _maintenance, _disabled, _unknown, _not_long, _not_beyond, _undecided,
+    _shadow, _fired, _silence, _unheard, _refused, _marked, _doubted, _unsure, _waiting, _during,
+    _maintenance, _disabled, _unknown, _cooling, _not_long, _not_beyond, _undecided,
 )  # fmt: skip

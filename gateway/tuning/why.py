@@ -20,7 +20,7 @@ from gateway.core.effective import effective, provenance
 from gateway.core.model import SECOND, Alert, Case, Device, Entry, Level, Notification, Rule, World
 from gateway.core.silence import is_silence
 from gateway.core.units import shown
-from gateway.tuning.facts import Term, bound, judge_of, sparkline, terms_of
+from gateway.tuning.facts import Term, bound, hours_said, judge_of, sparkline, terms_of
 from gateway.tuning.replaying import Fetch, from_archive, reach_s
 from gateway.web import rows as store_rows
 
@@ -29,6 +29,7 @@ BEFORE_S_MOST = 7 * 86400.0
 READINGS_MOST = 8  # shown one by one, the last ones up to the raise
 PATH = {level.word for level in Level} | {
     "found", "cleared", "latched", "reset", "chattering", "symptom", "symptom_ended", "merged", "rule_gone",
+    "unjudged", "unknown", "known", "member_gone",
 }  # fmt: skip
 PHASES = {
     Phase.CALM: ("正常", "calm"), Phase.PENDING: ("计时中", "pending"), Phase.FIRING: ("触发", "firing"),
@@ -209,9 +210,7 @@ def _value(rule: Rule, name: str, value: object) -> str:
 def _during(rule: Rule, counts: Counts | None) -> str:
     if rule.during is None:
         return ""
-    said = [f"{key} {value}" for key in ("inside", "outside") if (value := getattr(rule.during, key))]
-    said += [" ".join(rule.during.days)] if rule.during.days else []
-    return f"{', '.join(said)}{'' if counts is not Counts.NOT_NOW else ' ✗'}"
+    return f"{', '.join(hours_said(rule.during))}{'' if counts is not Counts.NOT_NOW else ' ✗'}"
 
 
 def _then(

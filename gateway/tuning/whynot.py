@@ -13,8 +13,8 @@ from dataclasses import replace
 import msgspec
 
 from gateway.core.conditions import applies, speaks_of
-from gateway.core.effective import effective
-from gateway.core.model import SECOND, Alert, Device, QuarantineRow, Rule, World
+from gateway.core.effective import effective, provenance
+from gateway.core.model import SECOND, Alert, Device, Origin, QuarantineRow, Rule, World
 from gateway.core.weighing import group_of, groups
 from gateway.tuning.asked import Answer, Asked, Reason
 from gateway.tuning.replaying import Fetch, from_archive, from_log
@@ -86,10 +86,16 @@ def inapplicable(world: World, rule_id: str, device_id: str, component: str) -> 
     if rule is None:
         where = world.off.get(rule_id)
         if where is not None:
-            zh, en = f"规则已关闭（mode: off，{where}）", f"the rule is switched off (mode: off, {where})"
-            return Answer(reason=Reason.OFF, zh=zh, en=en)
+            return _off(where)
         return Answer(reason=Reason.UNKNOWN_RULE, zh=f"没有规则 {rule_id}", en=f"there is no rule {rule_id}")
-    return _not_about(world, rule, device) or _no_part(world, rule, device, component)
+    said = (one for one in provenance(world, rule, device) if (one.name, one.value) == ("mode", "off"))
+    off = next((_off(one.origin) for one in said), None)
+    return _not_about(world, rule, device) or _no_part(world, rule, device, component) or off
+
+
+def _off(where: Origin) -> Answer:
+    zh, en = f"规则已关闭（mode: off，{where}）", f"the rule is switched off (mode: off, {where})"
+    return Answer(reason=Reason.OFF, zh=zh, en=en)
 
 
 def _not_about(world: World, rule: Rule, device: Device) -> Answer | None:

@@ -5,6 +5,7 @@
 | /c/{token} | the person a message was sent to | anywhere the box can be reached |
 | /healthz /readyz | probes | anywhere |
 | /intake/{device} | what cameras, platforms and people's apps post (gateway/web/intake.py) | anywhere |
+| /callback/{channel} | providers: receipts, replies, pressed buttons (gateway/web/callbacks.py) | anywhere |
 | / /case/{id} /inbox/{person} /metrics | the console, the demo's phones, Prometheus | this box alone |
 """
 
@@ -76,6 +77,11 @@ def create_app(deps: Deps) -> Starlette:
             Route("/healthz", site.healthz),
             Route("/readyz", site.readyz),
             *([Route("/intake/{device}", deps.intake.take, methods=["POST", "PUT"])] if deps.intake else []),
+            *(
+                [Route("/callback/{channel}", deps.callbacks.take, methods=["GET", "POST"])]
+                if deps.callbacks
+                else []
+            ),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[Middleware(Guard)],

@@ -13,6 +13,7 @@ from gateway.core.model import Event, World
 from gateway.links import Links
 
 if TYPE_CHECKING:
+    from gateway.web.callbacks import Callbacks
     from gateway.web.intake import Intake  # loaded only where something can be posted
 
 Sample = tuple[int, float]  # measured_ns, value
@@ -55,3 +56,4 @@ class Deps:
     public_url: str = ""  # its host may be asked for; "" leaves only loopback names
     inboxes: frozenset[str] = frozenset()  # names of the channels of kind `inbox`
     intake: Intake | None = None  # None: nothing can be posted
+    callbacks: Callbacks | None = None  # None: no channel listens

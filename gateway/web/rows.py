@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.core.model import Alert, Case, Entry, Level, Notification
+from gateway.core.model import Alert, AlertState, Case, Entry, Level, Notification
 
 T = TypeVar("T")
 OPEN_MOST = 200  # more on one screen helps nobody; the count above the list is the true one
@@ -18,6 +18,11 @@ MESSAGES_MOST = 60
 
 def find_case(db: sqlite3.Connection, case: str) -> Case | None:
     found = _all(db, Case, "SELECT body FROM cases WHERE id = ?", case)
+    return found[0] if found else None
+
+
+def find_notification(db: sqlite3.Connection, notification: str) -> Notification | None:
+    found = _all(db, Notification, "SELECT body FROM notification WHERE id = ?", notification)
     return found[0] if found else None
 
 
@@ -46,6 +51,12 @@ def cases_of(db: sqlite3.Connection, ids: Collection[str]) -> dict[str, Case]:
 
 def alerts_of(db: sqlite3.Connection, case: str) -> list[Alert]:
     return _all(db, Alert, "SELECT body FROM alert WHERE case_id = ? ORDER BY id", case)
+
+
+def standing_alerts(db: sqlite3.Connection) -> list[Alert]:
+    """Those that nobody has been told of too: hidden behind a cause, in the shadow, without a case."""
+    query = "SELECT body FROM alert WHERE state != ? ORDER BY level DESC, raised_ns"
+    return _all(db, Alert, query, AlertState.CLEARED.value)
 
 
 def entries_of(db: sqlite3.Connection, case: str) -> list[Entry]:

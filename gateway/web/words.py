@@ -54,6 +54,11 @@ ENTRIES: Mapping[str, Said] = {
     "bounced": Said("传感器仍异常，退回 {who}", "still bad"),
     "cleared": Said("传感器恢复正常", "sensor normal again"),
     "unjudged": Said("规则算错，不再判断此处，须由人确认", "the rule failed here: a person must look"),
+    "unknown": Said("判断所需的数据未知，报警保持：{note}", "what it goes by is not known: the alert stands"),
+    "known": Said("判断所需的数据已恢复", "what it goes by is known again"),
+    "member_gone": Said(
+        "报警的设备已移除，由同组其他设备继续判断：{note}", "its device was removed from the group"
+    ),
     "chattering": Said("信号频繁跳变，连续正常 10 分钟才算恢复", "chattering: over after ten good minutes"),
     "rule_gone": Said("规则或设备已从配置中移除：{note}", "rule or device removed"),
     "verified": Said("传感器核验通过", "sensor agrees"),
@@ -81,10 +86,15 @@ ENTRIES: Mapping[str, Said] = {
     "split_from": Said("{who} 由 {note} 拆出", "split from"),
     "reopened": Said("{who} 重新立案", "reopened"),
     "silenced": Said("规则不再通知：{note}", "its rule tells nobody now"),
+    "delivered": Said("{who} 已收到", "delivered"),
+    "undelivered": Said("没有送达 {who}", "not delivered"),
+    "unsure": Said("不知是否送出，不重发：{who}", "may have been sent; not sent again"),
+    "unreceipted": Said("没有等到 {who} 的送达回执", "no receipt in time"),
+    "replied": Said("{who} 回复", "replied"),
 }
 NOTE_IS_SAID = frozenset(
     {"post_empty", "rule_gone", "silenced", "again", "merged_in", "split", "split_from"}
-    | {"quiet", "handed_over"}
+    | {"quiet", "handed_over", "unknown", "member_gone"}
 )  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {

@@ -7,14 +7,23 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from gateway.adapters.http import Origin, Site
+from gateway.channels.aliyun import Account
 from gateway.channels.base import Channel, Secret
+from gateway.channels.dingtalk import Dingtalk
+from gateway.channels.feishu import Feishu
 from gateway.channels.inbox import Inbox
+from gateway.channels.sms_aliyun import SmsAliyun
+from gateway.channels.sms_tencent import SmsTencent
+from gateway.channels.voice_aliyun import VoiceAliyun
 from gateway.channels.webhook import Webhook
+from gateway.channels.wecom_app import WecomApp
 from gateway.channels.wecom_robot import WecomRobot
 from gateway.core.model import Kind, Level, Notification
-from tests.contract.provider import Behaviour, reply
+from tests.contract.clouds import KEY_ID, MOBILE, NAMES, SIGN, TEMPLATE, Aliyun, Tencent
+from tests.contract.provider import Behaviour, Check, Request, json_post, reply
 
 SECRET = "s3cr3t-9b1f6c0e-7a42-4d0f"
 TOTAL_S = 0.6  # the real one is 10 s; the promise is that it is total
@@ -41,6 +50,15 @@ class Dialect:
     reads_body: bool  # False: the status alone is the answer
     secret_in_path: bool = False
     clock: Hand = field(default_factory=Hand)
+    gives_token: Behaviour | None = None
+    check: Check = json_post  # of each of its requests
+    address: str = "wang"  # a person's, as this channel wants it
+    once: bool = False  # what may have been taken is not sent again
+    signs_only: bool = False  # the secret itself is never sent
+
+    def told(self) -> Notification:
+        """What is sent in the suite."""
+        return notification(address=self.address)
 
 
 def wecom(code: int, message: str = "") -> Behaviour:
@@ -75,11 +93,148 @@ def wecom_dialect() -> Dialect:
     return Dialect("wecom_robot", build, ok, limit, 60.0, bad, True, secret_in_path=True, clock=clock)
 
 
+def wecom_token(token: str = SECRET, span_s: int = 7200) -> Behaviour:
+    body = {"errcode": 0, "errmsg": "ok", "access_token": token, "expires_in": span_s}
+    return reply(200, json.dumps(body).encode())
+
+
+def wecom_app_dialect() -> Dialect:
+    """The token is the secret here: it is what stands in the path of every message."""
+    clock = Hand()
+
+    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
+        site = Site(Origin.parse(f"{base}/cgi-bin"), TOTAL_S, tls)
+        return WecomApp(site, "ww0123456789abcdef", 1000002, Secret("corp-" + SECRET), clock, buttons=True)
+
+    return Dialect(
+        "wecom_app",
+        build,
+        wecom(0, "ok"),
+        wecom(45009, "api freq out of limit"),
+        60.0,
+        wecom(81013, "user & party & tag all invalid"),
+        True,
+        secret_in_path=True,
+        clock=clock,
+        gives_token=wecom_token(),
+    )
+
+
+def dingtalk_dialect() -> Dialect:
+    clock = Hand()
+
+    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
+        site = Site(Origin.parse(f"{base}/robot/send"), TOTAL_S, tls)
+        return Dingtalk(site, Secret(SECRET), Secret("SEC" + SECRET), clock)
+
+    ok, limit = wecom(0, "ok"), wecom(130101, "send too fast, exceed 20 times per minute")
+    bad = wecom(310000, "sign not match")
+    return Dialect("dingtalk", build, ok, limit, 600.0, bad, True, secret_in_path=True, clock=clock)
+
+
+def feishu(code: int, message: str = "") -> Behaviour:
+    return reply(200, json.dumps({"code": code, "msg": message, "data": {}}).encode())
+
+
+def feishu_dialect() -> Dialect:
+    clock = Hand()
+
+    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
+        site = Site(Origin.parse(f"{base}/open-apis/bot/v2/hook"), TOTAL_S, tls)
+        return Feishu(site, Secret(SECRET), Secret("sign-" + SECRET), clock)
+
+    ok, limit = feishu(0, "success"), feishu(11232, "frequency limited")
+    bad = feishu(19021, "sign match fail or timestamp is not within one hour from current time")
+    return Dialect("feishu", build, ok, limit, 10.0, bad, True, secret_in_path=True, clock=clock)
+
+
+# ---------------------------------------------------------------- clouds
+
+WALL_S = 1_790_000_000.5  # a moment after notification() was made
+
+
+def aliyun(code: str, message: str = "", **more: str) -> Behaviour:
+    return reply(200, json.dumps({"Code": code, "Message": message, "RequestId": "R", **more}).encode())
+
+
+def tencent(code: str, message: str = "", number: str = "") -> Behaviour:
+    status = {"Code": code, "Message": message, "SerialNo": number}
+    return reply(200, json.dumps({"Response": {"SendStatusSet": [status], "RequestId": "R"}}).encode())
+
+
+def signed(cloud: Aliyun | Tencent) -> Check:
+    """A fresh cloud's look at a signature."""
+
+    def check(request: Request, host: str) -> list[str]:
+        if isinstance(cloud, Tencent):
+            return [*json_post(request, host), *filter(None, [cloud.unsigned(request)])]
+        query = dict(parse_qsl(urlsplit(request.path).query, keep_blank_values=True))
+        return list(filter(None, [cloud.unsigned(request, query)]))
+
+    return check
+
+
+def sms_aliyun(base: str, tls: ssl.SSLContext | None = None, **more: Any) -> SmsAliyun:
+    account = _account(base, tls, more.pop("wall", lambda: WALL_S))
+    return SmsAliyun(account, SIGN, TEMPLATE, NAMES, **more)
+
+
+def voice_aliyun(base: str, tls: ssl.SSLContext | None = None, **more: Any) -> VoiceAliyun:
+    account = _account(base, tls, more.pop("wall", lambda: WALL_S))
+    return VoiceAliyun(account, TEMPLATE, NAMES, "02164310000", **more)
+
+
+def _account(base: str, tls: ssl.SSLContext | None, wall: Callable[[], float]) -> Account:
+    return Account(Site(Origin.parse(base), TOTAL_S, tls), KEY_ID, Secret(SECRET), wall)
+
+
+def sms_tencent(base: str, tls: ssl.SSLContext | None = None, **more: Any) -> SmsTencent:
+    site, wall = Site(Origin.parse(base), TOTAL_S, tls), more.pop("wall", lambda: WALL_S)
+    order = {"SmsSdkAppId": "1400006666", "SignName": SIGN, "TemplateId": TEMPLATE}
+    return SmsTencent(site, KEY_ID, Secret(SECRET), order, NAMES, wall=wall, **more)
+
+
+def sms_aliyun_dialect() -> Dialect:
+    limit = aliyun("isv.BUSINESS_LIMIT_CONTROL", "触发分钟级流控Permits:1")
+    bad = aliyun("isv.SMS_TEMPLATE_ILLEGAL", "短信模板不合法")
+    ok = aliyun("OK", "OK", BizId="900619746936498440^0")
+    check = signed(Aliyun(SECRET, lambda: WALL_S, {}))
+    return Dialect("sms_aliyun", sms_aliyun, ok, limit, 60.0, bad, True, check=check, **_CLOUD)
+
+
+def voice_aliyun_dialect() -> Dialect:
+    limit = aliyun("isv.BUSINESS_LIMIT_CONTROL", "触发分钟级流控Permits:1")
+    bad = aliyun("isv.TTS_TEMPLATE_ILLEGAL", "TTS模板不合法")
+    ok = aliyun("OK", "OK", CallId="116012354148^102281158148")
+    check = signed(Aliyun(SECRET, lambda: WALL_S, {}))
+    return Dialect("voice_aliyun", voice_aliyun, ok, limit, 60.0, bad, True, check=check, **_CLOUD)
+
+
+def sms_tencent_dialect() -> Dialect:
+    ok = tencent("Ok", "send success", "2019:538884")
+    limit = tencent("LimitExceeded.PhoneNumberThirtySecondLimit", "30s")
+    bad = tencent("FailedOperation.SignatureIncorrectOrUnapproved", "sign")
+    check = signed(Tencent(SECRET, lambda: WALL_S, {}))
+    return Dialect("sms_tencent", sms_tencent, ok, limit, 30.0, bad, True, check=check, **_CLOUD)
+
+
+_CLOUD: dict[str, Any] = {"address": MOBILE, "once": True, "signs_only": True}
+
+
 def inbox() -> Inbox:
     return Inbox()
 
 
-DIALECTS = {"webhook": webhook_dialect, "wecom_robot": wecom_dialect}
+DIALECTS = {
+    "dingtalk": dingtalk_dialect,
+    "feishu": feishu_dialect,
+    "sms_aliyun": sms_aliyun_dialect,
+    "sms_tencent": sms_tencent_dialect,
+    "voice_aliyun": voice_aliyun_dialect,
+    "webhook": webhook_dialect,
+    "wecom_app": wecom_app_dialect,
+    "wecom_robot": wecom_dialect,
+}
 
 
 def notification(**changes: Any) -> Notification:

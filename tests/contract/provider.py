@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Behaviour = Callable[["Provider", socket.socket], bool]  # after a request was read; True: keep the connection
+Check = Callable[["Request", str], list[str]]  # (request, our own host:port) -> what is wrong with it
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,11 @@ class Provider:
 
     def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> None:
         self.script = list(behaviours)
+        self.gives_token: Behaviour | None = None  # answers GET /…/gettoken aside from the script
+        self.token_requests: list[Request] = []
         self.requests: list[Request] = []
         self.complaints: list[str] = []
+        self.check: Check = json_post
         self.connections = 0
         self.over = threading.Event()
         self._tls = tls
@@ -71,6 +75,11 @@ class Provider:
                 self._open.append(wire)
             with wire, wire.makefile("rb") as stream:
                 while request := self._read(stream):
+                    if self.gives_token and request.line.startswith("GET "):
+                        self.token_requests.append(request)
+                        if not self.gives_token(self, wire):
+                            return
+                        continue
                     self.requests.append(request)
                     behaviour = self.script.pop(0) if len(self.script) > 1 else self.script[0]
                     if not behaviour(self, wire):
@@ -87,20 +96,27 @@ class Provider:
             name, _, value = text.partition(": ")
             headers[name.lower()] = value
         body = stream.read(int(headers.get("content-length", 0)))
-        self._check(line, headers, body)
-        return Request(line, headers, body)
+        request = Request(line, headers, body)
+        own = headers.get("host", "") if self._tls else f"127.0.0.1:{self.port}"
+        if not (self.gives_token and line.startswith("GET ")):
+            self.complaints += self.check(request, own)
+        return request
 
-    def _check(self, line: str, headers: dict[str, str], body: bytes) -> None:
-        if not line.startswith("POST /") or not line.endswith(" HTTP/1.1"):
-            self.complaints.append(f"not a POST: {line}")
-        if not headers.get("content-type", "").startswith("application/json"):
-            self.complaints.append(f"content-type {headers.get('content-type')}")
-        if headers.get("host") != f"127.0.0.1:{self.port}" and not self._tls:
-            self.complaints.append(f"host {headers.get('host')}")
-        try:
-            json.loads(body)
-        except ValueError:
-            self.complaints.append("not JSON")
+
+def json_post(request: Request, host: str) -> list[str]:
+    """What is wrong with a request that should be a POST of JSON to `host`."""
+    headers, wrong = request.headers, []
+    if not request.line.startswith("POST /") or not request.line.endswith(" HTTP/1.1"):
+        wrong.append(f"not a POST: {request.line}")
+    if not headers.get("content-type", "").startswith("application/json"):
+        wrong.append(f"content-type {headers.get('content-type')}")
+    if headers.get("host") != host:
+        wrong.append(f"host {headers.get('host')}")
+    try:
+        json.loads(request.body)
+    except ValueError:
+        wrong.append("not JSON")
+    return wrong
 
 
 def reply(status: int, body: bytes = b"", **headers: str) -> Behaviour:

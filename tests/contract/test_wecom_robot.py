@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from gateway import channels
 from gateway.channels.base import cut
+from gateway.channels.pace import Pace
 from gateway.channels.wecom_robot import (
     MARKDOWN_BYTES_MOST,
     RED_RESERVE,
     TEXT_BYTES_MOST,
-    Pace,
     WecomRobot,
     compose,
 )

@@ -16,6 +16,7 @@ from gateway.app import App, ConfigurationRefused, StillUnderWay
 from gateway.config import load
 from gateway.control import ControlError, ask
 from gateway.core.model import Tick
+from gateway.problems import ConfigError, say
 from gateway.web.rows import open_cases
 from tests.waiting import until
 
@@ -193,6 +194,20 @@ def test_a_reload_in_the_hands_of_the_disk_takes_over_with_it(stalled):
     go_on.set()
     until(lambda: app.health().config_ok and app.world is app.pipeline.engine.world)
     assert limit_of(app) == 40
+
+
+def test_a_reload_that_what_stands_forbids_is_refused_however_late(stalled, monkeypatch):
+    """Whoever asked has gone; the operator still hears that the old rules judge, and why."""
+    app, _, go_on = stalled
+    problem = ConfigError("rules/own.yaml", 1, "", say("store_waits", seconds=1), say("store_answers"), "en")
+    monkeypatch.setattr(apps, "undeclared_edits", lambda *_: [problem])
+    with pytest.raises(StillUnderWay):
+        app.reload()
+    with telemetry.testing() as seen:
+        go_on.set()
+        (said,) = until(lambda: [one for one in seen if one.event == "reload_refused"])
+    assert said.fields["error"] == str(problem)
+    assert limit_of(app) == 35 and not app.health().config_ok
 
 
 def test_a_refusing_disk_keeps_a_reload_until_it_heals(stalled, monkeypatch):

@@ -84,10 +84,19 @@ class Shell:
 
     def run(self, commands: str) -> str:
         """What the commands printed; the first one that fails ends the shell, and so the test."""
+        return self._tell(f"{commands}\n", commands)
+
+    def ask(self, commands: str) -> tuple[str, bool]:
+        """What the commands printed, and whether all went well: what is not there yet is no failure yet."""
+        told = f"set +e; (set -e\n{commands}\n); echo $?; set -e\n"
+        *said, status = self._tell(told, commands).splitlines()
+        return "".join(f"{line}\n" for line in said), status == "0"
+
+    def _tell(self, told: str, commands: str) -> str:
         assert self.process.stdin
         self._count, begin = self._count + 1, len(self.lines)
         end = f"-- end of block {self._count} --"
-        self.process.stdin.write(f"{commands}\necho {shlex.quote(end)}\n")
+        self.process.stdin.write(f"{told}echo {shlex.quote(end)}\n")
         self.process.stdin.flush()
         until(lambda: end + "\n" in self.lines[begin:] or not self._reader.is_alive(), ENDS_S, commands)
         said = self.lines[begin:]
@@ -104,13 +113,12 @@ class Walk:
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
-        self._ports = {"1893": str(demo.free_port(21893)), "8421": str(demo.free_port(28421))}
+        first = 20_000 + os.getpid() % 6_000  # below those that connections are given, and each run its own
+        self._ports = {"1893": str(demo.free_port(first)), "8421": str(demo.free_port(first + 6_000))}
         self.pages = f"http://{demo.HOST}:{self._ports['8421']}"
 
     def _with_ports(self, text: str) -> str:
-        for named, own in self._ports.items():
-            text = text.replace(named, own)
-        return text
+        return re.sub("|".join(self._ports), lambda named: self._ports[named[0]], text)
 
     def take(self, step: Step) -> str:
         step = Step(self._with_ports(step.commands), self._with_ports(step.shows))
@@ -120,8 +128,8 @@ class Walk:
 
         def comes_true() -> bool:
             nonlocal last
-            last = self._shell.run(step.commands)
-            return step.shown_by(last)
+            last, well = self._shell.ask(step.commands)
+            return well and step.shown_by(last)
 
         try:
             until(comes_true, SHOWS_S)
@@ -186,6 +194,13 @@ def a_mistake_changes_nothing_and_a_good_file_is_in_force_at_once(shell: Shell, 
 
 def shows(shell: Shell, command: str, text: str) -> None:
     until(lambda: text in shell.run(command), SHOWS_S, f"{command} shows {text}")
+
+
+def test_what_fails_though_it_shows_the_right_thing_is_noticed(shell):
+    assert shell.ask("echo one\ntrue") == ("one\n", True)
+    assert shell.ask("echo one; false\necho two") == ("one\n", False)
+    with pytest.raises(AssertionError, match="this failed"):
+        shell.run("echo one; false")
 
 
 def test_a_step_that_shows_something_else_is_noticed():

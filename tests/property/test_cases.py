@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.core.cases import UNANSWERED
 from gateway.core.engine import Engine
-from gateway.core.model import Cause, Configured, Entry, Level, Outcome, Told, Verb
+from gateway.core.model import Cause, Configured, Entry, Level, Outcome, Receipt, Reply, Told, Verb
 from gateway.core.state import State
 from gateway.web import words
 from tests.unit.worlds import HOT, SMOKE, Play, of, world
@@ -28,6 +28,9 @@ doing = st.one_of(
         st.just("act"), st.tuples(st.sampled_from(list(Verb)), st.sampled_from(["wang", "li", "gone"]))
     ),
     st.tuples(st.just("outcome"), st.sampled_from(list(Told))),
+    st.tuples(st.just("once"), st.sampled_from([0.0, 60.0])),
+    st.tuples(st.just("receipt"), st.booleans()),
+    st.tuples(st.just("reply"), st.sampled_from(["1", "2"])),
     st.tuples(st.just("reload"), st.integers(0, len(WORLDS) - 1)),
     st.tuples(st.just("wait"), st.sampled_from([1, 61, 301, 1201, 4000])),
 )
@@ -37,6 +40,7 @@ picking = st.integers(0, 3)
 def do(play, what, how, pick):
     cases = sorted(play.engine.state.cases) or [""]
     due = sorted(play.engine.state.notifications) or [""]
+    sent = sorted(play.engine.state.sent) or ["biz"]
     if what == "heat":
         play.say({3: how})
     elif what == "smoke":
@@ -45,6 +49,13 @@ def do(play, what, how, pick):
         play.act(cases[pick % len(cases)], how[0], how[1])
     elif what == "outcome":
         play.give(Outcome(play.at, play.wall(), due[pick % len(due)], how))
+    elif what == "once":
+        more = {"number": f"biz-{play.at}", "once": True, "receipt_s": how}
+        play.give(Outcome(play.at, play.wall(), due[pick % len(due)], Told.UNKNOWN, **more))
+    elif what == "receipt":
+        play.give(Receipt(play.at, play.wall(), "inbox", sent[pick % len(sent)], how))
+    elif what == "reply":
+        play.give(Reply(play.at, play.wall(), "inbox", "wang", how))
     elif what == "reload":
         play.effects += play.engine.reconfigure(Configured(play.at, play.wall(), str(how)), WORLDS[how])
         play.wait(0)

@@ -30,6 +30,8 @@ from gateway.core.model import (
     Messages,
     Notification,
     Outcome,
+    Receipt,
+    Reply,
     Rule,
     Stage,
     Tick,
@@ -146,10 +148,20 @@ class Run(Play):
             verb = lots.choice((Verb.ACKNOWLEDGE, Verb.DONE, Verb.FALSE, Verb.RESET))
             self.give(Act(self.at, self.wall(), lots.choice(cases), "wang", verb, note="看过"))
         elif what < 0.90 and (due := sorted(self.engine.state.notifications)):
-            self.give(Outcome(self.at, self.wall(), lots.choice(due), lots.choice(list(Told))))
-        elif what < 0.93:
+            number, once, receipt_s = lots.choice(("", "biz")), lots.random() < 0.5, lots.choice((0.0, 60.0))
+            more = {"number": number and f"biz-{self.at}", "once": once, "receipt_s": receipt_s}
+            self.give(Outcome(self.at, self.wall(), lots.choice(due), lots.choice(list(Told)), **more))
+        elif what < 0.92 and (sent := sorted(self.engine.state.sent)):
+            told = self.engine.state.sent[lots.choice(sent)]
+            if lots.random() < 0.7:
+                name, delivered = lots.choice((told.id, told.number, "biz")), lots.random() < 0.5
+                self.give(Receipt(self.at, self.wall(), told.channel, name, delivered))
+            else:
+                said = (lots.choice((told.address, "nobody")), lots.choice(("1", "好的")), told.number)
+                self.give(Reply(self.at, self.wall(), told.channel, *said))
+        elif what < 0.94:
             self.give(Link(self.at, self.wall(), lots.random() < 0.6))
-        elif what < 0.95:
+        elif what < 0.96:
             street = lots.choice(self.worlds)
             event = Configured(self.at, self.wall(), street.digest)
             found = self.engine.reconfigure(event, street)

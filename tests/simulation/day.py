@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
 
 from gateway.adapters.store import Record
 from gateway.core.engine import Engine
 from gateway.core.model import (
     SECOND,
-    Act,
     Alert,
     Case,
     Effect,
-    Event,
-    Kind,
     Link,
     Message,
     Messages,
     Notification,
     NotificationState,
-    Outcome,
     Tick,
-    Told,
-    Verb,
     World,
 )
 from gateway.core.state import State
 from simulators.lives import MINUTE
 from simulators.neighbourhood import Neighbourhood, Sent
+from tests.simulation.people import Make, People
 
-PROVIDER_NS = SECOND
-ACKNOWLEDGED_NS = 1 * MINUTE
 DONE_NS = 10 * MINUTE
 RESET_NS = 30 * MINUTE  # of what is latched, once it is good again
 IDENTITY = "000000da"  # a store's, part of every id
@@ -61,10 +52,7 @@ class Day:
 
     def play(self) -> Day:
         self.engine = self.make(self.world, State(identity=IDENTITY))
-        self._due: list[
-            tuple[int, int, Callable[[int, int], Event]]
-        ] = []  # what people and providers will do
-        self._number = count()
+        self._people = People(DONE_NS, RESET_NS, "现场已查看")
         start = self.lane.start_ns
         self._step(start, lambda at, wall: Link(at, wall, True))
         self._hear(start, [_retained(sent) for sent in self.lane.remembered()])
@@ -116,23 +104,15 @@ class Day:
 
     def _until(self, wall_ns: int) -> None:
         """Everything that is due before an instant: timers of the engine, answers, people."""
-        while True:
-            timer = self.engine.next_due()
-            person = self._due[0][0] if self._due else None
-            nearest = min((due for due in (timer, person) if due is not None), default=None)
-            if nearest is None or nearest > wall_ns:
-                return
-            if nearest == person:
-                self._step(nearest, heapq.heappop(self._due)[2])
-            else:
-                self._step(nearest, Tick)
+        while (due := self._people.first(self.engine.next_due(), wall_ns)) is not None:
+            self._step(*due)
 
     def _hear(self, wall_ns: int, messages: Iterable[Message]) -> None:
         items = [self.heard(message) for message in messages]
         if items:
             self._step(wall_ns, lambda at, wall: Messages(at, wall, items))
 
-    def _step(self, wall_ns: int, make: Callable[[int, int], Event]) -> None:
+    def _step(self, wall_ns: int, make: Make) -> None:
         """The steady clock and the wall agree all day: one number serves as both."""
         event = make(wall_ns, wall_ns)
         effects = self.engine.step(event)
@@ -140,28 +120,7 @@ class Day:
             self.records.append(Record(event, effects))
         for effect in effects:
             if isinstance(effect, Notification) and effect.state is NotificationState.DUE:
-                self._told(effect, wall_ns)
-
-    # ------------------------------------------------------------ people
-
-    def _told(self, told: Notification, now: int) -> None:
-        self._plan(now + PROVIDER_NS, lambda at, wall: Outcome(at, wall, told.id, Told.ACCEPTED))
-        if told.kind is Kind.CLEARED:
-            return
-        if told.kind in (Kind.VERIFY, Kind.UNVERIFIED):
-            self._plan(now + DONE_NS, self._act(told, Verb.VERIFY))
-            return
-        if told.kind is not Kind.BOUNCED:
-            self._plan(now + ACKNOWLEDGED_NS, self._act(told, Verb.ACKNOWLEDGE))
-        self._plan(now + DONE_NS, self._act(told, Verb.DONE))
-        if told.kind is Kind.RAISED:
-            self._plan(now + RESET_NS, self._act(told, Verb.RESET))
-
-    def _act(self, told: Notification, verb: Verb) -> Callable[[int, int], Event]:
-        return lambda at, wall: Act(at, wall, told.case, told.person, verb, "现场已查看")
-
-    def _plan(self, at_ns: int, make: Callable[[int, int], Event]) -> None:
-        heapq.heappush(self._due, (at_ns, next(self._number), make))
+                self._people.told(effect, wall_ns)
 
 
 def _retained(sent: Sent) -> Message:

@@ -11,8 +11,9 @@ import pytest
 from gateway.core import state as states
 from gateway.core.alerts import Phase
 from gateway.core.engine import Engine
-from gateway.core.model import Alert, AlertState, Level
-from tests.simulation.kills import CHECKPOINT_EVERY, Row, configured, edited, make_row, timing
+from gateway.core.model import Alert, AlertState, Level, Messages
+from tests.simulation.comparing import configured, edited, timing
+from tests.simulation.kills import CHECKPOINT_EVERY, Row, make_row
 
 EVENTS = 700
 KILLS = EDITS = 1_000
@@ -28,12 +29,18 @@ def row(seed) -> Row:
 
 
 def points(row: Row, wanted: int, what: str) -> list[int]:
-    """Where to break: every event from which anything followed, and others by lot."""
+    """Where to break: what comes once more, events from which anything followed, and others by lot."""
     dice = random.Random(f"{row.seed}/{what}")
     telling = [index for index, effects in enumerate(row.effects) if effects]
     dice.shuffle(telling)
-    found = telling[: wanted // 2]
+    found = [*repeated(row), *telling[: wanted // 2]]
     return [*found, *(dice.randrange(len(row.events)) for _ in range(wanted - len(found)))]
+
+
+def repeated(row: Row) -> list[int]:
+    """The events in which the broker delivers something once more."""
+    heard = [(index, event) for index, event in enumerate(row.events) if isinstance(event, Messages)]
+    return [index for index, event in heard if any(message.again for message in event.items)]
 
 
 def test_the_row_has_everything_in_it(row):
@@ -43,6 +50,7 @@ def test_the_row_has_everything_in_it(row):
     assert len(raised) > 9 and any(rule.endswith("-silent") for rule in raised), raised
     assert any(alert.state is AlertState.CLEARED and alert.value is not None for alert in alerts)
     assert {str(alert.level) for alert in alerts} == {str(level) for level in Level}
+    assert len(repeated(row)) > 9
 
 
 def follow(row: Row, index: int, until: int, make: Callable[..., Engine] = Engine) -> str:
@@ -93,12 +101,7 @@ def without_memory(world, state, recent) -> Engine:
     return Engine(world, state, ())
 
 
-BY_CHANCE = pytest.mark.xfail(strict=False, reason="only where a repetition happens to cross the restart")
-
-
-@pytest.mark.parametrize(
-    "make", [without_timers, without_holds, without_numbers, pytest.param(without_memory, marks=BY_CHANCE)]
-)
+@pytest.mark.parametrize("make", [without_timers, without_holds, without_numbers, without_memory])
 def test_a_bug_in_the_restart_is_seen(row, make):
     """Some of the kill points tell at once when something is not restored."""
     found = points(row, 200, "kills")

@@ -6,26 +6,22 @@
 from __future__ import annotations
 
 import argparse
-import heapq
 import math
 import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 
 from gateway.core import state as states
 from gateway.core.engine import Engine
 from gateway.core.model import (
     SECOND,
-    Act,
     Alert,
     Case,
     Configured,
     Effect,
     Event,
-    Kind,
     Limit,
     Link,
     Message,
@@ -33,21 +29,18 @@ from gateway.core.model import (
     Noted,
     Notification,
     NotificationState,
-    Outcome,
     Refused,
-    Tick,
-    Told,
-    Verb,
     World,
 )
 from gateway.core.state import State
 from simulators.lives import DAY, HOUR, MINUTE, Episode
 from tests.simulation.judging import judge, report
+from tests.simulation.people import Make, People
 from tests.simulation.street import START_NS, remembered, street
 from tests.simulation.teller import DOWN_NS_MOST, creeping, tell_week
 from tests.simulation.voices import Lane, Voice
 
-PROVIDER_NS, ACKNOWLEDGED_NS, DONE_NS = SECOND, MINUTE, 30 * MINUTE
+DONE_NS = 30 * MINUTE
 UNACKED = 20  # messages that the broker delivers again, flagged, after a lost connection
 RECENT_MOST = 2_000  # messages remembered: each that comes again is looked for among all of them
 JOURNAL_NS = 120 * SECOND  # at most so much lies behind a checkpoint
@@ -121,8 +114,7 @@ class Week:
         began = time.process_time()
         self.engine = self._made(self.world, self.state)
         self.dice = random.Random(f"{self.lane.seed}/play")
-        self._people: list[tuple[int, int, Callable[[int, int], Event]]] = []
-        self._number = count()
+        self._people = People(DONE_NS)
         self._ids: set[str] = set()
         self._topics = {voice.topic for voice in self.lane.voices if voice.retained}
         self._states: dict[str, Message] = {}  # what the broker holds retained
@@ -276,21 +268,14 @@ class Week:
         """Everything that is due before an instant: timers of the engine, answers, people."""
         if self._away is not None and self._away in self.fate.restarts:
             return  # there is no engine
-        while True:
-            timer = self.engine.next_due()
-            person = self._people[0][0] if self._people else None
-            if timer is not None and timer <= wall_ns and (person is None or timer < person):
-                self._step(timer, Tick)
-            elif person is not None and person <= wall_ns:
-                self._step(person, heapq.heappop(self._people)[2])
-            else:
-                return
+        while (due := self._people.first(self.engine.next_due(), wall_ns)) is not None:
+            self._step(*due)
 
     def _hear(self, at_ns: int, items: list[Message]) -> None:
         if items:
             self._step(at_ns, lambda at, wall: Messages(at, wall, items))
 
-    def _step(self, at_ns: int, make: Callable[[int, int], Event]) -> None:
+    def _step(self, at_ns: int, make: Make) -> None:
         """The steady clock and the wall agree all week: one number serves as both."""
         at_ns = max(at_ns, self.engine.state.at)
         event = make(at_ns, at_ns)
@@ -320,21 +305,7 @@ class Week:
         if told.id in self._ids:
             self.problems.append(f"message id {told.id} given twice")
         self._ids.add(told.id)
-        self._answer(now + PROVIDER_NS, lambda at, wall: Outcome(at, wall, told.id, Told.ACCEPTED))
-        if told.kind is Kind.CLEARED:
-            return
-        if told.kind in (Kind.VERIFY, Kind.UNVERIFIED):
-            self._answer(now + DONE_NS, self._act(told, Verb.VERIFY))
-            return
-        if told.kind is not Kind.BOUNCED:
-            self._answer(now + ACKNOWLEDGED_NS, self._act(told, Verb.ACKNOWLEDGE))
-        self._answer(now + DONE_NS, self._act(told, Verb.DONE))
-
-    def _act(self, told: Notification, verb: Verb) -> Callable[[int, int], Event]:
-        return lambda at, wall: Act(at, wall, told.case, told.person, verb)
-
-    def _answer(self, at_ns: int, make: Callable[[int, int], Event]) -> None:
-        heapq.heappush(self._people, (at_ns, next(self._number), make))
+        self._people.told(told, now)
 
 
 def _scaled(limit: Limit, by: float) -> Limit:

@@ -13,9 +13,9 @@ from gateway.core.alerts import ACTIVE, OPEN, Phase, Standing, due_at, expire, t
 from gateway.core.chatter import NONE, crosses, note_raised, note_side
 from gateway.core.conditions import band, crossed
 from gateway.core.engine import Engine
-from gateway.core.model import SECOND, Act, Alert, Entry, Level, Limit, Rule, Verb, Verdict
+from gateway.core.model import SECOND, Act, Alert, Entry, Field, Level, Limit, Rule, Verb, Verdict
 from gateway.core.state import State
-from tests.unit.worlds import HOT, SMOKE, Play, of, world
+from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, Play, of, world
 
 MINUTE = 60 * SECOND
 YELLOW = Level.YELLOW
@@ -232,3 +232,77 @@ def test_chatter_is_told_once_and_ends_after_ten_good_minutes():
     assert play.levels()[-1] == "red"
     play.wait(2)
     assert play.levels()[-1] == "clear" and play.engine.state.tracks == {}
+
+
+# ---------------------------------------------------------------- events of a camera
+
+SEEN = replace(
+    SMOKE, clear_hold_s=10.0, cool_down_s=600.0,
+    limits=(Limit(level=YELLOW, above=0.5, hold_s=20.0), Limit(level=Level.RED, above=0.5, hold_s=300.0)),
+)  # fmt: skip
+
+
+def seeing(rule: Rule) -> Play:
+    fields = (*CABINET.fields, Field(quantity="confidence", path="sure"))
+    model = replace(CABINET, fields=fields)
+    return Play(Engine(world(rules=(rule,), models={"cabinet": model}), State(identity="0000002a")))
+
+
+def visit(play: Play, seconds: float) -> None:
+    play.say(smoke=1)
+    play.wait(seconds)
+    play.say(smoke=0)
+    play.wait(30)
+
+
+def test_after_an_alert_nothing_that_is_no_worse_is_raised_until_it_has_cooled_down():
+    play = seeing(SEEN)
+    visit(play, 60)
+    assert play.levels() == ["yellow", "clear"]
+    visit(play, 120)
+    play.engine = Engine(play.engine.world, states.load(states.save(play.engine.state)))
+    visit(play, 120)
+    assert play.levels() == ["yellow", "clear"], "the same visit"
+    play.wait(600)
+    visit(play, 60)
+    assert play.levels() == ["yellow", "clear"] * 2
+
+
+def test_what_is_worse_does_not_wait_and_what_stays_is_raised_then():
+    play = seeing(SEEN)
+    visit(play, 60)
+    ended = play.at - 20 * SECOND
+    play.say(smoke=1)
+    play.wait(299)
+    assert play.levels() == ["yellow", "clear"]
+    play.wait(1)
+    assert play.levels() == ["yellow", "clear", "red"]
+    play = seeing(replace(SEEN, limits=SEEN.limits[:1]))
+    visit(play, 60)
+    for _ in range(30):
+        play.say(smoke=1)  # said again and again
+        play.wait(30)
+    raised = [one.raised_ns for one in of(play.effects, Alert) if one.state == "firing"]
+    assert play.levels() == ["yellow", "clear", "yellow"]
+    assert raised[-1] == START_NS + ended + 600 * SECOND
+
+
+def test_what_the_device_is_not_sure_of_moves_nothing():
+    play = seeing(replace(SEEN, confidence=0.8))
+    play.say(smoke=1, sure=0.79)
+    play.wait(60)
+    assert play.levels() == []
+    play.say(smoke=1, sure=0.8)
+    play.wait(15)
+    play.say(smoke=1, sure=0.1)
+    play.wait(5)
+    assert play.levels() == ["yellow"], "nor takes anything back"
+    play.say(smoke=0, sure=0.1)
+    play.wait(10)
+    assert play.levels() == ["yellow", "clear"], "that nothing is there is believed"
+
+
+def test_a_reading_that_says_no_confidence_is_believed():
+    play = seeing(replace(SEEN, confidence=0.8))
+    visit(play, 60)
+    assert play.levels() == ["yellow", "clear"]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core import units
+from gateway.core import units, words
 from gateway.core.expressions import COST_MOST, DEPTH_MOST, NODES_MOST, RATE_COST, Expression, parse
 from gateway.core.measures import FUNCTIONS as OVER_TIME
 from gateway.core.measures import SAMPLES_MOST, Measure, Overrun, Windows, feed, recall, wakes_ns
@@ -736,3 +736,12 @@ def test_the_manual_gives_the_bounds_that_hold():
 )
 def test_every_example_of_the_manual_is_an_expression(text):
     assert parse(text).quantities
+
+
+def test_chinese_is_written_with_chinese_punctuation():
+    said = [one.zh for one in vars(words).values() if isinstance(one, words.Said)]
+    for text in ("smok > 1", "smoke >", "mean(smoke, x)", "curve(smoke, 1 3)", "percentile(smoke, 1h, 101)"):
+        with pytest.raises(Mistake) as mistake:
+            parse(text)
+        said += [mistake.value.found.zh, mistake.value.expected.zh]
+    assert not [one for one in said if re.search(r"[\u4e00-\u9fff][,;:]|[,;:][\u4e00-\u9fff]", one)]

@@ -64,6 +64,9 @@ def codes(folder: Path, rules: str, site: str = "") -> list[str]:
         ("{above: 50, hold: 29s}", "", "W504"),
         ("{above: 50, hold: 0s}", "", ""),
         ("{above: 50, readings: 3}", "", ""),
+        # what does not judge is let be
+        ("{above: 400}", "mode: off", ""),
+        ("{above: 400}", "mode: shadow", "W501"),
         # who is meant
         ("{above: 50}", "owner: 物业", ""),
     ],
@@ -102,6 +105,29 @@ def test_only_the_lowest_level_needs_a_second_message(tmp_path: Path) -> None:
     lowest = "{above: 50, hold: 10s, clear_below: 45}, orange: {above: 60, clear_below: 55}"
     assert codes(tmp_path, RULE.format(level=higher, more="owner: 物业")) == []
     assert codes(tmp_path, RULE.format(level=lowest, more="owner: 物业")) == ["W504"]
+
+
+@pytest.mark.parametrize(
+    ("level", "code"),
+    [
+        ("{above: 390}", ""),
+        ("{above: 400}", "W501"),
+        ("{clear_below: -61}", "W502"),
+        ("{clear_below: 50}", "W503"),
+        ("{hold: 10s}", "W504"),
+    ],
+)
+def test_the_numbers_of_a_site_are_looked_at_like_those_of_a_pack(tmp_path: Path, level, code) -> None:
+    """At the entry that gives them, and once, however many devices have it."""
+    rules = RULE.format(level="{above: 50, clear_below: 45}", more="owner: 物业")
+    entry = f"tune:\n  - {{rule: warm, because: x, levels: {{yellow: {level}}}}}\n"
+    assert codes(tmp_path, rules, entry) == ([code] if code else [])
+
+
+def test_what_was_odd_of_the_pack_is_told_of_the_pack_alone(tmp_path: Path) -> None:
+    rules = RULE.format(level="{above: 50, hold: 10s, clear_below: 45}", more="owner: 物业")
+    entry = "tune:\n  - {rule: warm, because: x, levels: {yellow: {above: 60}}}\n"
+    assert codes(tmp_path, rules, entry) == ["W504"]
 
 
 def test_nothing_is_said_unless_it_is_asked_for(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway import notifier as module
 from gateway import telemetry
-from gateway.channels.base import Answer
-from gateway.core.model import Event, Level, Notification, NotificationState, Outcome, Told
-from gateway.notifier import Notifier, StoreLedger
+from gateway.channels.base import Answer, Receipted
+from gateway.core.model import SECOND, Event, Level, Notification, NotificationState, Outcome, Receipt, Told
+from gateway.notifier import ASK_S, Notifier, StoreLedger
 from tests.contract.dialects import notification
 from tests.waiting import until
 
@@ -64,10 +65,14 @@ class Book:
 
     def __init__(self) -> None:
         self.settled: set[str] = set()
+        self.heard: set[str] = set()
         self.rows: list[Notification] = []
 
     def still_due(self, one: Notification) -> bool:
         return one.id not in self.settled
+
+    def still_waited_for(self, one: Notification) -> bool:
+        return one.id not in self.heard
 
     def due(self, channel: str, most: int) -> list[Notification]:
         rows = [one for one in self.rows if one.channel == channel and one.id not in self.settled]
@@ -80,11 +85,15 @@ class Pipeline:
     def __init__(self, book: Book) -> None:
         self.book = book
         self.outcomes: queue.Queue[Outcome] = queue.Queue()
+        self.receipts: queue.Queue[Receipt] = queue.Queue()
         self.hold = False
         self.futures: list[Future[Any]] = []
 
     def submit(self, make: Callable[[int, int], Event]) -> Future[Any]:
         event = make(7, 8)
+        if isinstance(event, Receipt):
+            self.receipts.put(event)
+            return Future()
         assert isinstance(event, Outcome)
         future: Future[Any] = Future()
         self.futures.append(future)
@@ -100,10 +109,10 @@ class Pipeline:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, street: Recorder | None = None) -> None:
         self.clock, self.book = Hand(), Book()
         self.pipeline = Pipeline(self.book)
-        self.street, self.duty = Recorder(), Recorder()
+        self.street, self.duty = street or Recorder(), Recorder()
         self.notifier = Notifier(
             {"street": self.street, "duty": self.duty},
             self.pipeline.submit,
@@ -301,3 +310,100 @@ def test_ledger_gives_the_urgent_first(ledger: tuple[StoreLedger, sqlite3.Connec
     put(base, notification(id="done", state=NotificationState.ACCEPTED))
     assert [one.id for one in book.due("street", 9)] == ["red", "yellow"]
     assert [one.id for one in book.due("street", 1)] == ["red"]
+
+
+# ---------------------------------------------------------------- asking for receipts
+
+
+class Asked(Recorder):
+    """A channel whose provider can be asked; `known` is what it knows of a message, by its id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[str, Receipted | Exception] = {}
+        self.asked: list[str] = []
+
+    def ask(self, one: Notification) -> Receipted | None:
+        self.asked.append(one.id)
+        found = self.known.get(one.id)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@pytest.fixture
+def asking() -> Iterator[Bench]:
+    one = Bench(Asked())
+    yield one
+    one.notifier.stop()
+
+
+def waiting(name: str = "n1", receipt_s: int = 60, **changes: Any) -> Notification:
+    state = NotificationState.ACCEPTED
+    return notification(id=name, state=state, receipt_by=receipt_s * SECOND, **changes)
+
+
+def test_what_waits_for_its_receipt_is_asked_for(asking: Bench) -> None:
+    asking.notifier.offer([waiting()])
+    asking.clock.now = int(ASK_S * SECOND) - 1
+    asking.notifier.offer([notification(id="n2")])  # the worker has been round
+    asking.pipeline.next()
+    assert asking.street.asked == []
+    asking.clock.now += 1
+    until(lambda: asking.street.asked == ["n1"])
+    asking.street.known["n1"] = Receipted("biz", False, "no such number")
+    asking.clock.now += int(ASK_S * SECOND)
+    found = asking.pipeline.receipts.get(timeout=10)
+    assert found == Receipt(7, 8, "street", "n1", False, "no such number")
+    assert asking.street.asked == ["n1", "n1"]
+    assert asking.street.sent == ["n2"]
+
+
+def test_it_is_not_asked_for_once_it_has_come(asking: Bench) -> None:
+    asking.book.heard.add("n1")
+    asking.notifier.offer([waiting(), waiting("n2")])
+    asking.clock.now = int(ASK_S * SECOND)
+    until(lambda: asking.street.asked == ["n2"])
+
+
+def test_nobody_asks_when_nobody_waits_any_more(asking: Bench) -> None:
+    asking.notifier.offer([waiting(receipt_s=15), waiting("n2", receipt_s=31)])
+    for count in (1, 2):
+        asking.clock.now += int(ASK_S * SECOND)
+        until(lambda count=count: asking.street.asked == ["n2"] * count)
+    asking.clock.now += int(ASK_S * SECOND)
+    asking.notifier.offer([notification(id="n3")])
+    asking.pipeline.next()
+    asking.notifier.stop()
+    assert asking.street.asked == ["n2"] * 2
+
+
+def test_what_is_asked_for_is_not_waiting_to_be_sent(asking: Bench) -> None:
+    asking.notifier.offer([waiting()])
+    assert asking.notifier.waiting()["street"] == 0
+
+
+def test_a_channel_that_fails_when_asked_still_sends(asking: Bench) -> None:
+    asking.street.known["n1"] = RuntimeError("ours")
+    asking.notifier.offer([waiting()])
+    asking.clock.now = int(ASK_S * SECOND)
+    until(lambda: asking.street.asked == ["n1"])
+    asking.notifier.offer([notification(id="n2")])
+    assert asking.pipeline.next().told is Told.ACCEPTED
+
+
+def test_a_channel_that_cannot_be_asked_is_not(bench: Bench) -> None:
+    bench.notifier.offer([waiting()])
+    bench.clock.now = int(60 * SECOND)
+    bench.notifier.offer([notification(id="n2")])
+    bench.pipeline.next()
+    assert bench.street.sent == ["n2"]
+
+
+def test_ledger_knows_what_is_still_waited_for(ledger: tuple[StoreLedger, sqlite3.Connection]) -> None:
+    book, base = ledger
+    put(base, waiting("open"))
+    put(base, replace(waiting("heard"), state=NotificationState.DELIVERED, receipt_by=0))
+    assert book.still_waited_for(waiting("open"))
+    for one in (waiting("heard"), waiting("unheard of")):
+        assert not book.still_waited_for(one)

@@ -25,7 +25,7 @@ from gateway.core.model import (
 )
 from gateway.core.state import State
 from tests.unit.config_files import spoiled, told
-from tests.unit.worlds import CABINET, SILENT, START_NS, TOPIC, Play, of, world
+from tests.unit.worlds import CABINET, SILENT, START_NS, TOPIC, Play, of, rule, world
 
 SPEAKS = replace(CABINET, status=Status())
 WILL = f"{TOPIC}/status"
@@ -66,6 +66,20 @@ def test_a_device_that_connects_anew_within_the_hold_tells_nobody():
     play.say(topic=WILL, raw=b"online")
     play.wait(600)
     assert play.levels() == []
+
+
+@pytest.mark.parametrize(
+    "weighed",
+    [rule("times(online < 0.5, 1h)", above=1.5), rule("members(online < 0.5)", group="place")],
+    ids=lambda one: one.when,
+)
+def test_a_will_is_weighed_at_once_though_nothing_follows_it(weighed):
+    """A dead device's will is its last message: the next one, of whoever, may come tomorrow."""
+    play = playing(weighed)
+    for raw in (b"online", b"offline", b"online", b"offline"):
+        play.wait(60)
+        play.say(topic=WILL, raw=raw)
+    assert play.levels()[-1] == "red" and not play.engine.judging.unsettled
 
 
 def test_whatever_it_says_itself_takes_its_will_back():

@@ -97,12 +97,17 @@ def test_a_full_window_does_not_starve_the_windows_of_other_rules(monkeypatch):
 # ---------------------------------------------------------------- clocks
 
 
-def test_a_wall_clock_set_back_does_not_freeze_what_is_known():
-    found = play(rule("temperature_c + 0", above=50.0))
+def say_ahead(found: Play, **values) -> None:
+    """One word while the wall clock was ten years ahead; then it is set back."""
     ahead = 10 * 365 * 86400 * SECOND
     found.wall = lambda: START_NS + found.at + ahead  # type: ignore[method-assign]
-    found.say(t=20)
+    found.say(**values)
     del found.wall
+
+
+def test_a_wall_clock_set_back_does_not_freeze_what_is_known():
+    found = play(rule("temperature_c + 0", above=50.0))
+    say_ahead(found, t=20)
     found.wait(60)
     found.say(t=80)
     assert found.levels() == ["red"]
@@ -110,10 +115,7 @@ def test_a_wall_clock_set_back_does_not_freeze_what_is_known():
 
 def test_a_wall_clock_set_back_does_not_freeze_a_window():
     found = play(rule("count(temperature_c > 50, 10m)", above=2.5))
-    ahead = 10 * 365 * 86400 * SECOND
-    found.wall = lambda: START_NS + found.at + ahead  # type: ignore[method-assign]
-    found.say(t=20)
-    del found.wall
+    say_ahead(found, t=20)
     for _ in range(3):
         found.wait(60)
         found.say(t=80)

@@ -114,3 +114,44 @@ def test_an_edit_adds_and_takes_levels_under_a_standing_alert() -> None:
     play.wait(400)
     assert play.levels()[-2:] == ["clear", "clear"]
     assert "timer_failed" not in play.noted() and not play.engine.state.tracks
+
+
+def for_one(mode: str, *rules) -> World:
+    only = Tuning(rule=rules[0].id, because="x", device="cab-1", numbers={"mode": mode})
+    return world(rules=rules, tunings=(only,), devices=("cab-1", "cab-2"))
+
+
+def both_say(play: Play, **values) -> None:
+    play.say(**values)
+    play.say(topic="site/cab-2", **values)
+
+
+def test_in_the_shadow_for_one_device() -> None:
+    play = playing(for_one("shadow", SMOKE))
+    both_say(play, smoke=1)
+    alerts = {one.device: one for one in play.engine.state.alerts.values()}
+    assert {name: one.mode for name, one in alerts.items()} == {"cab-1": "shadow", "cab-2": "live"}
+    assert not alerts["cab-1"].case and play.case().device == "cab-2"
+
+
+def test_out_of_the_shadow_for_one_device() -> None:
+    """A new rule is tried out everywhere and told of at one place first."""
+    play = playing(for_one("live", replace(SMOKE, mode="shadow")))
+    both_say(play, smoke=1)
+    assert len(play.engine.state.alerts) == 2 and play.case().device == "cab-1"
+
+
+def test_switched_off_for_one_device() -> None:
+    for rule, said in ((SMOKE, {"smoke": 1}), (SILENT, {"smoke": 0})):
+        play = playing(for_one("off", rule))
+        both_say(play, **said)
+        play.wait(400)
+        assert [one.device for one in play.engine.state.alerts.values()] == ["cab-2"], rule.id
+
+
+def test_what_stands_ends_when_it_is_switched_off_and_its_case_stays() -> None:
+    play = playing(world(rules=(SMOKE,), devices=("cab-1", "cab-2")))
+    both_say(play, smoke=1)
+    edit(play, for_one("off", SMOKE))
+    assert [one.device for one in play.engine.state.alerts.values()] == ["cab-2"]
+    assert {one.device for one in play.engine.state.cases.values()} == {"cab-1", "cab-2"}

@@ -313,6 +313,106 @@ def test_one_device_on_which_a_rule_fails_takes_it_from_no_other():
     assert found.levels() == ["red", "red"]
 
 
+def history(found: Play) -> list[tuple[str, str]]:
+    return [(one.what, one.note) for one in of(found.effects, Entry) if one.what in ("unknown", "known")]
+
+
+def test_the_case_says_when_what_its_alert_goes_by_is_not_known():
+    """Two intervals and a half after the last word of the door, though the smoke goes on speaking."""
+    found = play(rule("smoke > 0.5 and temperature_c > 30", "smoke", limits=TRUE))
+    found.say(smoke=1, t=40)
+    for _ in range(3):
+        found.wait(49)
+        found.say(smoke=1)
+    assert found.levels() == ["red"] and history(found) == []
+    found.wait(4)
+    assert history(found) == [("unknown", "温度")]
+    found.say(smoke=1)
+    restart = states.load(states.save(found.engine.state))
+    found.engine = Engine(found.engine.world, restart, found.engine.recent)
+    found.say(smoke=1)
+    assert len(history(found)) == 1, "once"
+    found.say(smoke=1, t=41)
+    assert [what for what, _ in history(found)] == ["unknown", "known"] and found.levels() == ["red"]
+
+
+def test_nobody_needs_to_speak_for_it_to_be_unknown():
+    found = play(replace(GROUP, limits=TRUE), devices=("cab-1", "cab-2"))
+    found.say(smoke=1)
+    found.say(smoke=1, topic="site/cab-2")
+    assert found.levels() == ["red"]
+    found.wait(151)
+    assert history(found) == [("unknown", "烟雾（cab-1、cab-2）")] and found.levels() == ["red"]
+
+
+def without(found: Play, gone: str) -> None:
+    street = found.engine.world
+    devices = {name: one for name, one in street.devices.items() if name != gone}
+    now = found.at, found.wall()
+    found.effects += found.engine.reconfigure(
+        Configured(*now, "two"), replace(street, devices=devices, digest="two")
+    )
+
+
+def test_a_groups_alert_outlives_the_device_that_raised_it():
+    names = ("cab-1", "cab-2", "cab-3")
+    found = play(rule("members(smoke > 0.5)", "smoke", above=0.5, group="place"), devices=names)
+    for name in names[::-1]:
+        found.say(smoke=1, topic=f"site/{name}")
+    assert found.levels() == ["red"] and alert(found).device == "cab-3"
+    without(found, "cab-3")
+    found.say(smoke=1)
+    found.wait(1)
+    assert set(found.levels()) == {"red"} and len({one.id for one in of(found.effects, Alert)}) == 1
+    assert (alert(found).device, found.case().device) == ("cab-1", "cab-1")
+    assert [one.note for one in of(found.effects, Entry) if one.what == "member_gone"] == ["cab-3"]
+    found.say(smoke=0)
+    found.say(smoke=0, topic="site/cab-2")
+    found.wait(1)
+    assert found.levels()[-1] == "clear" and found.engine.state.tracks == {}
+
+
+# ---------------------------------------------------------------- what belongs to one reading
+
+SHOOK = replace(
+    CALM, lateness_s=600.0, components=(),
+    fields=(
+        Field(quantity="ppv_mm_s", path="ppv"), Field(quantity="dominant_hz", path="hz"),
+        Field(quantity="smoke", path="smoke"), Field(quantity="confidence", path="sure"),
+    ),
+)  # fmt: skip
+SHARE = "percent(ppv_mm_s, curve(dominant_hz, 1 3, 10 3, 50 8))"
+
+
+def shaken(one: Rule) -> Play:
+    street = world(rules=(one,), models={"cabinet": SHOOK})
+    return Play(Engine(street, State(identity="0000002a")))
+
+
+@pytest.mark.parametrize("lacking", [{"ppv": 4.0}, {"hz": 2.0}])
+def test_a_new_velocity_is_not_judged_by_an_old_frequency_nor_the_other_way_round(lacking):
+    found = shaken(rule(SHARE, "ppv_mm_s", above=100.0))
+    found.say(ppv=3.1, hz=12.0)
+    assert found.levels() == []
+    found.wait(1)
+    found.say(**lacking)
+    assert found.levels() == []
+    found.wait(1)
+    found.say(ppv=4.0, hz=12.0)
+    assert found.levels() == ["red"]
+
+
+def test_how_sure_a_camera_was_of_one_event_says_nothing_of_the_next():
+    found = shaken(rule("smoke > 0.5 and confidence > 0.8", "smoke", limits=TRUE))
+    found.say(smoke=0, sure=0.9)
+    found.wait(1)
+    found.say(smoke=1)
+    assert found.levels() == []
+    found.wait(1)
+    found.say(smoke=1, sure=0.9)
+    assert found.levels() == ["red"]
+
+
 # ---------------------------------------------------------------- double control
 
 GAUGE = replace(

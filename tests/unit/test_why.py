@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -152,3 +154,24 @@ def test_by_the_beginning_the_end_or_the_case(kept) -> None:
     assert find(db, "zz") == []
     found.say(smoke=1)
     assert len(find(db, alert.id[:2])) == 2, "more than one begins so"
+
+
+def test_those_that_nobody_was_told_of_stay_on_a_list(folder, run) -> None:
+    """Hidden behind the smoke, in the shadow, and the smoke itself: all stand, two of them untold."""
+    hidden = replace(WARM, id="hidden", inhibited_by=(Cause(rule="smoke"),))
+    shadow = replace(WARM, id="shadow", mode="shadow")
+    given = world(rules=(SMOKE, hidden, shadow, replace(WARM, id="over")), models={"cabinet": CALM})
+    with closing(Store(folder / "state")) as store:
+        found = Kept(Engine(given, State(identity="0000002a")), store=store)
+        found.say(smoke=1, t=70)
+        found.say(t=70)
+        found.wait(120)
+        cause = next(one.id for one in found.engine.state.alerts.values() if one.rule == "smoke")
+    listed = {words: run("alerts", *words).output for words in ((), ("--hidden",), ("--shadow",))}
+    rules = {
+        words: set(re.findall(r"\b(smoke|hidden|shadow|over)  ", text)) for words, text in listed.items()
+    }
+    assert rules == {
+        (): {"smoke", "hidden", "shadow", "over"}, ("--hidden",): {"hidden"}, ("--shadow",): {"shadow"},
+    }  # fmt: skip
+    assert f"behind {cause}" in listed["--hidden",]

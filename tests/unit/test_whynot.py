@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from gateway.adapters.archive import Row
+from gateway.adapters.store import Checkpoint, Record, Store
+from gateway.core import state as states
 from gateway.core.effective import effective
 from gateway.core.engine import Engine
 from gateway.core.model import (
@@ -17,11 +19,14 @@ from gateway.core.model import (
     Calibration,
     Cause,
     During,
+    Event,
+    Field,
     Level,
     Limit,
     Link,
     Maintenance,
     Marked,
+    Message,
     Messages,
     Origin,
     QuarantineRow,
@@ -31,9 +36,10 @@ from gateway.core.model import (
 )
 from gateway.core.state import State
 from gateway.tuning.asked import Answer, Asked
-from gateway.tuning.replaying import Past, from_archive
+from gateway.tuning.replaying import Past, from_archive, from_log
 from gateway.tuning.whynot import inapplicable, nearest, why_not
-from tests.unit.worlds import CABINET, HOT, SILENT, SMOKE, START_NS, Play, of, world
+from tests.unit.test_waveform import model as waves
+from tests.unit.worlds import CABINET, HOT, SILENT, SMOKE, START_NS, TOPIC, Play, of, payload, world
 
 CALM = replace(CABINET, expect_every_s=60.0)
 WARM = Rule(
@@ -163,6 +169,13 @@ CASES: dict[str, tuple[Callable[[], tuple[Street, str, str]], str, str]] = {
     "out of order": (said(disorderly), "marked", "older than"),
     "retained": (said(lambda one: one.say(t=70, retained=True, **TIMED)), "marked", "the broker's memory"),
     "a spike": (said(*[20, "~60"] * 5, 70, model=spiking()), "doubted", "a spike"),
+    "less sure than asked for": (
+        said(
+            lambda one: one.say(t=70, sure=0.5), rules=(replace(WARM, confidence=0.8),),
+            model=replace(CALM, fields=(*CALM.fields, Field(quantity="confidence", path="sure"))),
+        ),
+        "unsure", "confidence 0.5 of 0.8",
+    ),
     "outside its hours": (
         said(70, rules=(replace(WARM, during=During(inside="06:00-18:00")),)), "during", "inside 06:00-18:00",
     ),
@@ -199,6 +212,10 @@ CASES: dict[str, tuple[Callable[[], tuple[Street, str, str]], str, str]] = {
         ),
         "baseline",
         "nobody has said its baseline",
+    ),
+    "cooling down": (
+        said(70, "~60", 20, "~301", 70, "~70", rules=(replace(WARM, clear_hold_s=300.0, cool_down_s=600.0),)),
+        "cooling", "cooling down for",
     ),
     "not silent for long": (
         said(20, "~120", rules=(SILENT,), rule="silent"), "not_long", "not silent for long enough: 2 分钟",
@@ -312,3 +329,92 @@ def test_what_the_files_alone_tell(given, rule, device, component, reason, words
 
 def test_a_rule_that_is_about_the_device_is_not_barred() -> None:
     assert inapplicable(about(), "warm", "cab-1", "") is None
+
+
+# ---------------------------------------------------------------- the axes of a waveform
+
+SHARE = "percent(ppv_mm_s, curve(dominant_hz, 1 3, 10 3, 50 8))"
+SHAKES = replace(
+    WARM, id="shakes", scene="structure", each="axis", quantity="ppv_mm_s", when=SHARE, called="占限值的比例",
+    limits=(Limit(level=Level.ORANGE, above=100.0),),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ppv", "hz", "reason", "words"),
+    [
+        (2.0, 5.0, "not_beyond", "66.67%, orange is > 100%"),
+        (2.0, None, "unknown", "because of dominant_hz"),
+        (4.0, 5.0, "fired", "by the rule it stands"),
+    ],
+)
+def test_an_axis_is_answered_from_the_archive(ppv, hz, reason: str, words: str) -> None:
+    """Its component has a letter where others have a number."""
+    known = replace(
+        world(rules=(SHAKES,), models={"cabinet": replace(waves(), id="cabinet", expect_every_s=60.0)}),
+    )
+    values = {"ppv_mm_s": ppv, **({"dominant_hz": hz} if hz else {})}
+    place = "axis-y", "structure", "cabinet", "good"
+    rows = [Row(0, START_NS, START_NS, "cab-1", *place, name, value) for name, value in values.items()]
+    device, at_ns = known.devices["cab-1"], START_NS + 5 * SECOND
+    past = from_archive(known, SHAKES, device, at_ns, lambda name, since_ns, until_ns: rows)
+    answer = why_not(Asked(world=known, rule=SHAKES, device=device, component="axis-y", past=past, rows=rows))
+    assert answer.reason == reason and words in answer.en, answer
+
+
+@dataclass
+class Kept:
+    """A street with smoke, whose events a store keeps. `ahead_s`: by how much the clock is wrong."""
+
+    store: Store
+    ahead_s: int = 0
+
+    def __post_init__(self) -> None:
+        self.world = world(rules=(SMOKE,))
+        self.engine = Engine(self.world, State(identity=self.store.identity))
+        self.give(0, lambda at, wall: Link(at, wall, True))
+        self.save()
+
+    def give(self, at_s: int, make: Callable[[int, int], Event]) -> None:
+        event = make(at_s * SECOND, START_NS + (at_s + self.ahead_s) * SECOND)
+        effects = self.engine.step(event)
+        readings = self.engine.readings if isinstance(event, Messages) else ()
+        self.store.commit([Record(event, effects, readings)])
+        self.wall_ns = event.wall_ns
+
+    def say(self, at_s: int, smoke: int, again: bool = False) -> None:
+        message = Message(TOPIC, payload(smoke=smoke), again=again)
+        self.give(at_s, lambda at, wall: Messages(at, wall, [message]))
+
+    def save(self) -> None:
+        body = states.save(self.engine.state)
+        self.store.commit([], Checkpoint(self.store.position(), self.engine.state.at, self.wall_ns, body))
+
+    def is_played_again(self) -> bool:
+        past = from_log(self.store.reader(), self.world, self.wall_ns)
+        assert past is not None and past.exact
+        return states.save(past.engine.state) == states.save(self.engine.state)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    store = Store(tmp_path)
+    yield Kept(store)
+    store.close()
+
+
+def test_by_the_very_log_a_second_delivery_is_no_more_news_than_it_was(kept):
+    """The first one lies before the checkpoint: without it an old fire would have burnt once more."""
+    kept.say(10, smoke=1)
+    kept.say(20, smoke=0)
+    kept.save()
+    kept.say(30, smoke=1, again=True)
+    assert kept.is_played_again()
+
+
+def test_by_the_very_log_what_a_clock_said_that_was_ahead_is_not_left_out(kept):
+    kept.ahead_s = 3600
+    kept.say(10, smoke=1)
+    kept.ahead_s = 0
+    kept.say(20, smoke=1)
+    assert kept.is_played_again()

@@ -1,0 +1,108 @@
+"""`dingtalk`: a message into a DingTalk group (钉钉自定义机器人), signed.
+
+Contract: documents custom-robot-access and robot-message-type (domain notes 5.7). The status is always
+200: `errcode` is the answer. More than 20 a minute bars the robot for ten. A robot has no receipt, and its
+buttons only open links.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.adapters import http
+from gateway.channels import coded, signers
+from gateway.channels.base import Answer, Secret, Setup, cut
+from gateway.channels.pace import Pace
+from gateway.channels.wording import plain, sign, title
+from gateway.core.model import Level, Notification, Told
+
+SETTINGS = frozenset({"url"})  # only for a relay that speaks the same
+REQUIRED: frozenset[str] = frozenset()
+SECRETS = frozenset({"token_file", "secret_file"})
+URL = "https://oapi.dingtalk.com/robot/send"
+TEXT_BYTES_MOST = 5_000  # the whole may have 20,000; nobody reads that much on a phone
+
+MESSAGES_MOST, WINDOW_S = 20, 60.0  # per robot
+RED_RESERVE = 3  # of those 20, kept free for red
+BARRED_S = 600.0
+OVER_LIMIT = 130101
+FOR_NOW = {-1: 5.0, OVER_LIMIT: BARRED_S}  # errcode -> seconds
+HINTS = {
+    300001: "the token is not valid: was the robot removed from its group? Put the new one into token_file",
+    310000: "a guard of the robot: secret_file, this box's clock, the robot's keywords or its addresses",
+}
+CODES = coded.Codes(for_now=FOR_NOW, hints=HINTS)
+TOKEN = re.compile(r"[A-Za-z0-9_-]{8,128}")
+MOBILE = re.compile(r"1\d{10}")
+
+
+class Dingtalk:
+    """`now` is steady seconds, for the 20 a minute; `wall` Unix seconds, for the signature (good for 1 h)."""
+
+    def __init__(
+        self,
+        site: http.Site,
+        token: Secret,
+        secret: Secret,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._site, self._token, self._secret, self._wall = site, token, secret, wall
+        self._pace = Pace(MESSAGES_MOST, WINDOW_S, now)
+
+    def send(self, notification: Notification, text: str, link: str) -> Answer:
+        urgent = notification.level is Level.RED
+        if wait_s := self._pace.take(0 if urgent else RED_RESERVE):
+            return Answer(Told.LATER, f"{MESSAGES_MOST} a minute for this robot are used up", wait_s)
+        body = msgspec.json.encode(compose(notification, text, link))
+        ask = partial(self._site.post, self._path(), body, coded.JSON)
+        return coded.attempt(ask, self._judge, self._token, self._secret)
+
+    def _path(self) -> str:
+        now_ms = int(self._wall() * 1000)
+        signature = quote(signers.dingtalk(self._secret.reveal(), now_ms), safe="")
+        token = self._token.reveal()
+        return f"{self._site.origin.path}?access_token={token}&timestamp={now_ms}&sign={signature}"
+
+    def _judge(self, reply: http.Reply) -> Answer:
+        answer = coded.judge(reply, CODES, self._token, self._secret)
+        if answer.code == OVER_LIMIT:
+            self._pace.bar(BARRED_S)
+        return answer
+
+
+def compose(notification: Notification, text: str, link: str) -> dict[str, Any]:
+    """What to POST. A card has a button, but only markdown can mention a number and so ring a phone."""
+    head, body = f"{sign(notification)} {title(notification)}", cut(plain(text), TEXT_BYTES_MOST)
+    said = f"### {head}\n\n" + "\n\n".join(body.splitlines())
+    address = notification.address.strip()
+    if link and not MOBILE.fullmatch(address):
+        card = {"title": head, "text": said, "singleTitle": "打开处置单", "singleURL": link}
+        return {"msgtype": "actionCard", "actionCard": card}
+    said += f"\n\n[打开处置单]({link})" if link else ""
+    at = [address] if MOBILE.fullmatch(address) else []
+    said += "".join(f"\n\n@{one}" for one in at)
+    return {"msgtype": "markdown", "markdown": {"title": head, "text": said}, "at": {"atMobiles": at}}
+
+
+def build(setup: Setup) -> Dingtalk:
+    try:
+        origin = http.Origin.parse(setup.settings.get("url", URL))
+    except ValueError as error:
+        raise ValueError(f"channels.{setup.name}.url: {error}") from None
+    return Dingtalk(http.Site(origin), _token(setup), setup.secret("secret_file"))
+
+
+def _token(setup: Setup) -> Secret:
+    """The token alone, also when somebody has pasted the whole address that DingTalk shows."""
+    token = setup.secret("token_file").reveal().rpartition("access_token=")[2]
+    if not TOKEN.fullmatch(token):
+        raise ValueError(f"channels.{setup.name}.token_file: expected the robot's access_token alone")
+    return Secret(token)

@@ -1,0 +1,126 @@
+"""`feishu`: a card into a Feishu group (飞书自定义机器人), signed.
+
+Contract: document bot-v2/add-custom-bot (domain notes 5.7). `code` in the body is the answer. A robot has no
+receipt, and its buttons only open links. Everybody's reports go out at :00 and :30, and Feishu then refuses
+more (11232): that is for now, like any limit.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from gateway.adapters import http
+from gateway.channels import coded, signers
+from gateway.channels.base import Answer, Secret, Setup, cut
+from gateway.channels.pace import Pace
+from gateway.channels.wording import plain, sign, title
+from gateway.core.model import Kind, Level, Notification, Told
+
+SETTINGS = frozenset({"url"})  # only for a relay that speaks the same; the token follows it
+REQUIRED: frozenset[str] = frozenset()
+SECRETS = frozenset({"token_file", "secret_file"})
+URL = "https://open.feishu.cn/open-apis/bot/v2/hook"
+TEXT_BYTES_MOST = 5_000  # the whole may have 20 kB
+
+MINUTE_MOST, MINUTE_S = 100, 60.0  # per robot
+SECOND_MOST, SECOND_S = 5, 1.0
+RED_RESERVE = 20  # of those 100, kept free for red
+OVER_LIMIT, BUSY_S = 11232, 10.0
+FOR_NOW = {OVER_LIMIT: BUSY_S}  # code -> seconds
+HINTS = {
+    9499: "the message is not as Feishu wants it",
+    19001: "the token is not valid: was the robot removed from its group? Put the new one into token_file",
+    19021: "the signature does not hold: secret_file, or this box's clock",
+    19022: "this box's address is not on the robot's list",
+    19024: "none of the robot's keywords stands in the message",
+}
+CODES = coded.Codes(code="code", words="msg", for_now=FOR_NOW, hints=HINTS)
+COLOURS = {Level.YELLOW: "yellow", Level.ORANGE: "orange", Level.RED: "red"}
+GOOD_COLOUR = "green"
+TOKEN = re.compile(r"[A-Za-z0-9_-]{8,128}")
+OPEN_ID = re.compile(r"ou_[A-Za-z0-9]{8,64}")
+
+
+class Feishu:
+    """`now` is steady seconds, for the pace; `wall` Unix seconds, for the signature (good for 1 h)."""
+
+    def __init__(
+        self,
+        site: http.Site,
+        token: Secret,
+        secret: Secret,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._site, self._token, self._secret, self._wall = site, token, secret, wall
+        self._minute, self._second = Pace(MINUTE_MOST, MINUTE_S, now), Pace(SECOND_MOST, SECOND_S, now)
+
+    def send(self, notification: Notification, text: str, link: str) -> Answer:
+        urgent = notification.level is Level.RED
+        if wait_s := self._second.take() or self._minute.take(0 if urgent else RED_RESERVE):
+            return Answer(Told.LATER, f"{SECOND_MOST} a second or {MINUTE_MOST} a minute are used up", wait_s)
+        ask = partial(self._site.post, self._path(), self._body(notification, text, link), coded.JSON)
+        return coded.attempt(ask, self._judge, self._token, self._secret)
+
+    def _path(self) -> str:
+        return f"{self._site.origin.path.rstrip('/')}/{self._token.reveal()}"
+
+    def _body(self, notification: Notification, text: str, link: str) -> bytes:
+        now_s = int(self._wall())
+        signature = signers.feishu(self._secret.reveal(), now_s)
+        card = compose(notification, text, link)
+        return msgspec.json.encode({"timestamp": str(now_s), "sign": signature, **card})
+
+    def _judge(self, reply: http.Reply) -> Answer:
+        answer = coded.judge(reply, CODES, self._token, self._secret)
+        if answer.code == OVER_LIMIT:
+            self._minute.bar(BUSY_S)
+        return answer
+
+
+def compose(notification: Notification, text: str, link: str) -> dict[str, Any]:
+    """The card. Texts go as plain_text, in which nothing draws; only the mention is their markdown."""
+    good = notification.kind is Kind.CLEARED
+    elements: list[dict[str, Any]] = [_div("plain_text", cut(plain(text), TEXT_BYTES_MOST))]
+    address = notification.address.strip()
+    if OPEN_ID.fullmatch(address):
+        elements.append(_div("lark_md", f"<at id={address}></at>"))
+    if link:
+        elements.append({"tag": "action", "actions": [_button(link)]})
+    header = {
+        "title": {"tag": "plain_text", "content": f"{sign(notification)} {title(notification)}"},
+        "template": GOOD_COLOUR if good else COLOURS[notification.level],
+    }
+    card = {"config": {"wide_screen_mode": True}, "header": header, "elements": elements}
+    return {"msg_type": "interactive", "card": card}
+
+
+def _div(tag: str, content: str) -> dict[str, Any]:
+    return {"tag": "div", "text": {"tag": tag, "content": content}}
+
+
+def _button(link: str) -> dict[str, Any]:
+    words = {"tag": "plain_text", "content": "打开处置单"}
+    return {"tag": "button", "text": words, "url": link, "type": "primary"}
+
+
+def build(setup: Setup) -> Feishu:
+    try:
+        origin = http.Origin.parse(setup.settings.get("url", URL))
+    except ValueError as error:
+        raise ValueError(f"channels.{setup.name}.url: {error}") from None
+    return Feishu(http.Site(origin), _token(setup), setup.secret("secret_file"))
+
+
+def _token(setup: Setup) -> Secret:
+    """The token alone, also when somebody has pasted the whole address that Feishu shows."""
+    token = setup.secret("token_file").reveal().rpartition("/hook/")[2]
+    if not TOKEN.fullmatch(token):
+        raise ValueError(f"channels.{setup.name}.token_file: expected the end of the robot's address alone")
+    return Secret(token)

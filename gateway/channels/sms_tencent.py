@@ -1,0 +1,165 @@
+"""`sms_tencent`: an SMS by Tencent Cloud (sms 2021-01-11; domain notes 5.5).
+
+One answer holds a status for each number: a 200 with a request id says nothing of ours. Delivery and
+replies come as calls to us; asking for them would have to be granted by their support, and is not used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from gateway.adapters import http
+from gateway.channels import clouds, signers
+from gateway.channels.base import Answer, Call, Heard, Receipted, Replied, Secret, Setup
+from gateway.channels.clouds import Barred, Coded, mobile
+from gateway.core.model import Notification, Told
+from gateway.core.templates import fill
+
+SETTINGS = frozenset(
+    {"key_id", "app_id", "region", "sign", "template", "variables"} | {"receipt_within", "token_file", "url"}
+)
+REQUIRED = frozenset({"key_id", "app_id", "sign", "template", "variables"})
+SECRETS = frozenset({"key_secret_file"})
+URL = "https://sms.tencentcloudapi.com"
+VERSION, REGION = "2021-01-11", "ap-guangzhou"
+HEARD = b'{"result":0,"errmsg":"OK"}'
+BUSY_S = 5.0
+LIMITS = {  # of one number -> seconds it is left alone
+    "LimitExceeded.PhoneNumberThirtySecondLimit": 30.0,
+    "LimitExceeded.PhoneNumberOneHourLimit": 900.0,
+    "LimitExceeded.PhoneNumberDailyLimit": 3600.0,
+    "LimitExceeded.PhoneNumberSameContentDailyLimit": 3600.0,
+    "LimitExceeded.DeliveryFrequencyLimit": 60.0,
+    "LimitExceeded": 60.0,
+}
+MAYBE_SENT = "InternalError.Timeout"  # they did not hear from their own sending in time
+CLOCK = "AuthFailure.SignatureExpire"
+KEY = "check key_id and key_secret_file: the key may have been deleted or barred"
+HINTS = {
+    "AuthFailure.SecretIdNotFound": KEY,
+    "AuthFailure.SignatureFailure": "the content of key_secret_file does not belong to key_id",
+    "AuthFailure.UnauthorizedOperation": "the key may not do this: grant it QcloudSMSFullAccess",
+    "UnauthorizedOperation.RequestIpNotInWhitelist": "this box's address is not on the list in the console",
+    "UnauthorizedOperation.SmsSdkAppIdVerifyFail": "the app_id is not this account's",
+    "FailedOperation.InsufficientBalanceInSmsPackage": "the package is used up: buy another in the console",
+    "FailedOperation.SignatureIncorrectOrUnapproved": "the sign is not approved: check it in the console",
+    "FailedOperation.TemplateIncorrectOrUnapproved": "the template is not approved: check it in the console",
+    "FailedOperation.TemplateParamSetNotMatchApprovedTemplate": (
+        "the template has another number of variables than the setting names"
+    ),
+    "FailedOperation.ContainSensitiveWord": "a variable holds a word that is not let through",
+    "FailedOperation.PhoneNumberInBlacklist": "the person has unsubscribed from SMS, or the carrier bars it",
+    "InvalidParameterValue.IncorrectPhoneNumber": "the number does not exist: correct the person's reach",
+    "InvalidParameterValue.TemplateParameterLengthLimit": "a variable is too long for the template",
+    "InvalidParameterValue.ProhibitedUseUrlInTemplateParameter": "a variable holds a link",
+}
+
+
+class SmsTencent:
+    """`wall` is Unix seconds, for the signature's 5 minutes; `token` what their calls must say."""
+
+    def __init__(
+        self,
+        site: http.Site,
+        key_id: str,
+        secret: Secret,
+        order: Mapping[str, str],
+        names: tuple[str, ...],
+        region: str = REGION,
+        receipt_s: float = 0.0,
+        token: Secret | None = None,
+        wall: Callable[[], float] = time.time,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._site, self._key_id, self._secret = site, key_id, secret
+        self._order, self._names, self._region = order, names, region
+        self._receipt_s, self._token, self._wall, self._barred = receipt_s, token, wall, Barred(now)
+
+    def send(self, notification: Notification, text: str, link: str) -> Answer:
+        number = mobile(notification.address)
+        if not number:
+            return Answer(Told.REFUSED, clouds.NO_MOBILE)
+        if full := clouds.over_limit(self._barred, number):
+            return full
+        body = msgspec.json.encode(self._ordered(notification, number))
+        ask = partial(self._site.post, "/", body, self._headers(body))
+        answer = clouds.attempt(ask, partial(self._judge, number), self._secret)
+        return replace(answer, receipt_s=self._receipt_s)
+
+    def _judge(self, number: str, reply: http.Reply) -> Answer:
+        return clouds.judged(reply, self._secret, _coded, partial(self._judge_code, number))
+
+    def _ordered(self, notification: Notification, number: str) -> dict[str, Any]:
+        return {
+            **self._order,
+            "PhoneNumberSet": [f"+86{number}"],
+            "TemplateParamSet": list(fill(self._names, notification).values()),
+            "SessionContext": notification.id,
+        }
+
+    def _headers(self, body: bytes) -> dict[str, str]:
+        timestamp_s, host = int(self._wall()), self._site.origin.authority
+        signed = signers.tencent(self._key_id, self._secret.reveal(), host, timestamp_s, body)
+        return {
+            "Authorization": signed,
+            "Content-Type": signers.TENCENT_TYPE,
+            "X-TC-Action": "SendSms",
+            "X-TC-Version": VERSION,
+            "X-TC-Region": self._region,
+            "X-TC-Timestamp": str(timestamp_s),
+        }
+
+    def _judge_code(self, number: str, coded: Coded) -> Answer:
+        code, said, own = coded
+        if code == "Ok":
+            return Answer(Told.ACCEPTED, "Ok", number=own)
+        if code in LIMITS:
+            return clouds.later(self._barred, number, said, LIMITS[code])
+        if code == MAYBE_SENT:
+            return Answer(Told.UNKNOWN, said)
+        if code.startswith(("RequestLimitExceeded", "LimitExceeded", "InternalError")):
+            return Answer(Told.LATER, said, BUSY_S)
+        return clouds.refused(said, clouds.CLOCK if code == CLOCK else HINTS.get(code))
+
+    def hear(self, call: Call) -> Heard:
+        return clouds.heard(call, self._token, HEARD, _called)
+
+
+def _coded(document: Mapping[str, Any]) -> Coded | None:
+    """The status of the one number, or the error of the whole request."""
+    response = document.get("Response")
+    if not isinstance(response, dict):
+        return None
+    failed, statuses = response.get("Error"), response.get("SendStatusSet")
+    if isinstance(failed, dict):
+        found = failed
+    elif isinstance(statuses, list) and len(statuses) == 1 and isinstance(statuses[0], dict):
+        found = statuses[0]
+    else:
+        return None
+    code = clouds.text(found, "Code")
+    return Coded(code, clouds.text(found, "Message"), clouds.text(found, "SerialNo")) if code else None
+
+
+def _called(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:
+    """An entry of a status report (has `report_status`), or a reply (has `text`)."""
+    if "report_status" in item:
+        words = f"{clouds.text(item, 'errmsg')} {clouds.text(item, 'description')}".strip()
+        yield Receipted(clouds.text(item, "sid"), item["report_status"] == "SUCCESS", words)
+    elif "text" in item:
+        yield Replied(clouds.text(item, "mobile"), clouds.text(item, "text"))
+
+
+def build(setup: Setup) -> SmsTencent:
+    said, site, token = setup.settings, http.Site(clouds.origin(setup, URL)), clouds.token(setup)
+    order = {"SmsSdkAppId": said["app_id"], "SignName": said["sign"], "TemplateId": said["template"]}
+    return SmsTencent(
+        site, said["key_id"], setup.secret("key_secret_file"), order, clouds.names(setup),
+        said.get("region", REGION), clouds.receipt_s(setup, clouds.RECEIPT_S if token else 0.0), token,
+    )  # fmt: skip
