@@ -625,7 +625,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "what_person": ("人员", "person"),
     "what_rotation": ("轮值", "rotation"),
     "what_scene": ("场景", "scene"),
-    "what_role": ("岗位角色", "role"),
     "what_setting": ("设置", "setting"),
     "what_channel": ("渠道", "channel"),
     "what_device": ("设备", "device"),

@@ -34,6 +34,7 @@ from gateway.core.routing import Recipient, ladder, quiet_ns, recipients, scene_
 REPEAT_S = 900  # an unanswered red case, or one that reached nobody, tells its last rung again this often
 REMIND_S = DAY_S  # any other that nobody has answered: what stands is never forgotten in silence
 RETRY_S_MOST = 60  # between two attempts at one notification
+INFORMED = frozenset({Kind.COPIED, Kind.GAP, Kind.HANDED_OVER})  # told to somebody who is not to answer
 LOOK_NS = 3600 * SECOND  # so often, while a post is to end, as the clock on the wall may step
 
 
@@ -369,7 +370,8 @@ class Telling:
     def reached(self, step: Step, told: Notification) -> None:
         """A provider has it for sure."""
         case = self.state.cases.get(told.case)
-        if case is not None and (case.stage, Turn.TOLD) in TURNS and told.kind is not Kind.CLEARED:
+        counts = told.kind not in INFORMED and told.kind is not Kind.CLEARED
+        if case is not None and (case.stage, Turn.TOLD) in TURNS and counts:
             self.turn(step, case, Turn.TOLD, None)
 
     def _try_again(self, step: Step, told: Notification, outcome: Outcome) -> None:
@@ -384,7 +386,9 @@ class Telling:
     def _next_rung_if_unreached(self, step: Step, refused: Notification) -> None:
         """Nobody of this rung can be reached any more: do not wait for the clock."""
         case = self.state.cases.get(refused.case)
-        if case is None or self.book.due(case.id):
+        if case is None or refused.kind in INFORMED:
+            return
+        if any(told.kind not in INFORMED for told in self.book.due(case.id)):
             return
         if refused.kind in (Kind.BOUNCED, Kind.REJECTED) and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)

@@ -158,6 +158,12 @@ def copied(responsible: Person | None) -> str:
     return f"抄送：{who}您无需接手。"
 
 
+ROLES = {  # of the shipped packs and the example; others by their id
+    "property": "物业",
+    "committee": "居委",
+    "street": "街道",
+    "fire-station": "微型消防站",
+}
 LACKS = {
     Lack.VACANT: "无人任职",
     Lack.NOT_BEGUN: "轮值尚未开始",
@@ -168,9 +174,13 @@ LACKS = {
 
 
 def gap(role: str, lack: Lack, place: Place | None, person: Person | None) -> str:
-    """Which post is empty, and why: "豫源坊 property（徐敏休假，无人代理）"."""
+    """Which post is empty, and why: "豫源坊 物业（徐敏休假，无人代理）"."""
     why = LACKS[lack].format(who=person.says if person else "")
-    return f"{place.says if place else ''} {role}（{why}）".strip()
+    return f"{place.says if place else ''} {role_name(role)}（{why}）".strip()
+
+
+def role_name(role: str) -> str:
+    return ROLES.get(role, role)
 
 
 def handed_over(world: World, before: str, after: Person) -> str:

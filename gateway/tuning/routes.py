@@ -15,7 +15,7 @@ from gateway.core.duty import Gap, Holder, Way
 from gateway.core.effective import effective
 from gateway.core.model import Device, Level, Origin, Rule, World
 from gateway.core.routing import Recipient, Rung, plan, scene_of
-from gateway.core.texts import LACKS
+from gateway.core.texts import LACKS, role_name
 from gateway.grammar import NOWHERE, instant_ns
 from gateway.problems import Problems, say, shown
 from gateway.typed import LENIENT, Builder, Identifier, Kind, Minute, parse_duration, spell
@@ -83,12 +83,12 @@ def _line(world: World, rung: Rung, at: str, one: Recipient, passed: Sequence[tu
 def reason(world: World, found: Holder) -> tuple[str, str]:
     """How somebody comes to answer."""
     place = world.places.get(found.at)
-    where = place.says if place else found.at
+    where, name = place.says if place else found.at, role_name(found.role)
     zh, en = {
-        Way.POST: (f"任{where} {found.role}", f"{found.role} at {found.at}"),
-        Way.TURN: (f"{where} {found.role} 轮值", f"on duty as {found.role} at {found.at}"),
-        Way.OVERRIDE: (f"{where} {found.role} 临时换班", f"an override as {found.role} at {found.at}"),
-        Way.HEAD: (f"{where} {found.role} 所在单位负责人", f"head of the unit of {found.role} at {found.at}"),
+        Way.POST: (f"任{where} {name}", f"{found.role} at {found.at}"),
+        Way.TURN: (f"{where} {name} 轮值", f"on duty as {found.role} at {found.at}"),
+        Way.OVERRIDE: (f"{where} {name} 临时换班", f"an override as {found.role} at {found.at}"),
+        Way.HEAD: (f"{where} {name} 所在单位负责人", f"head of the unit of {found.role} at {found.at}"),
     }[found.way]
     if not found.stands_in_for:
         return zh, en
@@ -99,7 +99,10 @@ def reason(world: World, found: Holder) -> tuple[str, str]:
 def _lack(world: World, gap: Gap) -> tuple[str, str]:
     zh, en = lack(world, gap)
     place = world.places.get(gap.at)
-    return f"{place.says if place else gap.at} {gap.role} 空缺：{zh}", f"{gap.role} at {gap.at} empty: {en}"
+    return (
+        f"{place.says if place else gap.at} {role_name(gap.role)} 空缺：{zh}",
+        f"{gap.role} at {gap.at} empty: {en}",
+    )
 
 
 def lack(world: World, gap: Gap) -> tuple[str, str]:

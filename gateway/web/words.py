@@ -156,7 +156,6 @@ RESETS: Mapping[str, str] = {  # why an alarm is reset
     "drill": "测试或演练",
     "sensor": "传感器误动作，已报修",
 }
-ROLES: Mapping[str, str] = {"property": "物业", "committee": "居委", "street": "街道"}  # others by their id
 
 SHEETS: Mapping[Sheet, Said] = {
     Sheet.PROBLEM: Said("问题单", "problems"),

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway import doctor
+from gateway.config import load
+from gateway.terminal import instant
 from tests.unit.config_files import FILES, write
 
 PEOPLE = """\
@@ -85,6 +88,14 @@ def test_the_end_of_the_firm_is_seen_beforehand(run) -> None:
     ran = run("oncall", "gaps", "--from", "2026-12-25T00:00", "--days", "10", "--json")
     (found,) = json.loads(ran.stdout)
     assert (found["from"], found["lack"], found["place"]) == ("2027-01-01 00:00:00", "vacant", "estate")
+
+
+@pytest.mark.parametrize(("day", "ok"), [("2026-11-10", True), ("2026-12-20", False)])
+def test_the_doctor_looks_a_fortnight_ahead(run, folder: Path, day, ok) -> None:
+    world = load(folder / "lilong.yaml", "en", environ={}).world
+    found = doctor._oncall(world, instant(f"{day}T12:00", "Asia/Shanghai"), doctor.Texts("en"))
+    assert found.ok is ok and ("property @ estate" in found.detail) is not ok
+    assert ok or "lilong oncall gaps" in found.hint
 
 
 # ---------------------------------------------------------------- routes

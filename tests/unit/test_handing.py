@@ -64,7 +64,7 @@ def test_an_empty_post_falls_back_in_the_same_step_and_its_supervisor_hears_of_i
     play.say(smoke=1)
     assert told(play) == [("zhou", Kind.GAP), ("li", Kind.RAISED)], "no time has passed"
     gap = play.notifications()[0]
-    assert gap.title.startswith("【岗位空缺】") and "向阳小区 property（王经理休假，无人代理）" in gap.text
+    assert gap.title.startswith("【岗位空缺】") and "向阳小区 物业（王经理休假，无人代理）" in gap.text
     assert ("post_empty", "") in entries(play) and play.noted().count("post_empty") == 1
     play.say({3: 80})  # another case of the same gap
     assert [kind for _, kind in told(play)] == [Kind.GAP, Kind.RAISED, Kind.RAISED]
@@ -112,6 +112,42 @@ def test_whatever_a_copy_presses_stops_nothing(verb):
     assert ("li", Kind.ESCALATED) in told(play)
     play.act(case.id, Verb.ACKNOWLEDGE, "li")
     assert play.case().stage is Stage.ACKNOWLEDGED
+
+
+def test_who_is_only_informed_is_not_told_for_whoever_is_responsible():
+    """Neither a copy that arrives nor the notice of a gap has told anybody who must answer."""
+    step = Step(role="property", by=("inbox",), copy=("street",))
+    ladders = {level: (step, RED[1]) for level in Level}
+    play = playing(
+        ladders=ladders, fallback={"property": ("committee",)}, supervisor=SUPERVISOR, wang_away=True
+    )
+    play.say(smoke=1)
+    gap, responsible, copy = play.notifications()
+    assert (gap.kind, responsible.kind, copy.kind) == (Kind.GAP, Kind.RAISED, Kind.COPIED)
+    play.told(gap)
+    assert play.case().stage is Stage.FOUND
+    play.told(copy, Told.REFUSED)
+    assert play.case().rung == 1, "the one who must answer has not refused"
+    play.told(responsible)
+    assert play.case().stage is Stage.SENT
+
+
+def test_a_copy_under_way_holds_nothing_up():
+    step = Step(role="property", by=("inbox",), copy=("street",))
+    play = playing(ladders={level: (step, RED[1]) for level in Level})
+    play.say(smoke=1)
+    play.told(play.notifications()[0], Told.REFUSED)
+    assert told(play)[-1] == ("li", Kind.ESCALATED)
+
+
+def test_who_was_informed_first_and_is_responsible_now_may_take_it_on():
+    step = Step(role="property", by=("inbox",), copy=("committee",))
+    play = playing(ladders={level: (step, RED[1]) for level in Level})
+    play.say(smoke=1)
+    play.wait(300)
+    assert [kind for who, kind in told(play) if who == "li"] == [Kind.COPIED, Kind.ESCALATED]
+    play.act(play.case().id, Verb.ACKNOWLEDGE, "li")
+    assert play.case().acknowledged_by == "li"
 
 
 def test_a_copy_is_not_told_again_with_every_repetition_and_hears_of_the_end():
@@ -275,7 +311,9 @@ def test_what_the_old_firm_had_taken_on_is_nobodys_until_the_new_one_says_so():
     play.wait(MIDNIGHT)
     case = play.case()
     assert (case.stage, case.acknowledged_by, case.responsible) == (Stage.SENT, "", "ma")
-    play.wait(6 * 3600)
+    play.wait(6 * 3600 - 1)
+    assert told(play)[-1] == ("ma", Kind.TAKEN_OVER)
+    play.wait(1)
     assert told(play)[-1] == ("li", Kind.ESCALATED), "the next step counts from the handover"
     play.act(case.id, Verb.ACKNOWLEDGE, "ma")
     assert play.case().acknowledged_by == "ma"
