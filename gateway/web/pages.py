@@ -335,9 +335,7 @@ def receivers(world: World, case: Case, person: str, now_ns: int) -> list[tuple[
     roles = dict.fromkeys(post.role for post in world.posts)
     held = [(role, holder(world, case.place, role, now_ns).person) for role in roles]
     return [
-        (role, f"{words.ROLES.get(role, role)} {one.says}")
-        for role, one in held
-        if one is not None and one.id != person
+        (role, f"{role_name(role)} {one.says}") for role, one in held if one is not None and one.id != person
     ]
 
 
