@@ -46,6 +46,9 @@ class Purpose(StrEnum):
     SUSPEND = "suspend"
     APPROVE = "approve"
     VERIFY = "verify"
+    MERGE = "merge"
+    SPLIT = "split"
+    REOPEN = "reopen"
 
     @property
     def verb(self) -> Verb | None:

@@ -27,7 +27,8 @@ from gateway.web.deps import Health
 
 HOUR_NS = 3600 * SECOND
 CHART_NS = HOUR_NS
-ACTING = tuple(purpose for purpose in Purpose if purpose is not Purpose.SHOW)
+AT_THE_BOX = (Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN)  # and on no page: `lilong act`
+ACTING = tuple(purpose for purpose in Purpose if purpose not in (Purpose.SHOW, *AT_THE_BOX))
 IN_A_MESSAGE = (Purpose.ACKNOWLEDGE, Purpose.DONE)  # the buttons below one
 REASONS: Mapping[Purpose, Mapping[str, str]] = {  # what must be said why, and what can be
     Purpose.FALSE: words.REASONS,
@@ -310,7 +311,7 @@ def allowed(case: Case, purpose: Purpose, standing: Standing, person: str) -> bo
         return standing.latched
     if purpose is Purpose.NOTE:
         return case.stage not in ENDED
-    verb = purpose.verb
+    verb = None if purpose in AT_THE_BOX else purpose.verb
     turn = turn_of(verb, case.stage) if verb else None
     if turn is None or (case.stage, turn) not in TURNS:
         return False
