@@ -213,7 +213,11 @@ def _check_reads(rule: RuleKeys, fitting: Sequence[Model], parts: Parts, builder
     """Each quantity is measured, or derived, by a model that the rule is about."""
     known = {name for model in fitting for name in _measured(model, rule.on.each)}
     if not rule.on.each:
-        known |= {one.quantity for one in parts.derived for model in fitting if _derives(one, model)}
+        derived = {one.quantity for one in parts.derived for model in fitting if _derives(one, model)}
+        if rule.relative_to == "baseline" and rule.when in derived - known:  # a device's entry has none
+            found = say("both", first="relative_to: baseline", second=rule.when)
+            builder.mistake(rule, "relative_to", found, one_of(["zero"]))
+        known |= derived
         if rule.lateness and any(one.quantity == rule.when for one in parts.derived):
             found = say("both", first="lateness", second=rule.when)
             builder.mistake(rule, "lateness", found, say("nothing_here"))

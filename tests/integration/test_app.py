@@ -214,6 +214,7 @@ def test_a_refusing_disk_keeps_a_reload_until_it_heals(stalled, monkeypatch):
     """Every attempt asks again, and what is asked for in between is not answered twice."""
     app, _, go_on = stalled
     monkeypatch.setattr("gateway.pipeline.STORE_RETRY_S", 0.01)
+    monkeypatch.setattr(apps, "ANSWER_S", 20.0)
     go_on.set()
     commit, failures = app.store.commit, iter([sqlite3.OperationalError("disk is full")] * 3)
 

@@ -474,3 +474,16 @@ def test_what_is_derived_counts_from_the_baseline_in_force(house: World) -> None
     assert run.derived[-1][1] == {"settlement_difference_mm": 0.0, "angular_distortion_mm_m": 0.0}
     run.say("wall", x=-12.0, y=0.0)
     assert run.derived[-1][1] == {"lean_mm_per_m": 0.0}
+
+
+def test_what_is_derived_has_no_baseline_in_a_devices_entry(tmp_path):
+    """The rule would judge nobody, and nobody would hear of it."""
+    given = "{quantity: tilt_x_trend_mm_m_day, how: trend, on: {scene: waste}, of: tilt_x_deg, over: 30d}"
+    text = FILES["rules/all.yaml"].replace("when: tilt_x_deg", "when: tilt_x_trend_mm_m_day")
+    rules = {"rules/all.yaml": f"derive: [{given}]\n{text}"}
+    (problem,) = loaded(tmp_path, {**FILES, **rules}).problems
+    assert str(problem).endswith(
+        "relative_to: found both relative_to: baseline and tilt_x_trend_mm_m_day, expected one of zero"
+    )
+    sound = {"rules/all.yaml": rules["rules/all.yaml"].replace("baseline", "zero")}
+    assert loaded(tmp_path, {**FILES, **sound}).problems == []
