@@ -111,7 +111,7 @@ class Aliyun(Cloud):
             return "SignatureNonceUsed"
         self.nonces.add(headers["x-acs-signature-nonce"])
         found = SIGNED.fullmatch(headers.get("authorization", ""))
-        if found is None or not ALWAYS_SIGNED <= set(found[2].split(";")):
+        if found is None or not set(found[2].split(";")) >= ALWAYS_SIGNED:
             return "IncompleteSignature"
         if found[1] != KEY_ID:
             return "InvalidAccessKeyId.NotFound"
@@ -206,5 +206,3 @@ def signature(secret: str, query: Mapping[str, str], request: Request, named: li
 
 def china_day(wall_s: float) -> str:
     return time.strftime("%Y%m%d", time.gmtime(wall_s + 8 * 3600))
-
-

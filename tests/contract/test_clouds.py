@@ -28,8 +28,8 @@ from gateway.core.model import (
     Told,
 )
 from gateway.core.state import State
-from tests.contract import dialects
 from simulators.clouds import CALL_LIMITS, DAY_S, KEY_ID, SIGN, SMS_LIMITS, TEMPLATE
+from tests.contract import dialects
 from tests.contract.clouds import MOBILE, TENCENT_LIMITS, Aliyun, Tencent, Wired
 from tests.contract.dialects import SECRET, WALL_S, Hand, notification
 from tests.contract.provider import Provider, hang_up, reply, silence
