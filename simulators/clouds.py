@@ -58,6 +58,7 @@ class Cloud:
     wall: Callable[[], float]
     limits: Mapping[float, int]  # seconds -> how many to one number within them
     paced: Callable[[], float] | None = None  # faster than life, in the demo
+    sign: str = SIGN
     taken: list[Taken] = field(default_factory=list)
     tried: list[tuple[str, float]] = field(default_factory=list)  # refused ones count too, for some
     nonces: set[str] = field(default_factory=set)
@@ -123,7 +124,7 @@ class Aliyun(Cloud):
         values = json.loads(query["TemplateParam"])
         if not re.fullmatch(r"1[3-9]\d{9}", phone):
             return "isv.MOBILE_NUMBER_ILLEGAL", f"{phone}invalid mobile number", None
-        if query["SignName"] != SIGN:
+        if query["SignName"] != self.sign:
             return "isv.SMS_SIGNATURE_ILLEGAL", "短信签名不合法", None
         if query["TemplateCode"] != TEMPLATE:
             return "isv.SMS_TEMPLATE_ILLEGAL", "短信模板不合法", None
