@@ -124,6 +124,7 @@ class App:
             self.clock,
             StoreLedger(self.store.reader),
             lambda told: self.links.show(told, self.clock.wall_ns()),
+            {c.name: channels.quotas(c.name, c.kind, c.settings) for c in self.config.channels.values()},
         )
         formerly = msgspec.json.decode(self.store.recall(FILTERS) or b"[]", type=list[str])
         self.subscriber = Subscriber(self.config.broker, self.pipeline.deliver, self._link, formerly=formerly)

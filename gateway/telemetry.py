@@ -123,6 +123,7 @@ EVENTS: dict[str, str] = {
     "notification_refused": "a provider refused a message for good; the ladder goes on",
     "notification_undelivered": "a receipt says that a person does not have a message, or none came in time",
     "notification_unsure": "a message may have been sent; sent again it would be a second one, so it is not",
+    "quota_short": "four fifths of a provider's limit are used; what goes over it will wait",
     "receipt_ignored": "a receipt came twice, too late, or for a message we know nothing of",
     "reply_ignored": "a reply is no answer we know, or to no message of ours; it changed nothing",
     "security_suspected": "somebody may not be who he says he is: a device's name or a token is another's",

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import ModuleType
 
 from gateway.channels.base import Answer, Channel, Listening, Setup
+from gateway.core.quotas import Quota, lowered
 
-__all__ = ["Answer", "Channel", "Listening", "Setup", "build", "find", "kinds"]
+__all__ = ["Answer", "Channel", "Listening", "Setup", "build", "find", "kinds", "quotas"]
 
 _NOT_KINDS = frozenset(
     {"__init__", "aliyun", "base", "clouds", "coded", "pace", "signers", "wecom_callback", "wording"}
@@ -33,3 +34,12 @@ def build(name: str, kind: str, settings: Mapping[str, str], secrets: Mapping[st
     """The channel of one entry of lilong.yaml. Raises ValueError naming the setting that is wrong."""
     channel: Channel = find(kind).build(Setup(name=name, settings=settings, secrets=secrets))
     return channel
+
+
+def quotas(name: str, kind: str, settings: Mapping[str, str]) -> tuple[Quota, ...]:
+    """What one channel may carry; `at_most` lowers it. Raises ValueError naming the setting."""
+    declared: tuple[Quota, ...] = getattr(find(kind), "QUOTAS", ())
+    try:
+        return lowered(declared, settings.get("at_most", ""))
+    except ValueError as error:
+        raise ValueError(f"channels.{name}.at_most: {error}") from None

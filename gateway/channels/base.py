@@ -33,7 +33,8 @@ class Channel(Protocol):
     """One way to reach a person. Found by its kind: `kind: webhook` is gateway/channels/webhook.py,
 
     which has `build(setup: Setup) -> Channel`, and the names it reads: `SETTINGS` (of which it cannot do
-    without `REQUIRED`) and `SECRETS` (needed all).
+    without `REQUIRED`) and `SECRETS` (needed all). What its provider lets through are `QUOTAS`, of
+    core.quotas; whoever rings a person adds PERSON. The setting `at_most` lowers them.
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:

@@ -21,8 +21,9 @@ from gateway.channels.base import Answer, Secret, Setup, cut
 from gateway.channels.pace import Pace
 from gateway.channels.wording import plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told
+from gateway.core.quotas import PERSON, Quota
 
-SETTINGS = frozenset({"url"})  # only for a relay that speaks the same; the token follows it
+SETTINGS = frozenset({"url", "at_most"})  # only for a relay that speaks the same; the token follows it
 REQUIRED: frozenset[str] = frozenset()
 SECRETS = frozenset({"token_file", "secret_file"})
 URL = "https://open.feishu.cn/open-apis/bot/v2/hook"
@@ -31,6 +32,11 @@ TEXT_BYTES_MOST = 5_000  # the whole may have 20 kB
 MINUTE_MOST, MINUTE_S = 100, 60.0  # per robot
 SECOND_MOST, SECOND_S = 5, 1.0
 RED_RESERVE = 20  # of those 100, kept free for red
+QUOTAS = (
+    Quota(most=MINUTE_MOST, span_s=MINUTE_S, reserve=RED_RESERVE),
+    Quota(most=SECOND_MOST, span_s=SECOND_S),
+    *PERSON,
+)
 OVER_LIMIT, BUSY_S = 11232, 10.0
 FOR_NOW = {OVER_LIMIT: BUSY_S}  # code -> seconds
 HINTS = {
