@@ -154,7 +154,7 @@ class Receipts:
         return None
 
     def _same_text(self, told: Notification) -> list[Notification]:
-        """With all that the provider has under the same name: they were one text to that person (a digest)."""
+        """With all that the provider has under the same name: to that person they were one text (a digest)."""
         same = (told.channel, told.address, told.number)
         others = [one for one in self.state.sent.values() if (one.channel, one.address, one.number) == same]
         return [told, *(one for one in others if told.number and one.id != told.id and one.state in OPEN)]
