@@ -16,9 +16,10 @@ from gateway import packs, yamlfile
 from gateway.checks import Surroundings
 from gateway.core.calendars import local_date
 from gateway.core.model import World
+from gateway.core.quotas import Quota, lowered, span
 from gateway.grammar import SiteKeys
 from gateway.packs import SHIPPED, Directories
-from gateway.problems import ConfigError, Problems, one_of, say
+from gateway.problems import ConfigError, Problems, Verbatim, one_of, say
 from gateway.typed import (
     BROKEN,
     SECRET,
@@ -375,12 +376,28 @@ def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[P
         elif key not in known:
             expected = one_of(["kind", *sorted(known)], builder.nearest(key, sorted(known)))
             builder.mistake(keys, f"{step}.{key}", say("unknown_key", key=key), expected)
+    for key, form in getattr(module, "FORMS", {}).items():
+        if key in entry and not form.pattern.fullmatch(entry[key]):
+            expected = Verbatim("value", words=(form.zh, form.en))
+            builder.mistake(keys, f"{step}.{key}", say("value", value=entry[key]), expected)
     for key in sorted(required):
         if not entry.get(key):
             builder.mistake(keys, step, say("without", first=f"kind: {kind}", second=key), say("required"))
+    if module and "at_most" in entry:
+        _check_at_most(keys, step, entry["at_most"], getattr(module, "QUOTAS", ()), builder)
     secrets = {key: resolve(Path(value)) for key, value in entry.items() if key.endswith("_file")}
     settings = {key: value for key, value in entry.items() if key not in secrets}
     return ChannelConfig(name=name, kind=kind, settings=settings, secrets=secrets)
+
+
+def _check_at_most(keys: ConfigKeys, step: str, text: str, quotas: Sequence[Quota], builder: Builder) -> None:
+    """A site may promise its providers less than they let through, never more."""
+    try:
+        lowered(quotas, text)
+    except ValueError:
+        most = " ".join(f"{one.most}/{span(one.span_s)}" for one in quotas if not one.ours)
+        expected = Verbatim("value", words=(f"不超过 {most}，写法相同", f"at most {most}, written so"))
+        builder.mistake(keys, f"{step}.at_most", say("value", value=text), expected)
 
 
 def _module_of(kind: str) -> ModuleType | None:

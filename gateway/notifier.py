@@ -5,8 +5,7 @@ still DUE in the store, so a crash at any line here sends at most one copy more,
 Before an attempt the channel's quotas are asked: without a token the job is held until the instant of the
 next one, and whoever has several waiting gets one text for all (core.digest). What was sent within their
 windows is read from the store at the start, so that a restart breaks no limit.
-A provider that can be asked is asked what became of a message while its receipt is waited for; a
-restart forgets that: then the provider calls by itself, or the ladder goes on for want of a receipt.
+A provider that can be asked is asked what became of a message while its receipt is waited for.
 """
 
 from __future__ import annotations

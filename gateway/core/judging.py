@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from gateway.core import chatter, edits
@@ -27,6 +27,7 @@ from gateway.core.model import SECOND, Level, Rule, Verdict, World
 from gateway.core.past import would_have_fired
 from gateway.core.silence import is_silence
 from gateway.core.state import Cooling, State, Track
+from gateway.core.steady import Steady, steady_of
 from gateway.core.timers import Timers
 from gateway.core.watches import Subject, Watch, Watches, has_component
 
@@ -47,6 +48,7 @@ class Judging:
         self._weighing = watches.weighing
         for key, due in state.waking.items():
             timers.push(due, "weigh", key)
+        self._steady: dict[str, Steady] = {}  # by key of the judge, until its track moves
         self._gone: list[Track] = []
         self._rehomed: list[Track] = []  # of groups, whose device is none of them any more
         self._changed: list[str] = []  # tracks whose level an edit moved
@@ -70,23 +72,30 @@ class Judging:
         doubted: tuple[str, ...] = (),
         waited_ns: int = 0,
         is_said: bool = True,
+        asked: Sequence[Judge] | None = None,
     ) -> None:
         """`waited_ns` of its age it has waited here for what would take it back. What nobody said, but time
-        has ended, is never late.
+        has ended, is never late. `asked`: subject.asked of the values, where that is known.
         """
-        tracks = self.state.tracks
-        for judge in subject.asked(values):
-            value = values.get(judge.quantity)
+        if asked is None:
+            asked = subject.asked(values)
+        tracks, steadies = self.state.tracks, self._steady
+        for judge in subject.judges if asked is None else asked:
+            value, key = values.get(judge.quantity), judge.key
             if value is None:
                 continue  # unknown moves nothing
-            if judge.low <= value <= judge.high and not (subject.astir and judge.key in tracks):
+            steady = steadies.get(key)
+            if steady is None and judge.low <= value <= judge.high and key not in tracks:
                 continue
             if not judge.believes(value, values):
                 continue
-            track = self._track(judge, watch, component)
+            track = steady.track if steady else self._track(judge, watch, component)
             if subject.derived is not None:
                 track.evidence = subject.derived.evidence(judge.quantity)
-            self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns)
+            if steady is not None and steady.holds(value) and judge.quantity not in doubted:
+                self._note_reading(step, track, value, steady.beyond)
+            elif self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns):
+                self._settle_in(judge, track, value)
         if subject.orderly:
             measured_ns = step.wall_ns - age_ns
             late_ns = age_ns - waited_ns if is_said else 0
@@ -105,8 +114,14 @@ class Judging:
         track = self.state.tracks.get(judge.key)
         if track is None:
             track = self.new_track(judge.rule, judge.key, watch.device.id, component)
-            watch.subject(component).stir(judge.quantity)
+            watch.subject(component).stir(judge.key)
         return track
+
+    def _settle_in(self, judge: Judge, track: Track, value: float) -> None:
+        """A value that has left everything as it was: the next one like it is only noted."""
+        steady = steady_of(judge, track, value)
+        if steady is not None:
+            self._steady[judge.key] = steady
 
     # ------------------------------------------------------------ rules with a lateness
 
@@ -301,10 +316,10 @@ class Judging:
         waited_ns: int = 0,
         is_reading: bool = True,
         bounds: tuple[float, float] | None = None,
-    ) -> None:
+    ) -> bool:
         """One value moves every level of one rule; a doubted one those that the rule lets it move. Looked at
         again only because time has passed, it is no further reading. One that is known in part moves the
-        levels that all between its `bounds` would move.
+        levels that all between its `bounds` would move. Returns whether it was believed, and moved nothing.
         """
         rule, at, bad_again = judge.rule, step.at - age_ns, False
         measured_ns, late_ns = step.wall_ns - age_ns, age_ns - waited_ns
@@ -329,22 +344,29 @@ class Judging:
             expire(one, limit, rule, at, track.quiet_ns)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
             moved |= was is not one.phase or waits != one.not_before
-        if believed:
+        if believed and is_reading:
+            self._note_reading(step, track, value, judge.beyond(value, measured_ns))
+        elif believed:
             track.value = value
-            if is_reading:
-                self._note_side(step, track, judge.beyond(value, measured_ns))
         if moved or judge.timed or track.alert not in self.state.alerts:  # else it stands as it stood
             self.moved(step, rule, judge.key, track, bad_again)
+            return False
+        return believed
 
-    def _note_side(self, step: Step, track: Track, beyond: bool) -> None:
+    def _note_reading(self, step: Step, track: Track, value: float, beyond: bool) -> None:
+        track.value = value
         track.count += beyond
-        track.sides = chatter.note_side(track.sides, beyond)
-        if track.alert and not track.chattering and chatter.crosses(track.sides):
+        sides = chatter.note_side(track.sides, beyond)
+        if sides == track.sides:
+            return  # all its readings were on this side
+        track.sides = sides
+        if track.alert and not track.chattering and chatter.crosses(sides):
             track.chattering = True
             self.cases.chatters(step, track)
 
     def moved(self, step: Step, rule: Rule, key: str, track: Track, bad_again: bool = False) -> None:
         """After standings have moved: alerts and cases follow, timers are set, a calm track goes."""
+        self._steady.pop(key, None)
         if not track.alert and track.level() is not None:
             track.chattering |= chatter.note_raised(self.state.raised, key, step.at)
         before = self.state.alerts.get(track.alert)
@@ -363,7 +385,7 @@ class Judging:
             watch.quiet = any(f"{other.id}|{track.device}|" in self.state.tracks for other in watch.silence)
             watch.look_up()
         else:
-            watch.subjects[track.component].astir -= 1
+            watch.subjects[track.component].settle(key)
 
     def _cool_down(self, step: Step, rule: Rule, key: str, level: Level) -> None:
         """After an alert of a level; what has cooled down meanwhile is forgotten."""
@@ -524,7 +546,7 @@ class Judging:
             watch.quiet = True
             watch.look_up()
         else:
-            watch.subject(track.component).stir(rule.quantity)
+            watch.subject(track.component).stir(key)
         self.push_track(key, track, rule)
 
     def let_go(self, step: Step) -> None:

@@ -149,7 +149,7 @@ class Window(msgspec.Struct):
         if self.function == "last":
             return float(_FLOAT.unpack_from(self.values, len(self.values) - SIZE)[0])
         if self.function in HELD and self._never_held():
-            return 0.0 if self.function != "share" or now_ns > _INT.unpack_from(self.at)[0] else None
+            return 0.0 if self.function != "share" or self._lasts(now_ns) else None
         if self.function in DAYS and len(self) <= FEW:
             return self._rate_of_few(now_ns)
         view = self._view(now_ns)
@@ -164,6 +164,8 @@ class Window(msgspec.Struct):
         """The earliest instant at which time alone may change the value; None: only a sample can."""
         if not self.at or self.function == "last":
             return None
+        if self.function == "share" and not self._lasts(now_ns):
+            return int(_INT.unpack_from(self.at)[0]) + 1
         if self.function in HELD and self._never_held():
             return None
         view = self._view(now_ns)
@@ -176,6 +178,11 @@ class Window(msgspec.Struct):
         else:
             leaving = view.at[_rises(view) if self.function == "times" else _held(view)]
         return int(leaving[0]) + self.span_ns + 1 if leaving.size else None
+
+    def _lasts(self, now_ns: int) -> bool:
+        """There is time after the first sample, of which a share can be one."""
+        first, last = (_INT.unpack_from(self.at, place)[0] for place in (0, len(self.at) - SIZE))
+        return bool(max(now_ns, last) > first)
 
     def _never_held(self) -> bool:
         """Nothing that is remembered held its condition: nearly always so, and quickly seen."""
@@ -329,15 +336,16 @@ def _per_day(at: IntArray, values: FloatArray) -> float:
     """
     import numpy as np
 
-    from gateway.core.signals import theil_sen
+    from gateway.core.signals import median_slope
 
-    fresh = np.append(True, at[1:] > at[:-1])  # of several values of one instant the lowest
-    days, values = (at[fresh] - at[0]) / DAY_NS, values[fresh]
+    newer = at[1:] > at[:-1]
+    if not newer.all():  # of several values of one instant the lowest
+        fresh = np.append(True, newer)
+        at, values = at[fresh], values[fresh]
+    days = (at - at[0]) / DAY_NS
     size = -(-days.size // RATE_POINTS_MOST)
     if size > 1:
         rest = days.size % size
         days = days[rest:].reshape(-1, size).mean(axis=1)
         values = np.median(values[rest:].reshape(-1, size), axis=1)
-    if days.size == 2:
-        return float((values[1] - values[0]) / (days[1] - days[0]))
-    return theil_sen(days, values).per_day
+    return median_slope(days, values)

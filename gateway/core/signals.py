@@ -153,12 +153,24 @@ def theil_sen(
     x, y = _checked(days, 3), _checked(values, 3)
     if x.size != y.size or x.size > PAIRS_MOST:
         raise ValueError(f"found {x.size} days and {y.size} values, expected as many, at most {PAIRS_MOST}")
+    slopes = _slopes(x, y)
+    return Slope(_middle(slopes), *_rank_interval(slopes, x.size, confidence), x.size)
+
+
+def median_slope(days: FloatArray, values: FloatArray) -> float:
+    """The same without its interval, of 2 to 400 points that are known to be finite: a third of the time."""
+    return _middle(_slopes(days, values))
+
+
+def _slopes(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Of all pairs, ascending."""
     earlier, later = _pairs(x.size)
     apart = x[later] - x[earlier]
     if not apart.all():
         raise ValueError("a day stands twice")
-    slopes = np.sort((y[later] - y[earlier]) / apart)
-    return Slope(_middle(slopes), *_rank_interval(slopes, x.size, confidence), x.size)
+    slopes = (y[later] - y[earlier]) / apart
+    slopes.sort()
+    return slopes
 
 
 @lru_cache(maxsize=8)

@@ -54,7 +54,7 @@ class Silences:
         if not dark and not self._speaks(watch):  # its first word makes it one that can fall silent
             self.timers.push(since + max((at - since) // spans[0] + 1, 1) * spans[0], "silence", device)
             return
-        instants = [self._proven_at(watch, since, span) for span in spans]
+        instants = self._instants(watch, since)
         due = next((one for one in instants if one > at), instants[0])
         if watch.works and instants[0] <= at:  # it may wait for the end of works
             look = next_look(at)
@@ -65,18 +65,21 @@ class Silences:
         """Silence counts from its last word, or from when what it speaks through was back; what we could not
         hear does not count.
         """
-        seen_at = watch.heard.seen_at
         group = self.state.groups.get(watch.device.behind)
-        return max(seen_at + self._deaf_ns(seen_at), group.back_at if group else seen_at)
+        return self._listened_from(max(watch.heard.seen_at, group.back_at if group else 0))
 
-    def _deaf_ns(self, since: int) -> int:
-        """How long we could not hear, from an instant on."""
-        return sum(max(until - max(begun, since), 0) for begun, until in self.state.deaf)
+    def _listened_from(self, since: int) -> int:
+        """An instant, later by as long as we could not hear from it on."""
+        return since + sum(max(until - max(begun, since), 0) for begun, until in self.state.deaf)
 
     def _proven_at(self, watch: Watch, since: int, span: int) -> int:
         """When a silence is as long as a span, and whoever had to find the way back to us had the time."""
         patience = max(GRACE_NS_LEAST, min(2 * watch.interval_ns(), GRACE_NS_MOST))
         return max(since + span, self.state.listening_since + min(span, patience))
+
+    def _instants(self, watch: Watch, since: int) -> list[int]:
+        """When its silence is as long as each of its spans, ascending."""
+        return [self._proven_at(watch, since, span) for span in watch.spans()]
 
     def due(self, step: Step, due: int, device: str) -> None:
         """Looks whether a device has been silent too long; while we cannot hear, silence proves nothing."""
@@ -90,16 +93,16 @@ class Silences:
             self.timers.push(due + watch.spans()[0], "silence", device)
             return
         since = self._since(watch)
-        too_long = any(due >= self._proven_at(watch, since, span) for span in watch.spans())
-        if too_long and self._falls_with_its_group(step, watch, due):
-            return
-        for rule in watch.silence:
-            self._judge_silence(step, watch, rule, since, due, watch.heard.seen_at)
-        self._look_again(step, watch, since, due)
+        instants = self._instants(watch, since)
+        if instants and due >= instants[0]:
+            if self._falls_with_its_group(step, watch, due):
+                return
+            for rule in watch.silence:
+                self._judge_silence(step, watch, rule, since, due, watch.heard.seen_at)
+        self._look_again(step, watch, instants, due)
 
-    def _look_again(self, step: Step, watch: Watch, since: int, due: int) -> None:
+    def _look_again(self, step: Step, watch: Watch, instants: list[int], due: int) -> None:
         """At its next span; while works go on, every minute, so that their end is seen."""
-        instants = (self._proven_at(watch, since, span) for span in watch.spans())
         later = [at for at in instants if at > due]
         if held_at(watch.works, step.wall_ns) is not Counts.FULLY:
             later = [min([*later, next_look(step.at)])]
@@ -195,9 +198,10 @@ class Silences:
         dark = [one for one in members if self._is_dark(one, due)]
         if not dark or 2 * len(dark) <= self._could_tell(members, dark):
             return False
+        before = self.state.groups.get(name, Group())
         group = self.state.groups[name] = Group(
             dark=True, dark_at=due, count=len(dark),
-            since_at=max(map(self._since, dark)), heard_at=max(one.heard.seen_at for one in dark),
+            heard_at=max(one.heard.seen_at for one in dark), back_at=before.back_at,
         )  # fmt: skip
         self._mark_dark(name, group)
         step.note("group_silent", device=name, count=len(dark))
@@ -230,12 +234,14 @@ class Silences:
         since = self._since_of_group(watch, group)
         for rule in watch.silence:
             self._judge_silence(step, watch, rule, since, due, group.heard_at, group.count)
-        self._look_again(step, watch, since, due)
+        self._look_again(step, watch, self._instants(watch, since), due)
 
     def _since_of_group(self, watch: Watch, group: Group) -> int:
-        """From the last word of those behind it, or its own, should it be one that speaks."""
-        own = watch.heard.seen_at if self._speaks(watch) else group.since_at
-        return max(group.since_at, own, self.state.listening_since)
+        """From the last word of those behind it, or its own, should it be one that speaks; what we could not
+        hear does not count.
+        """
+        own = watch.heard.seen_at if self._speaks(watch) else 0
+        return self._listened_from(max(group.heard_at, group.back_at, own))
 
     def speaks_again(self, step: Step, watch: Watch) -> None:
         """One of a silent group has spoken; with half of them back, each of the others is watched alone."""

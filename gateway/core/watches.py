@@ -21,31 +21,41 @@ from gateway.core.units import QUANTITIES
 from gateway.core.weighing import Weighing, groups
 
 Bands = tuple[tuple[str, float, float], ...]  # (quantity, low, high)
+Focus = tuple[Bands, list[Judge]]  # the calm band of the judges without a track, and those with one
 
 
 class Subject:
     """A device or one component of it, with its rules made ready."""
 
     __slots__ = (
-        "_about", "astir", "band", "derived", "judges", "orderly", "ranges", "stirring", "traced", "unbound",
-        "weighed", "weighs",
+        "_alike", "_focus", "_stirred", "astir", "band", "derived", "judges", "orderly", "plain", "ranges",
+        "traced", "unbound", "weighed", "weighs",
     )  # fmt: skip
 
-    def __init__(self, fields: Sequence[Field], judges: list[Judge], derived: Derived | None) -> None:
+    def __init__(
+        self, fields: Sequence[Field], judges: list[Judge], derived: Derived | None, alike: dict[Bands, Bands]
+    ) -> None:
+        """`alike`: of all subjects; bands that are equal are one, since a thousand of them are cold."""
         self.ranges, self.derived = ranges(fields), derived
         one_value = [judge for judge in judges if judge.expression is None]
         self.judges = [judge for judge in one_value if not judge.rule.lateness_s]
         self.orderly = [judge for judge in one_value if judge.rule.lateness_s]  # they wait for what is late
         self.weighed = [judge for judge in judges if judge.expression is not None]  # its groups' too
         self.weighs = False  # its values are remembered for expressions, its own or others'
-        self.band = bands(self.ranges, self.judges)
+        self._alike = alike
+        self.band = self._calm_band(self.judges)
         self.traced = traced(fields)  # those whose values are compared with the ones before
         # Tracks of this subject: while 0, lying in the band is all there is to ask. One of which something
         # is derived is never done with so quickly.
         self.astir = 0 if derived is None else 1
-        self.stirring: tuple[str, ...] = ()  # quantities that have, or had, a track
+        self.plain = derived is None and not self.traced  # its values are judged as they are
         self.unbound = any(judge.quantity not in self.ranges for judge in self.judges)  # by the band
-        self._about: dict[str, list[Judge]] | None = None  # made once something is not calm
+        self._stirred: frozenset[str] = frozenset()  # keys of the judges that have a track
+        self._focus: Focus | None = None  # made once something is not calm
+
+    def _calm_band(self, judges: Iterable[Judge]) -> Bands:
+        found = bands(self.ranges, judges)
+        return self._alike.setdefault(found, found)
 
     def calm(self, values: dict[str, float]) -> bool:
         if self.astir:
@@ -57,45 +67,41 @@ class Subject:
                 return False
         return True
 
-    def plain(self, values: Mapping[str, float]) -> bool:
-        """Whether these are possible, and nothing is to be found out about them before they are judged."""
-        if self.derived is not None or self.traced:
-            return False
-        ranges = self.ranges
-        for quantity, low, high in self.band:  # what lies in its band is possible
-            value = values.get(quantity)
+    def asked(self, values: Mapping[str, float]) -> Sequence[Judge] | None:
+        """The judges that these values may move, in their order; None when a value is none that can be."""
+        band, moving = self._focus or self._focused()
+        get = values.get
+        beyond: tuple[str, ...] = ()
+        for quantity, low, high in band:
+            value = get(quantity)
             if value is not None and not low <= value <= high:
-                least, most = ranges[quantity]
+                least, most = self.ranges[quantity]  # what lies in its band is possible
                 if not least <= value <= most:
-                    return False
-        return True
+                    return None
+                beyond += (quantity,)
+        if self.unbound or not beyond:
+            return self.judges if self.unbound else moving
+        stirred = self._stirred
+        return [judge for judge in self.judges if judge.quantity in beyond or judge.key in stirred]
 
-    def asked(self, values: Mapping[str, float]) -> Sequence[Judge]:
-        """The judges that these values may move, in their order: of what is beyond its band, or astir."""
-        if self.unbound:
-            return self.judges
-        get, stirring = values.get, self.stirring
-        names = [
-            quantity
-            for quantity, low, high in self.band
-            if (value := get(quantity)) is not None and (not low <= value <= high or quantity in stirring)
-        ]
-        if len(names) > 1:
-            return self.judges
-        return self._of(names[0]) if names else ()
+    def _focused(self) -> Focus:
+        """Made anew when a track comes or goes: most judges of a subject that is astir are calm."""
+        calm = [judge for judge in self.judges if judge.key not in self._stirred]
+        moving = [judge for judge in self.judges if judge.key in self._stirred]
+        self._focus = self._calm_band(calm), moving
+        return self._focus
 
-    def _of(self, quantity: str) -> Sequence[Judge]:
-        if self._about is None:
-            self._about = {}
-            for judge in self.judges:
-                self._about.setdefault(judge.quantity, []).append(judge)
-        return self._about.get(quantity, ())
-
-    def stir(self, quantity: str) -> None:
-        """One more track, about this quantity."""
+    def stir(self, key: str) -> None:
+        """One more track: that of this judge."""
         self.astir += 1
-        if quantity not in self.stirring:
-            self.stirring += (quantity,)
+        self._stirred |= {key}
+        self._focus = None
+
+    def settle(self, key: str) -> None:
+        """It has gone."""
+        self.astir -= 1
+        self._stirred -= {key}
+        self._focus = None
 
 
 MakeSubject = Callable[[Device, str], Subject]
@@ -105,8 +111,9 @@ class Watch:
     """One device of the World with its codec, its subjects, its rules of silence."""
 
     __slots__ = (
-        "dark", "decode", "device", "ends_ns", "heard", "lateness_ns", "learns", "make", "model", "numbered",
-        "overdue", "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual", "works",
+        "_spans", "dark", "decode", "device", "ends_ns", "heard", "lateness_ns", "learns", "make", "model",
+        "numbered", "overdue", "plain", "quiet", "reorder_ns", "silence", "subjects", "swaps", "unusual",
+        "works",
     )  # fmt: skip
 
     def __init__(self, device: Device, model: Model, decode: Decode, heard: Heard, make: MakeSubject) -> None:
@@ -116,6 +123,7 @@ class Watch:
         self.numbered = numbers(model)
         self.subjects: dict[str, Subject] = {}
         self.silence: list[Rule] = []
+        self._spans: tuple[int, list[int]] | None = None
         self.learns = False  # its interval
         self.quiet = False  # a rule of silence is astir
         self.swaps: tuple[int, ...] = ()  # instants from which it has another sensor, not come yet
@@ -127,6 +135,7 @@ class Watch:
 
     def listen(self, silence: list[Rule]) -> None:
         """Its rules of silence; an interval that the model does not tell is learned when one asks for it."""
+        self._spans = None
         self.silence, self.learns = silence, learns(silence) and not self.model.expect_every_s
         self.look_up()
 
@@ -140,7 +149,11 @@ class Watch:
         return int(self.model.expect_every_s * SECOND) or learned_ns(self.heard.intervals)
 
     def spans(self) -> list[int]:
-        return spans_ns(self.silence, self.interval_ns()) if self.silence else []
+        """The silences at which some level begins, ascending; worked out again when its interval changes."""
+        interval = self.interval_ns()
+        if self._spans is None or self._spans[0] != interval:
+            self._spans = interval, spans_ns(self.silence, interval)
+        return self._spans[1]
 
     def subject(self, component: str) -> Subject:
         found = self.subjects.get(component)
@@ -222,8 +235,7 @@ class Watches:
         judges += self._groups.get((device.id, component), ())
         model = self.world.models[device.model]
         fields = [field for field in model.fields if field.of == kind]
-        subject = Subject(fields, judges, self._deriving.of(device, component))
-        subject.band = self._bands.setdefault(subject.band, subject.band)
+        subject = Subject(fields, judges, self._deriving.of(device, component), self._bands)
         subject.weighs = self.weighing.asks(model.scene, kind)
         # Each word of these counts, so that none goes the short way.
         subject.astir += int(model.ends_after_s > 0) + int(subject.weighs) + int(bool(subject.orderly))

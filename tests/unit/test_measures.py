@@ -88,6 +88,14 @@ def test_a_rate_does_not_believe_an_outlier():
     assert window("rate_per_minute", 30 * MINUTE, *line).value(at(29)) == pytest.approx(2.0, rel=0.01)
 
 
+@pytest.mark.parametrize("count", [4, 40])
+def test_of_two_values_of_one_instant_a_rate_takes_the_lower(count):
+    line = [(i * 40 / count, i * i / 7) for i in range(count)]
+    twice = [*line, *((t, value + 9.0) for t, value in line[1::3])]
+    plain, both = (window("rate_per_minute", 40 * MINUTE, *samples) for samples in (line, twice))
+    assert both.value(at(40)) == plain.value(at(40)) != 0
+
+
 def test_the_window_holds_both_of_its_ends():
     """Two readings ten minutes apart are a change over ten minutes, not a window of one reading."""
     one = window("change", 10 * MINUTE, (0, 1.0), (10, 4.0))

@@ -128,6 +128,18 @@ def test_the_rank_interval_by_hand() -> None:
     assert (found.low, found.high) == pytest.approx((slopes[11], slopes[33]))
 
 
+@pytest.mark.parametrize("count", [2, 3, 12, 13, 100, 400])
+def test_the_slope_alone_is_the_very_same_number(count: int) -> None:
+    lots = np.random.default_rng(count)
+    days, values = np.cumsum(lots.uniform(1e-4, 1, count)), lots.normal(size=count)
+    by_hand = np.median(
+        [(values[j] - values[i]) / (days[j] - days[i]) for j in range(count) for i in range(j)]
+    )
+    assert signals.median_slope(days, values) == by_hand
+    if count > 2:
+        assert signals.theil_sen(days, values).per_day == by_hand
+
+
 def test_flaws_of_a_slope_are_refused() -> None:
     for days, values in (
         ([0, 1], [0, 1]),
