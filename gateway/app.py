@@ -114,10 +114,7 @@ class App:
             self.store, lambda: self.world, _sinks(self.config, self.clock), self.clock
         )
         self.links = _links(self.config)
-        self.channels = {
-            c.name: channels.build(c.name, c.kind, c.settings, c.secrets)
-            for c in self.config.channels.values()
-        }
+        self.channels = channels.build_all(self.config.channels.values())
         self.notifier = Notifier(
             self.channels,
             self.pipeline.submit,
@@ -396,8 +393,9 @@ class App:
         if not listeners:
             return None
         return Callbacks(
-            listeners, self.pipeline.submit, lambda: self.world, self.store.reader, self.clock.wall_ns
-        )
+            listeners, self.pipeline.submit, lambda: self.world, self.store.reader, self.clock.wall_ns,
+            groups=channels.groups(self.config.channels.values()),
+        )  # fmt: skip
 
     def health(self) -> Health:
         standing = self.forwarder.standing()

@@ -304,7 +304,7 @@ def _config(keys: ConfigKeys, path: Path, builder: Builder, environ: Mapping[str
             link_valid_s=web.link_valid,
             intake=_resolved(web.intake, resolve) if web.intake else None,
         ),
-        channels={name: _channel(name, keys, builder, resolve) for name in keys.channels},
+        channels=_channels(keys, builder, resolve),
         path=path,
     )
 
@@ -359,6 +359,25 @@ def _holds_secret(url: str) -> bool:
 
 
 # ---------------------------------------------------------------- channels
+
+
+def _channels(
+    keys: ConfigKeys, builder: Builder, resolve: Callable[[Path], Path]
+) -> dict[str, ChannelConfig]:
+    """All of them; one that is made of others is made of such as are there, each of one only."""
+    found = {name: _channel(name, keys, builder, resolve) for name in keys.channels}
+    plain = [name for name, one in found.items() if one.kind != "failover"]
+    taken: set[str] = set()
+    for group in found.values():
+        if group.kind != "failover":
+            continue
+        for name in group.settings.get("of", "").split():
+            if name not in plain or name in taken:
+                what = say("unknown", what=say("what_channel"), value=name)
+                left = [one for one in plain if one not in taken]
+                builder.mistake(keys, f"channels.{group.name}.of", what, one_of(left))
+            taken.add(name)
+    return found
 
 
 def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[Path], Path]) -> ChannelConfig:

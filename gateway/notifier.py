@@ -25,7 +25,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway import telemetry
-from gateway.channels.base import Answer, Asking, Channel
+from gateway.channels.base import Answer, Asking, Channel, Metered, spend
 from gateway.core.digest import LEAST, chosen, digest, rank
 from gateway.core.model import (
     SECOND,
@@ -38,7 +38,7 @@ from gateway.core.model import (
     Receipt,
     Told,
 )
-from gateway.core.quotas import Quota, Quotas, recount, span, urgent
+from gateway.core.quotas import Quota, Quotas, recount, urgent
 from gateway.core.receipts import PATIENCE_S
 
 QUEUE_MOST = 2_000  # a channel's queue; what does not fit stays DUE in the store and is fetched later
@@ -59,11 +59,6 @@ NO_CHANNEL = "no such channel: add it to channels in lilong.yaml, or take it out
 
 SENDING_S = telemetry.histogram(
     "lilong_notification_seconds", "How long one attempt took at the provider", ["channel"]
-)
-USED = telemetry.gauge(
-    "lilong_quota_used_ratio",
-    "How much of a limit was used at the last sending, by its span; of those per number the fullest",
-    ["channel", "span"],
 )
 WAITING = telemetry.gauge("lilong_notifications_waiting", "Notifications in a channel's queue", ["channel"])
 
@@ -249,7 +244,8 @@ class Worker:
         self._ready: list[tuple[int, int, _Job]] = []  # -rank, number
         self._held: dict[Whose, _Held] = {}
         self._quotas = Quotas(quotas)
-        self._recounted = not quotas
+        self._metered = channel if isinstance(channel, Metered) else None
+        self._recounted = False
         self._to_ask: list[tuple[int, int, _Job]] = []  # as _later; asked after all that is to be sent
         self._known: set[Ticket] = set()  # queued, under way, or not yet committed
         self._left_in_store = False
@@ -329,10 +325,14 @@ class Worker:
 
     def _recount(self) -> None:
         """What was sent before our start counts too."""
-        if not self._recounted:
-            since_at = self._clock.at() - int(self._quotas.span_s * SECOND)
-            recount(self._quotas, self._ledger.sent(self._name, since_at))
-            self._recounted = True
+        if self._recounted:
+            return
+        at, span_s = self._clock.at(), max(self._quotas.span_s, self._metered.span_s if self._metered else 0)
+        sent = self._ledger.sent(self._name, at - int(span_s * SECOND)) if span_s else ()
+        recount(self._quotas, sent)
+        if self._metered:
+            self._metered.recount(sent, at)
+        self._recounted = True
 
     def _failed(self, jobs: Sequence[_Job], error: Exception) -> None:
         """Whatever was in hand is still due: the store will say so, when it can be read again."""
@@ -461,21 +461,12 @@ class Worker:
         if told.kind is not Kind.ANSWERED and self._quotas:
             if (wait_ns := self._quotas.free_at(told, at) - at) > 0:
                 return Answer(Told.LATER, USED_UP, wait_ns / SECOND)
-            self._count(told, at)
+            spend(self._name, self._quotas, told, at)
         with self._sending_s.time():
             answer = self._attempt(told)
         if len(batch) == 1:
             return answer
         return shared(answer, told)
-
-    def _count(self, told: Notification, at: int) -> None:
-        for use in self._quotas.take(told, at):
-            most, in_span = use.quota.most, span(use.quota.span_s)
-            reason = f"{use.used} of {most} in {in_span}, per {use.quota.per}"
-            telemetry.log("quota_short", "warning", channel=self._name, person=use.person, reason=reason)
-        for use in self._quotas.uses(at):
-            if not use.quota.ours:
-                USED.labels(self._name, span(use.quota.span_s)).set(use.used / use.quota.most)
 
     def _settle(self, jobs: Sequence[_Job], answer: Answer) -> None:
         """Tells what became of each; goes on once that is committed."""

@@ -56,7 +56,7 @@ class SmsAliyun:
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         number = mobile(notification.address)
         if not number:
-            return Answer(Told.REFUSED, clouds.NO_MOBILE)
+            return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
         if full := clouds.over_limit(self._barred, number):
             return full
         until = self._account.deadline()

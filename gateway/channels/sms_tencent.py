@@ -93,7 +93,7 @@ class SmsTencent:
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         number = mobile(notification.address)
         if not number:
-            return Answer(Told.REFUSED, clouds.NO_MOBILE)
+            return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
         if full := clouds.over_limit(self._barred, number):
             return full
         body = msgspec.json.encode(self._ordered(notification, number))

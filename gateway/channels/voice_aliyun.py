@@ -75,7 +75,7 @@ class VoiceAliyun:
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         number = mobile(notification.address)
         if not number:
-            return Answer(Told.REFUSED, clouds.NO_MOBILE)
+            return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
         if full := clouds.over_limit(self._barred, number):
             return full
         order = self._order(notification, number)
