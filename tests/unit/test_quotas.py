@@ -6,6 +6,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from gateway import channels, telemetry
 from gateway.channels.base import Answer
 from gateway.channels.wecom_app import TEXT_BYTES_MOST, compose
+from gateway.config import load
 from gateway.core.digest import LEAST, REDS_MOST, chosen, digest
 from gateway.core.model import (
     SECOND,
@@ -100,6 +102,18 @@ def test_settings_lower_a_limit_and_never_raise_it() -> None:
             channels.quotas("call", "voice_aliyun", {"at_most": wrong})
     with pytest.raises(ValueError, match="it has none"):
         channels.quotas("phone", "inbox", {"at_most": "1/1m"})
+
+
+def test_check_refuses_more_than_the_provider_lets_through(tmp_path: Path) -> None:
+    """With the numbers that there are: nobody should have to look for them."""
+    path = tmp_path / "lilong.yaml"
+    entry = "{kind: dingtalk, token_file: t, secret_file: s, at_most: 21/1m}"
+    path.write_text(
+        f"broker: {{host: x}}\ndirectories: {{sites: []}}\nchannels: {{group: {entry}}}\n", "utf-8"
+    )
+    problems = load(path, "en", environ={}).problems
+    assert [problem.path for problem in problems] == ["channels.group.at_most"]
+    assert "20/1m" in str(problems[0])
 
 
 def test_whoever_rings_a_person_declares_what_its_provider_lets_through() -> None:

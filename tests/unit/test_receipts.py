@@ -117,6 +117,21 @@ def test_without_a_receipt_the_next_rung_goes_at_once(play):
     assert "notification_undelivered" in play.noted()
 
 
+@pytest.mark.parametrize("delivered", [True, False])
+def test_one_receipt_is_for_all_that_one_text_told(play, delivered):
+    """A digest: the provider knows one message, we know what stands in it."""
+    play.say({3: 80})
+    both = [n for n in play.notifications() if n.state is NotificationState.DUE]
+    assert [n.person for n in both] == ["wang", "wang"]
+    for one in both:
+        play.told(one, number="biz-1", receipt_s=60.0)
+    receipt(play, number=both[0].id, delivered=delivered)  # as sms_aliyun says it: by our id of the worst
+    heard = [n.id for n in play.notifications() if n.state is (DELIVERED if delivered else FAILED)]
+    assert sorted(heard) == sorted(n.id for n in both)
+    receipt(play, number=both[1].id)
+    assert ignored(play) == ["heard already"]
+
+
 def test_a_failed_receipt_does_not_wait_for_its_time(play):
     accept(play)
     play.wait(3)
