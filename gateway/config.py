@@ -18,7 +18,7 @@ from gateway.core.calendars import local_date
 from gateway.core.model import World
 from gateway.grammar import SiteKeys
 from gateway.packs import SHIPPED, Directories
-from gateway.problems import ConfigError, Problems, one_of, say
+from gateway.problems import ConfigError, Problems, Verbatim, one_of, say
 from gateway.typed import (
     BROKEN,
     SECRET,
@@ -375,6 +375,10 @@ def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[P
         elif key not in known:
             expected = one_of(["kind", *sorted(known)], builder.nearest(key, sorted(known)))
             builder.mistake(keys, f"{step}.{key}", say("unknown_key", key=key), expected)
+    for key, form in getattr(module, "FORMS", {}).items():
+        if key in entry and not form.pattern.fullmatch(entry[key]):
+            expected = Verbatim("value", words=(form.zh, form.en))
+            builder.mistake(keys, f"{step}.{key}", say("value", value=entry[key]), expected)
     for key in sorted(required):
         if not entry.get(key):
             builder.mistake(keys, step, say("without", first=f"kind: {kind}", second=key), say("required"))

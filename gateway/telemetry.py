@@ -120,6 +120,7 @@ EVENTS: dict[str, str] = {
     "verifier_missing": "nobody but the doer could verify a case: it stays open",
     "case_handed_over": "a post ended: whoever follows has its open case now",
     "ladder_missing": "a level has no ladder: nobody is told",
+    "siren_stuck": "the command that switches a siren off failed; it is tried again",
     "notification_retried": "a message to a person will be tried again",
     "post_empty": "nobody holds a post that a ladder names; whoever it falls back to is told at once",
     "notification_accepted": "a provider took a message to a person",

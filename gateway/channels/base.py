@@ -33,7 +33,7 @@ class Channel(Protocol):
     """One way to reach a person. Found by its kind: `kind: webhook` is gateway/channels/webhook.py,
 
     which has `build(setup: Setup) -> Channel`, and the names it reads: `SETTINGS` (of which it cannot do
-    without `REQUIRED`) and `SECRETS` (needed all).
+    without `REQUIRED`) and `SECRETS` (needed all); perhaps `FORMS`, what settings may look like.
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
@@ -110,6 +110,15 @@ class Asking(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a setting may look like, and how to say so. A kind's `FORMS` are looked at by `check` too."""
+
+    pattern: re.Pattern[str]
+    zh: str
+    en: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """One entry of `channels` in lilong.yaml."""
@@ -117,6 +126,12 @@ class Setup:
     name: str
     settings: Mapping[str, str]
     secrets: Mapping[str, Path]  # setting name -> file
+
+    def judge(self, forms: Mapping[str, Form]) -> None:
+        """Raises ValueError for the first setting that is not as it may be."""
+        for name, form in forms.items():
+            if name in self.settings and not form.pattern.fullmatch(self.settings[name]):
+                raise ValueError(f"channels.{self.name}.{name}: expected {form.en}")
 
     def secret(self, name: str) -> Secret:
         """The content of a secret file. Raises ValueError with what is wrong, never with the content."""

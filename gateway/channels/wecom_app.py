@@ -21,7 +21,7 @@ import msgspec
 
 from gateway.adapters import http
 from gateway.channels import coded
-from gateway.channels.base import Answer, Call, Heard, Secret, Setup, cut, detail
+from gateway.channels.base import Answer, Call, Form, Heard, Secret, Setup, cut, detail
 from gateway.channels.coded import Coded
 from gateway.channels.pace import Paces
 from gateway.channels.wecom_callback import KEY, TOKEN, Envelope
@@ -68,8 +68,12 @@ GOOD_COLOUR = 3  # green
 BLUE, GREY = 1, 4  # styles of a button
 
 USERID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
-CORP = re.compile(r"[A-Za-z0-9_-]{6,64}")
-AGENT = re.compile(r"[0-9]{1,12}")
+FORMS = {
+    "corp_id": Form(
+        re.compile(r"[A-Za-z0-9_-]{6,64}"), "控制台显示的企业ID", "企业ID as the console shows it"
+    ),
+    "agent_id": Form(re.compile(r"[0-9]{1,12}"), "控制台显示的 AgentId", "AgentId as the console shows it"),
+}
 SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
@@ -271,8 +275,8 @@ def build(setup: Setup) -> WecomApp:
         origin = http.Origin.parse(setup.settings.get("url", URL))
     except ValueError as error:
         raise ValueError(f"channels.{setup.name}.url: {error}") from None
-    corp = _setting(setup, "corp_id", CORP)
-    agent = int(_setting(setup, "agent_id", AGENT))
+    setup.judge(FORMS)
+    corp, agent = setup.settings["corp_id"], int(setup.settings["agent_id"])
     site, secret = http.Site(origin), _secret(setup, "secret_file", SECRET)
     if not CALLBACK & setup.secrets.keys():
         return WecomApp(site, corp, agent, secret)
@@ -281,12 +285,6 @@ def build(setup: Setup) -> WecomApp:
     token = _secret(setup, "callback_token_file", TOKEN)
     envelope = Envelope(corp, token, _secret(setup, "callback_key_file", KEY))
     return HearingWecomApp(site, corp, agent, secret, envelope)
-
-
-def _setting(setup: Setup, name: str, form: re.Pattern[str]) -> str:
-    if not form.fullmatch(setup.settings[name]):
-        raise ValueError(f"channels.{setup.name}.{name}: expected as WeCom's console shows it")
-    return setup.settings[name]
 
 
 def _secret(setup: Setup, name: str, form: re.Pattern[str]) -> Secret:

@@ -103,7 +103,7 @@ class Cooling(msgspec.Struct):
     level: Level
 
 
-class State(msgspec.Struct, omit_defaults=True):
+class State(msgspec.Struct, omit_defaults=True):  # a table that is empty takes no room in a checkpoint
     identity: str  # of the store: part of every id
     version: int = VERSION
     at: int = 0  # steady instant of the last event

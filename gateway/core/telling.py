@@ -160,6 +160,9 @@ class Telling:
     # ------------------------------------------------------------ quiet hours
 
     def _quiet_ns(self, step: Step, case: Case) -> int:
+        """Whoever is at work on a case is awake: only what nobody has answered waits."""
+        if case.stage not in UNANSWERED:
+            return 0
         scene = scene_of(self.world, case.device)
         return quiet_ns(self.world, case.place, scene, case.level, step.wall_ns)
 
@@ -386,9 +389,7 @@ class Telling:
     def _next_rung_if_unreached(self, step: Step, refused: Notification) -> None:
         """Nobody of this rung can be reached any more: do not wait for the clock."""
         case = self.state.cases.get(refused.case)
-        if case is None or refused.kind in INFORMED:
-            return
-        if any(told.kind not in INFORMED for told in self.book.due(case.id)):
+        if case is None or any(told.kind not in INFORMED for told in self.book.due(case.id)):
             return
         if refused.kind in (Kind.BOUNCED, Kind.REJECTED) and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)

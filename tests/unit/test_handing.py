@@ -262,6 +262,15 @@ def test_a_night_yellow_that_is_over_is_told_once_in_the_morning():
     assert [(one.person, one.kind, one.due_at) for one in waiting] == [("wang", Kind.CLEARED, NIGHT * SECOND)]
 
 
+def test_whoever_is_at_work_by_night_hears_at_once():
+    """He says done, the sensor says no: that is nothing for the morning."""
+    play = playing(quiet=QUIET)
+    yellow(play)
+    play.act(play.case().id, Verb.ACKNOWLEDGE, "wang")
+    play.act(play.case().id, Verb.DONE, "wang")
+    assert told(play)[-1] == ("wang", Kind.BOUNCED) and play.notifications()[-1].due_at == play.at
+
+
 def test_after_a_restart_by_night_it_still_waits():
     play = playing(quiet=QUIET)
     yellow(play)
