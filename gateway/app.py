@@ -178,6 +178,7 @@ class App:
         self.pipeline.start()
         self.notifier.start()
         self.notifier.offer(self.store.due_notifications())
+        self.notifier.offer(self.store.awaited_notifications(self.clock.at()))
         self.forwarder.start()
         self.web.start()
         memory.settle()  # before the first message: it stops every thread

@@ -16,6 +16,8 @@ import click
 from gateway import __version__
 from gateway.cli_devices import devices
 from gateway.cli_models import model, schema
+from gateway.cli_oncall import oncall
+from gateway.cli_route import route
 from gateway.cli_rules import rule
 from gateway.cli_scenarios import test
 from gateway.cli_why import alerts, why, why_not
@@ -321,6 +323,8 @@ def quarantine_replay(numbers: tuple[int, ...], path: Path, everything: bool) ->
 
 main.add_command(devices)
 main.add_command(rule)
+main.add_command(oncall)
+main.add_command(route)
 main.add_command(model)
 main.add_command(schema)
 

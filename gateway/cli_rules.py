@@ -140,13 +140,11 @@ def _key(number: Said) -> str:
 
 def _value(one: Rule, number: Said) -> str:
     from gateway.core.texts import span
-    from gateway.core.units import shown
+    from gateway.tuning.facts import number_of
 
     if number.name == "off":
         return "off"
-    if number.name.endswith("_s"):
-        return span(number.value)
-    return shown(one.quantity, number.value) if isinstance(number.value, float) else str(number.value)
+    return span(number.value) if number.name.endswith("_s") else number_of(one, number)
 
 
 # ---------------------------------------------------------------- names

@@ -29,7 +29,9 @@ from gateway.adapters.http import Origin, Site, Unanswered, Unreachable
 from gateway.adapters.mqtt_connection import tls_context
 from gateway.config import BrokerConfig, Config, InfluxConfig
 from gateway.core.calibration import due_within
-from gateway.core.model import OWN, World
+from gateway.core.duty import absences
+from gateway.core.model import OWN, SECOND, World
+from gateway.core.routing import asked
 from gateway.problems import ConfigError
 
 ANSWER_S = 10.0  # what a broker or database gets to answer
@@ -41,6 +43,7 @@ STEP_S_MOST = 0.5  # by which the wall clock may differ from the steady one whil
 CERTIFICATE_DAYS_LEAST = 30
 DUE_DAYS = 30  # a sensor's calibration takes some weeks to arrange
 DUE_NAMED = 5
+ONCALL_DAYS = 14  # a stand-in takes some days to find
 PRIVATE = 0o700
 
 
@@ -48,7 +51,7 @@ PRIVATE = 0o700
 class Finding:
     """One check's answer. `ok` with a hint is advice; not ok always has a hint, the next step."""
 
-    name: str  # config, secrets, disk, clock, broker, database, calibration, gateway
+    name: str  # config, secrets, disk, clock, broker, database, calibration, oncall, gateway
     ok: bool
     detail: str
     hint: str = ""
@@ -83,8 +86,23 @@ def diagnose(
     findings += _guarded("clock", t, lambda: [_clock(watch, t)])
     if world is not None:
         findings += _guarded("calibration", t, lambda: _calibration(world, time.time_ns(), t))
+        findings += _guarded("oncall", t, lambda: [_oncall(world, time.time_ns(), t)])
         findings += _guarded("gateway", t, lambda: [_gateway(world, t)])
     return findings
+
+
+def _oncall(world: World, now_ns: int, t: Texts) -> Finding:
+    """Whether every post that a ladder names has somebody in the next weeks."""
+    found = absences(world, asked(world), now_ns, now_ns + ONCALL_DAYS * 86_400 * SECOND)
+    posts = list(dict.fromkeys(f"{one.gap.role} @ {one.gap.at}" for one in found))
+    if not posts:
+        return Finding(
+            "oncall", True, t(f"{ONCALL_DAYS} 天内没有空岗", f"no empty post in {ONCALL_DAYS} days")
+        )
+    named = ", ".join(posts[:DUE_NAMED])
+    detail = t(f"{ONCALL_DAYS} 天内有空岗：{named}", f"posts that will be empty: {named}")
+    hint = t("何时、为什么：lilong oncall gaps", "when, and why: lilong oncall gaps")
+    return Finding("oncall", False, detail, hint)
 
 
 def _gateway(world: World, t: Texts) -> Finding:

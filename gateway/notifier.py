@@ -2,8 +2,7 @@
 
 What became of a sending goes back in as an `Outcome` event. Until that is committed the row is
 still DUE in the store, so a crash at any line here sends at most one copy more, and loses none.
-A provider that can be asked is asked what became of a message while its receipt is waited for; a
-restart forgets that: then the provider calls by itself, or the ladder goes on for want of a receipt.
+A provider that can be asked is asked what became of a message while its receipt is waited for.
 """
 
 from __future__ import annotations

@@ -64,6 +64,7 @@ def load_world(
     world = replace(_world(parts, surroundings.timezone, digest), tunings=checks.tunings(parts, builder))
     if lint:
         checks.lint(parts, world, builder)
+        checks.lint_people(parts, surroundings.today, builder)
     return world
 
 
@@ -85,7 +86,7 @@ def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
         units={unit.id: unit for unit in parts.units},
         persons={person.id: person for person in parts.persons},
         posts=tuple(parts.posts),
-        ladders={level: steps for site in parts.sites for level, steps in site.ladders.items()},
+        **parts.duty,
         devices={device.id: device for device in parts.devices},
         scenarios=tuple(one for one in parts.scenarios if judging.issuperset(one.tested)),
         calibrations=_calibrations(parts, timezone),

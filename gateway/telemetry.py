@@ -114,11 +114,12 @@ EVENTS: dict[str, str] = {
     "sink_recovered": "the database or the archive takes data again",
     # -- cases and messages to people
     "act_ignored": "a person's word came too late or twice; it changed nothing",
+    "case_handed_over": "a post ended: whoever follows has its open case now",
     "case_closed": "handled, and verified by the sensor",
     "ladder_missing": "a level has no ladder: nobody is told",
     "siren_stuck": "the command that switches a siren off failed; it is tried again",
     "notification_retried": "a message to a person will be tried again",
-    "post_empty": "nobody holds the post that a ladder names; the next step is taken at once",
+    "post_empty": "nobody holds a post that a ladder names; whoever it falls back to is told at once",
     "notification_accepted": "a provider took a message to a person",
     "notification_failed": "our own code failed on a message to a person; it stays due",
     "notification_refused": "a provider refused a message for good; the ladder goes on",

@@ -44,6 +44,7 @@ SCHEMA_VERSION = 1
 CHECKPOINTS_KEPT = 2  # the newest may be torn by the very crash it is needed after
 WAL_PAGES = 256  # a short WAL: one flipped bit silently truncates it (1 MB at most at stake)
 BUSY_MS = 10_000
+AWAITED_NS = 3600 * 10**9  # more than a message takes to be sent and receipted: the index is read no further
 HIGH_WATER = "high-water"  # a file beside the database
 WORLD = "world"  # key of the World that judges what is behind the checkpoint
 WORLD_BEFORE = "world-before"  # and of the one before it: the newest checkpoint may be torn
@@ -361,6 +362,14 @@ class Store:
             "SELECT body FROM notification WHERE state = ? ORDER BY id", (NotificationState.DUE,)
         )
         return [msgspec.json.decode(row["body"], type=Notification) for row in rows]
+
+    def awaited_notifications(self, at: int) -> list[Notification]:
+        """Every message that a provider took, and whose receipt is waited for beyond a steady instant."""
+        query = "SELECT body FROM notification WHERE state IN (?, ?) AND due_at > ? ORDER BY id"
+        states = NotificationState.ACCEPTED, NotificationState.UNSURE
+        rows = self.reader().execute(query, (*states, at - AWAITED_NS))
+        found = [msgspec.json.decode(row["body"], type=Notification) for row in rows]
+        return [one for one in found if one.receipt_by > at]
 
     def reader(self) -> sqlite3.Connection:
         """This thread's read-only connection; rows come by name. Never leave a transaction open on it."""

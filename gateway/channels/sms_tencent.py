@@ -2,6 +2,7 @@
 
 One answer holds a status for each number: a 200 with a request id says nothing of ours. Delivery and
 replies come as calls to us; asking for them would have to be granted by their support, and is not used.
+A receipt names their serial number alone: of a message whose answer we never heard, none can be known.
 """
 
 from __future__ import annotations

@@ -91,12 +91,12 @@ class VoiceAliyun:
 
 def _pushed(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:
     """An entry of VoiceReport, at the end of a call, or of VoiceCallReport, in its midst."""
-    code, call = clouds.text(item, "status_code"), clouds.text(item, "call_id")
+    code, name = clouds.text(item, "status_code"), clouds.text(item, "out_id") or clouds.text(item, "call_id")
     if code and code not in UNDER_WAY:
         words = ANSWERED.get(code) or NOT_ANSWERED.get(code) or clouds.text(item, "status_msg")
-        yield Receipted(clouds.text(item, "out_id") or call, code in ANSWERED, f"{words} {code}".strip())
-    if key := clouds.text(item, "dtmf").strip("#* "):
-        yield Replied(clouds.text(item, "callee"), key, call)
+        yield Receipted(name, code in ANSWERED, f"{words} {code}".strip())
+    if key := clouds.text(item, "dtmf").strip("#* "):  # the call says whose; the number may come masked
+        yield Replied("" if name else clouds.text(item, "callee"), key, name)
 
 
 def build(setup: Setup) -> VoiceAliyun:

@@ -10,7 +10,13 @@ from gateway.checks.inhibition import check_inhibition
 from gateway.checks.lint import lint
 from gateway.checks.models import check_models
 from gateway.checks.parts import Names, Parts, Surroundings, passes
-from gateway.checks.people import check_answered, check_ladders, check_ladders_complete, check_people
+from gateway.checks.people import (
+    check_answered,
+    check_ladders,
+    check_ladders_complete,
+    check_people,
+    lint_people,
+)
 from gateway.checks.places import check_places
 from gateway.checks.rules import (
     check_confidence,
@@ -26,7 +32,7 @@ from gateway.core.model import Model, Person, Place, Post, Step
 from gateway.grammar import SiteKeys
 from gateway.typed import Builder
 
-__all__ = ["Parts", "Surroundings", "check", "lint", "tunings"]
+__all__ = ["Parts", "Surroundings", "check", "lint", "lint_people", "tunings"]
 
 
 def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:

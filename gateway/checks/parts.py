@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import PurePath
 from typing import Any
 
-from gateway.core.model import Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
+from gateway.core.model import Device, Model, Person, Place, Post, Rotation, Scenario, Step, Unit
 from gateway.grammar import (
     CalibrationKeys,
     DayKeys,
@@ -17,6 +17,7 @@ from gateway.grammar import (
     PackKeys,
     RuleKeys,
     SiteKeys,
+    level_of,
 )
 from gateway.problems import one_of, say
 from gateway.typed import Builder
@@ -88,13 +89,34 @@ class Parts:
         return [entry for site in self.sites for entry in site.maintenance]
 
     @property
-    def timed(self) -> list[RuleKeys | MaintenanceKeys]:
+    def timed(self) -> list[RuleKeys | MaintenanceKeys | Post]:
         """What may count at some hours only."""
-        return [*self.rules, *self.maintenance]
+        return [*self.rules, *self.maintenance, *self.posts]
 
     @property
-    def ladders(self) -> list[tuple[Level, tuple[Step, ...], SiteKeys]]:
-        return [(level, steps, site) for site in self.sites for level, steps in site.ladders.items()]
+    def rotations(self) -> list[Rotation]:
+        return [one for site in self.sites for one in site.rotations]
+
+    @property
+    def ladders(self) -> list[tuple[str, tuple[Step, ...], SiteKeys]]:
+        """By `red`, or `cabinet.red`."""
+        return [(key, steps, site) for site in self.sites for key, steps in site.ladders.items()]
+
+    def merged(self, name: str) -> dict[str, Any]:
+        """One of the settings that are mappings, of all the files."""
+        return {key: value for site in self.sites for key, value in getattr(site, name).items()}
+
+    @property
+    def duty(self) -> dict[str, Any]:
+        """Who is told, as the fields of a World."""
+        ladders = self.merged("ladders")
+        return {
+            "rotations": {one.id: one for one in self.rotations},
+            "ladders": {level_of(key)[1]: steps for key, steps in ladders.items() if "." not in key},
+            "scene_ladders": {key: steps for key, steps in ladders.items() if "." in key},
+            **{name: self.merged(name) for name in ("quiet", "acknowledge_by", "fallback")},
+            "supervisor": next((site.supervisor for site in self.sites if site.supervisor), None),
+        }
 
 
 def passes(builder: Builder, check: Callable[..., None], *args: Any) -> bool:

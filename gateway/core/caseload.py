@@ -255,8 +255,14 @@ class Caseload:
         else:
             self.telling.climb(step, case_id, due)
 
+    def hand_over(self, step: Step, due: int, key: str) -> None:
+        """A post may have ended."""
+        self.telling.hand_over(step)
+
     def outcome(self, step: Step, outcome: Outcome) -> None:
-        """What became of one attempt to tell."""
+        """What became of one attempt to tell; of one that is over already, nothing."""
+        if outcome.notification not in self.state.notifications:
+            return
         self.cards.keep(step, outcome)
         self.telling.outcome(step, outcome)
         self.receipts.outcome(step, outcome)
@@ -266,6 +272,8 @@ class Caseload:
         step = Step(self.state.at, 0)
         for case in self.state.cases.values():
             self.telling.arm(step, case)
+        if any(post.until is not None for post in self.world.posts):
+            step.timers.append((self.state.at, "hand_over", ""))
         self.receipts.arm(step)
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))

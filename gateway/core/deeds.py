@@ -8,6 +8,7 @@ from gateway.core.alerts import Phase
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import TURNS, Turn
 from gateway.core.model import Act, Alert, AlertState, Case, Kind, Stage, Verb
+from gateway.core.routing import acknowledgers, scene_of
 from gateway.core.telling import Telling
 
 TURN_OF = {Verb.ACKNOWLEDGE: Turn.ACKNOWLEDGED, Verb.DONE: Turn.DONE, Verb.FALSE: Turn.FALSE}
@@ -29,9 +30,28 @@ class Deeds:
             self._ignore(step, act, "not open")
         elif (case.stage, TURN_OF[act.verb]) not in TURNS:
             self._ignore(step, act, f"already {case.stage}")
+        elif act.person in case.copies and act.person not in case.told:
+            self.book.enter(step, case.id, "copy_seen", act.person, act.channel, act.note)
+            self._ignore(step, act, "informed only")
+        elif act.verb is Verb.ACKNOWLEDGE and not self._enough(case, act.person):
+            self._agree(step, case, act)
         else:
             self.book.cancel_due(step, case)
             self._do(step, case, act)
+
+    def _enough(self, case: Case, person: str) -> bool:
+        """Whether with this person as many have said "mine" as must, or all whom the ladder could tell."""
+        said = {*case.agreed, person}
+        wanted = acknowledgers(self.book.world, scene_of(self.book.world, case.device), case.level)
+        return len(said) >= wanted or (self.telling.exhausted(case) and said >= set(case.told))
+
+    def _agree(self, step: Step, case: Case, act: Act) -> None:
+        """One of several: it stops nothing, and saying it twice makes no two of one."""
+        if act.person in case.agreed:
+            self._ignore(step, act, "said before")
+            return
+        self.book.enter(step, case.id, "agreed", act.person, act.channel, act.note)
+        self.book.keep_case(step, replace(case, agreed=(*case.agreed, act.person), changed_ns=step.wall_ns))
 
     def _do(self, step: Step, case: Case, act: Act) -> None:
         if act.verb is Verb.ACKNOWLEDGE:

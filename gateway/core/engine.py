@@ -117,6 +117,7 @@ class Engine:
             self.timers.push(*timer)
         self._handlers: dict[str, Callable[[Step, int, str], None]] = {  # by kind of timer
             "climb": lambda step, due, key: self.cases.climb(step, key, due),
+            "hand_over": self.cases.hand_over,
             "track": self.judging.track_due,
             "rejudge": self.judging.rejudge,
             "weigh": self.judging.weigh_due,

@@ -42,7 +42,9 @@ from gateway.core.timers import Timers
 from gateway.core.units import QUANTITIES
 from gateway.core.watches import Subject, Watch, Watches
 
-KEPT_NS = 600 * SECOND  # after we hear again: as long it may take until all that the broker kept is here
+# After we hear again it may take as long as we did not hear until all that the broker kept is here: it hands
+# over faster than it was told. Within these bounds.
+KEPT_NS_LEAST, KEPT_NS = 60 * SECOND, 600 * SECOND
 TOPICS_MOST = 10_000  # topics remembered beyond one a device: a + in a filter takes any number
 ALL = "*"
 
@@ -108,8 +110,9 @@ class Hearing:
 
     def _kept_for_ns(self, at: int) -> int:
         """How long the broker may have kept what comes now: it is late by our fault, and may still stand."""
-        deaf = self.state.listening_since > self.state.deaf_since
-        return at - self.state.deaf_since if deaf and at - self.state.listening_since <= KEPT_NS else 0
+        since, back = self.state.deaf_since, self.state.listening_since
+        takes = min(max(back - since, KEPT_NS_LEAST), KEPT_NS)
+        return at - since if since < back and at - back <= takes else 0
 
     def _watch_of(self, step: Step, topic: str, received: int) -> Watch | None:
         """The watch of the device that speaks on a topic, remembered for the next message."""

@@ -149,7 +149,7 @@ class Window(msgspec.Struct):
         if self.function == "last":
             return float(_FLOAT.unpack_from(self.values, len(self.values) - SIZE)[0])
         if self.function in HELD and self._never_held():
-            return 0.0 if self.function != "share" or now_ns > _INT.unpack_from(self.at)[0] else None
+            return 0.0 if self.function != "share" or self._lasts(now_ns) else None
         if self.function in DAYS and len(self) <= FEW:
             return self._rate_of_few(now_ns)
         view = self._view(now_ns)
@@ -164,6 +164,8 @@ class Window(msgspec.Struct):
         """The earliest instant at which time alone may change the value; None: only a sample can."""
         if not self.at or self.function == "last":
             return None
+        if self.function == "share" and not self._lasts(now_ns):
+            return int(_INT.unpack_from(self.at)[0]) + 1
         if self.function in HELD and self._never_held():
             return None
         view = self._view(now_ns)
@@ -176,6 +178,11 @@ class Window(msgspec.Struct):
         else:
             leaving = view.at[_rises(view) if self.function == "times" else _held(view)]
         return int(leaving[0]) + self.span_ns + 1 if leaving.size else None
+
+    def _lasts(self, now_ns: int) -> bool:
+        """There is time after the first sample, of which a share can be one."""
+        first, last = (_INT.unpack_from(self.at, place)[0] for place in (0, len(self.at) - SIZE))
+        return bool(max(now_ns, last) > first)
 
     def _never_held(self) -> bool:
         """Nothing that is remembered held its condition: nearly always so, and quickly seen."""

@@ -463,7 +463,22 @@ class Place:
 class Unit:
     id: str
     says: str
+    within: str = ""  # the unit above it
+    head: str = ""  # the person who answers for it where a post of it is empty
     origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """Local days on which a person is away; `to` is the first day back."""
+
+    since: date
+    until: date
+    delegate: str = ""  # the person who stands in; "": the posts are empty meanwhile
+    origin: Origin = Origin()
+
+    def __str__(self) -> str:
+        return f"{self.since}/{self.until}/{self.delegate}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -472,19 +487,50 @@ class Person:
     says: str
     unit: str
     reach: Mapping[str, str] = field(default_factory=dict)  # channel name -> address on it
+    verified: Mapping[str, date] = field(default_factory=dict)  # channel -> when a test reached them
+    leave: tuple[Leave, ...] = ()
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """Somebody else is on duty for once: `2026-02-01T20:00` to the first minute it is over, local."""
+
+    since: str
+    until: str
+    person: str
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """Persons who take turns: from `handover` on the first day each has `turn_s` of the clock on the wall."""
+
+    id: str
+    members: tuple[str, ...]
+    since: date
+    handover: str  # "20:00"
+    turn_s: float
+    overrides: tuple[Override, ...] = ()
     origin: Origin = Origin()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """A unit's role at a place, from/to (local dates; `to` is the first day it no longer holds)."""
+    """A unit's role at a place, from/to (local dates; `to` is the first day it no longer holds).
+
+    One of person and rotation is given. With `during` it is held at those hours only: then another post of
+    the same role there, or one above, answers for the rest of the day.
+    """
 
     role: str
     at: str
     unit: str
-    person: str
+    person: str = ""
+    rotation: str = ""
     since: date
     until: date | None = None
+    during: During | None = None
     origin: Origin = Origin()
 
 
@@ -492,9 +538,19 @@ class Post:
 class Step:
     """One rung of a ladder: `after_s` from the level's start, tell `role` by these channels."""
 
-    role: str
+    role: str | tuple[str, ...]  # one, or several who are responsible together
     by: tuple[str, ...]
     after_s: float = 0.0
+    copy: tuple[str, ...] = ()  # roles that are informed: whatever they press takes nothing on
+
+    def __post_init__(self) -> None:
+        if isinstance(self.role, str):
+            object.__setattr__(self, "role", (self.role,))
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Those who are responsible, the first of them before the others."""
+        return (self.role,) if isinstance(self.role, str) else self.role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -617,6 +673,12 @@ class World:
     tunings: tuple[Tuning, ...] = ()
     calendar: Calendar = Calendar()
     maintenance: tuple[Maintenance, ...] = ()
+    rotations: Mapping[str, Rotation] = field(default_factory=dict)
+    scene_ladders: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)  # "cabinet.red": goes first
+    quiet: Mapping[str, str] = field(default_factory=dict)  # "yellow", "waste.orange" -> window, or a place's
+    acknowledge_by: Mapping[str, int] = field(default_factory=dict)  # "red", "cabinet.red" -> persons; 1
+    fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> others, when empty
+    supervisor: Step | None = None  # who hears of an empty post
     off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
@@ -796,6 +858,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     silent: bool = False  # nobody is told: its rule only keeps a list, or went into the shadow
     answered_at: int | None = None  # steady instant of the acknowledgement, or of the bounce after it
     merged_into: str = ""  # the case of the cause
+    copies: tuple[str, ...] = ()  # persons who were only informed
+    agreed: tuple[str, ...] = ()  # who has said "mine" while more than one must
 
 
 class NotificationState(StrEnum):
@@ -819,6 +883,10 @@ class Kind(StrEnum):
     CLEARED = "cleared"  # the sensor is normal again
     LATCHED = "latched"  # it is, but somebody must reset the alarm
     OVERDUE = "overdue"  # acknowledged, and not handled in time
+    COPIED = "copied"  # for information: somebody else is responsible
+    GAP = "gap"  # a post that the ladder names is empty
+    HANDED_OVER = "handed_over"  # another holds the post now, and has the case
+    TAKEN_OVER = "taken_over"  # the case of whoever held the post before
     ANSWERED = "answered"  # no message: the card that stands there is changed (core.cards)
 
 

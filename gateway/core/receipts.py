@@ -24,10 +24,16 @@ from gateway.core.model import (
     Told,
     Verb,
 )
-from gateway.core.telling import Telling
+from gateway.core.telling import INFORMED, Telling
 
 OPEN = (NotificationState.ACCEPTED, NotificationState.UNSURE)  # nothing has been heard of it yet
-LADDER = (Kind.RAISED, Kind.RISEN, Kind.ESCALATED, Kind.OVERDUE)  # what the next rung can tell as well
+LADDER = (
+    Kind.RAISED,
+    Kind.RISEN,
+    Kind.ESCALATED,
+    Kind.OVERDUE,
+    Kind.TAKEN_OVER,
+)  # what the next rung can tell as well
 ANSWERS = {"1": Verb.ACKNOWLEDGE}  # all that can be said by one key or one character
 ENTRIES = {
     NotificationState.DELIVERED: "delivered",
@@ -108,6 +114,7 @@ class Receipts:
         """The same rung has reached its person otherwise, or a receipt will soon tell whether it has."""
         others = [one for one in self.state.sent.values() if one.id != told.id]
         same = [one for one in others if (one.case, one.rung) == (told.case, told.rung)]
+        same = [one for one in same if one.kind not in INFORMED]
         return any(one.state is NotificationState.DELIVERED or one.receipt_by for one in same)
 
     def _ignore(self, step: Step, receipt: Receipt, reason: str) -> None:

@@ -21,7 +21,6 @@ class Group(msgspec.Struct):
 
     dark: bool = False
     dark_at: int = 0  # steady instant at which that was found
-    since_at: int = 0  # from when the silence of the last of them counts
     heard_at: int = 0  # the last word of those that are silent
     back_at: int = 0  # steady instant at which half of them had spoken again: silence counts from there
     count: int = 0  # how many were silent

@@ -65,13 +65,12 @@ class Silences:
         """Silence counts from its last word, or from when what it speaks through was back; what we could not
         hear does not count.
         """
-        seen_at = watch.heard.seen_at
         group = self.state.groups.get(watch.device.behind)
-        return max(seen_at + self._deaf_ns(seen_at), group.back_at if group else seen_at)
+        return self._listened_from(max(watch.heard.seen_at, group.back_at if group else 0))
 
-    def _deaf_ns(self, since: int) -> int:
-        """How long we could not hear, from an instant on."""
-        return sum(max(until - max(begun, since), 0) for begun, until in self.state.deaf)
+    def _listened_from(self, since: int) -> int:
+        """An instant, later by as long as we could not hear from it on."""
+        return since + sum(max(until - max(begun, since), 0) for begun, until in self.state.deaf)
 
     def _proven_at(self, watch: Watch, since: int, span: int) -> int:
         """When a silence is as long as a span, and whoever had to find the way back to us had the time."""
@@ -199,9 +198,10 @@ class Silences:
         dark = [one for one in members if self._is_dark(one, due)]
         if not dark or 2 * len(dark) <= self._could_tell(members, dark):
             return False
+        before = self.state.groups.get(name, Group())
         group = self.state.groups[name] = Group(
             dark=True, dark_at=due, count=len(dark),
-            since_at=max(map(self._since, dark)), heard_at=max(one.heard.seen_at for one in dark),
+            heard_at=max(one.heard.seen_at for one in dark), back_at=before.back_at,
         )  # fmt: skip
         self._mark_dark(name, group)
         step.note("group_silent", device=name, count=len(dark))
@@ -237,9 +237,11 @@ class Silences:
         self._look_again(step, watch, self._instants(watch, since), due)
 
     def _since_of_group(self, watch: Watch, group: Group) -> int:
-        """From the last word of those behind it, or its own, should it be one that speaks."""
-        own = watch.heard.seen_at if self._speaks(watch) else group.since_at
-        return max(group.since_at, own, self.state.listening_since)
+        """From the last word of those behind it, or its own, should it be one that speaks; what we could not
+        hear does not count.
+        """
+        own = watch.heard.seen_at if self._speaks(watch) else 0
+        return self._listened_from(max(group.heard_at, group.back_at, own))
 
     def speaks_again(self, step: Step, watch: Watch) -> None:
         """One of a silent group has spoken; with half of them back, each of the others is watched alone."""

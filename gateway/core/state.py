@@ -95,7 +95,7 @@ class Cooling(msgspec.Struct):
     level: Level
 
 
-class State(msgspec.Struct):
+class State(msgspec.Struct, omit_defaults=True):  # a table that is empty takes no room in a checkpoint
     identity: str  # of the store: part of every id
     version: int = VERSION
     at: int = 0  # steady instant of the last event
@@ -123,6 +123,7 @@ class State(msgspec.Struct):
     waking: dict[str, int] = {}  # key of a judge -> when time alone may change what its expression says
     disabled: dict[str, str] = {}  # key of a judge that failed -> how: it judges no more until files change
     raised: dict[str, list[int]] = {}  # key of a track -> when it raised its alert in the last minute
+    gaps: dict[str, int] = {}  # role|place of an empty post -> when its supervisor was told (wall)
     cooling: dict[str, Cooling] = {}  # key of a track whose rule has a cool-down
     groups: dict[str, Group] = {}  # device -> those behind it, once they fell silent together
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from gateway.core import texts
 from gateway.core.backoff import wait_s
-from gateway.core.calendars import local_date
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import ANSWERED, TURNS, UNANSWERED, Turn
+from gateway.core.duty import Gap, departed, next_end, post_key, successor
 from gateway.core.model import (
     SECOND,
     Act,
@@ -19,13 +21,17 @@ from gateway.core.model import (
     Notification,
     NotificationState,
     Outcome,
+    Person,
     Stage,
     Told,
 )
-from gateway.core.routing import ladder, recipient
+from gateway.core.model import Step as Rung
+from gateway.core.routing import Recipient, ladder, quiet_ns, recipients, scene_of
 
 REPEAT_S = 900  # an unanswered red case, or one that reached nobody, tells its last rung again this often
 RETRY_S_MOST = 60  # between two attempts at one notification
+INFORMED = frozenset({Kind.COPIED, Kind.GAP, Kind.HANDED_OVER})  # told to somebody who is not to answer
+LOOK_NS = 3600 * SECOND  # so often, while a post is to end, as the clock on the wall may step
 
 
 class Telling:
@@ -48,7 +54,10 @@ class Telling:
         if not self._climbs(case) or self._rung_at(case) > due:  # a timer of a level it has left
             self.arm(step, case)
             return
-        steps = ladder(self.world, case.level)
+        if self._quiet_ns(step, case):
+            self.arm(step, self.book.keep_case(step, self._after_quiet(step, case)))
+            return
+        steps = self._steps(case)
         while case.rung < len(steps) and self._rung_at(case) <= step.at:
             case = self._take_rung(step, case, Kind.ESCALATED if case.rung else Kind.RAISED)
         if case.rung >= len(steps) and _told_again(case) and self._rung_at(case) <= step.at:
@@ -62,11 +71,12 @@ class Telling:
         self.book.cancel_due(step, case)
         case = replace(
             case, stage=TURNS[case.stage, Turn.RAISED], rung=0, climbing_at=step.at,
-            changed_ns=step.wall_ns, answered_at=None,
+            changed_ns=step.wall_ns, answered_at=None, agreed=(),
         )  # fmt: skip
-        steps = ladder(self.world, case.level)
+        steps = self._steps(case)
         while not case.silent and case.rung < len(steps) and self._rung_at(case) <= step.at:
             case = self._take_rung(step, case, kind)
+        case = self._after_quiet(step, case)
         if not steps and not case.silent:
             step.note("ladder_missing", case=case.id, alert_level=case.level.word)
         self.book.keep_case(step, case)
@@ -74,37 +84,50 @@ class Telling:
 
     def exhausted(self, case: Case) -> bool:
         """No rung of the ladder is left."""
-        return case.rung >= len(ladder(self.world, case.level))
+        return case.rung >= len(self._steps(case))
+
+    def _steps(self, case: Case) -> Sequence[Rung]:
+        return ladder(self.world, case.level, scene_of(self.world, case.device))
 
     def _take_rung(self, step: Step, case: Case, kind: Kind) -> Case:
-        rung = ladder(self.world, case.level)[case.rung]
+        rung = self._steps(case)[case.rung]
         case = replace(case, rung=case.rung + 1)
         alert = self.book.worst(case)
-        device = self.world.devices.get(case.device)
-        found = recipient(self.world, case.place, rung, local_date(step.wall_ns, self.world.timezone))
-        if alert is None or device is None:
+        if alert is None or case.device not in self.world.devices:
             return case
-        if found is None:  # nobody holds the post: the next one is told at once, and the gap is reported
-            step.note("post_empty", case=case.id, place=case.place, role=rung.role)
-            self.book.enter(step, case.id, "post_empty", note=rung.role)
-            left = ladder(self.world, case.level)[case.rung :]
+        found = recipients(self.world, case.place, rung, step.wall_ns)
+        self._report_gaps(step, case, alert, found.gaps)
+        for one in found.recipients:
+            self.state.gaps.pop(post_key(one.holder.role, one.holder.at), None)
+            if not one.copy:
+                self._send(step, case, alert, kind, one)
+            elif kind is not Kind.ESCALATED or one.person.id not in case.copies:  # not at every repetition
+                others = found.responsible
+                note = texts.copied(others[0].person if others else None)
+                self._send(step, case, alert, Kind.COPIED, one, note)
+        told = [one.person.id for one in found.responsible]
+        copies = [one.person.id for one in found.recipients if one.copy]
+        case = replace(case, copies=tuple(dict.fromkeys((*case.copies, *copies))))
+        if not told:  # nobody holds the post: the next one is told at once
+            left = self._steps(case)[case.rung :]
             return replace(case, climbing_at=step.at - int(left[0].after_s * SECOND)) if left else case
-        person = found.person.id
-        for channel, address in found.channels:
-            self._notify(step, case, alert, kind, person, channel, address)
-        if kind in (Kind.ESCALATED, Kind.OVERDUE):
+        for person in told if kind in (Kind.ESCALATED, Kind.OVERDUE) else ():
             self.book.enter(step, case.id, Kind.ESCALATED, person=person)
-        told = case.told if person in case.told else (*case.told, person)
-        return replace(case, responsible=person, told=told, changed_ns=step.wall_ns)
+        everyone = tuple(dict.fromkeys((*case.told, *told)))
+        return replace(case, responsible=told[0], told=everyone, changed_ns=step.wall_ns)
+
+    def _send(self, step: Step, case: Case, alert: Alert, kind: Kind, to: Recipient, note: str = "") -> None:
+        for channel, address in to.channels:
+            self._notify(step, case, alert, kind, to.person.id, channel, address, note)
 
     def _rung_at(self, case: Case) -> int:
         """When the next rung is due; past the last one, when it is told again."""
-        steps = ladder(self.world, case.level)
+        steps = self._steps(case)
         wait_s = steps[case.rung].after_s if case.rung < len(steps) else steps[-1].after_s + REPEAT_S
         return case.climbing_at + int(wait_s * SECOND)
 
     def _climbs(self, case: Case) -> bool:
-        steps = ladder(self.world, case.level)
+        steps = self._steps(case)
         left = case.rung < len(steps) or _told_again(case)
         return bool(steps) and not case.silent and case.stage in UNANSWERED and left
 
@@ -114,6 +137,83 @@ class Telling:
             step.timers.append((expires_at, "climb", case.id))
         elif self._climbs(case):
             step.timers.append((self._rung_at(case), "climb", case.id))
+
+    # ------------------------------------------------------------ quiet hours
+
+    def _quiet_ns(self, step: Step, case: Case) -> int:
+        """Whoever is at work on a case is awake: only what nobody has answered waits."""
+        if case.stage not in UNANSWERED:
+            return 0
+        scene = scene_of(self.world, case.device)
+        return quiet_ns(self.world, case.place, scene, case.level, step.wall_ns)
+
+    def _after_quiet(self, step: Step, case: Case) -> Case:
+        """The ladder goes on as if the quiet hours had been no time at all."""
+        waits_ns = self._quiet_ns(step, case)
+        if not waits_ns or case.silent:
+            return case
+        self.book.enter(step, case.id, "quiet", note=self._clock(step.wall_ns + waits_ns, step))
+        return replace(case, climbing_at=case.climbing_at + waits_ns)
+
+    def _clock(self, wall_ns: int, step: Step) -> str:
+        return texts.clock(wall_ns, self.world.timezone, step.wall_ns)
+
+    # ------------------------------------------------------------ empty posts
+
+    def _report_gaps(self, step: Step, case: Case, alert: Alert, gaps: Sequence[Gap]) -> None:
+        """Each in the case; the supervisor hears of each once, until somebody holds the post again."""
+        for gap in gaps:
+            step.note("post_empty", case=case.id, place=gap.at, role=gap.role, reason=gap.lack)
+            place, person = self.world.places.get(gap.at), self.world.persons.get(gap.person)
+            says = texts.gap(gap.role, gap.lack, place, person)
+            self.book.enter(step, case.id, "post_empty", note=says)
+            if gap.key not in self.state.gaps and self._tell_supervisor(step, case, alert, says):
+                self.state.gaps[gap.key] = step.wall_ns
+
+    def _tell_supervisor(self, step: Step, case: Case, alert: Alert, says: str) -> bool:
+        """Whether there is one."""
+        if self.world.supervisor is None:
+            return False
+        told = recipients(self.world, case.place, self.world.supervisor, step.wall_ns).recipients
+        for one in told:
+            self._send(step, case, alert, Kind.GAP, one, says)
+        return bool(told)
+
+    # ------------------------------------------------------------ another holder
+
+    def hand_over(self, step: Step) -> None:
+        """What is open goes to whoever follows those whose posts have ended; looks again at the next end."""
+        gone = departed(self.world, step.wall_ns)
+        for case in list(self.state.cases.values()) if gone else ():
+            owner = case.handled_by or case.acknowledged_by or case.responsible
+            found = successor(self.world, case.place, owner, step.wall_ns) if owner in gone else None
+            if found is not None and found.person is not None and not case.silent:
+                self._hand_over(step, case, owner, found.person)
+        next_ns = next_end(self.world, step.wall_ns)
+        if next_ns is not None:
+            step.timers.append((step.at + min(next_ns - step.wall_ns, LOOK_NS), "hand_over", ""))
+
+    def _hand_over(self, step: Step, case: Case, before: str, after: Person) -> None:
+        """Nobody's again but the successor's, who must say so; the ladder's next step counts from now."""
+        note = texts.handed_over(self.world, before, after)
+        self.book.enter(step, case.id, "handed_over", person=after.id, note=note)
+        step.note("case_handed_over", case=case.id, person=after.id)
+        told = tuple(dict.fromkeys((*case.told, after.id)))
+        case = replace(case, responsible=after.id, told=told, changed_ns=step.wall_ns, agreed=())
+        if case.stage in ANSWERED:
+            stage = TURNS[case.stage, Turn.EXPIRED]
+            case = replace(case, stage=stage, acknowledged_by="", handled_by="", answered_at=None)
+            self.book.cancel_due(step, case, "handed_over")
+        steps = self._steps(case)
+        if steps and case.stage in UNANSWERED:
+            taken = steps[max(min(case.rung, len(steps)) - 1, 0)]
+            case = replace(case, climbing_at=step.at - int(taken.after_s * SECOND))
+        self.book.keep_case(step, case)
+        alert = self.book.worst(case)
+        if alert is not None:
+            self.tell(step, case, alert, Kind.HANDED_OVER, before, note)
+            self.tell(step, case, alert, Kind.TAKEN_OVER, after.id, note)
+        self.arm(step, case)
 
     # ------------------------------------------------------------ an acknowledgement runs out
 
@@ -135,7 +235,7 @@ class Telling:
         case = replace(case, stage=stage, answered_at=None, changed_ns=step.wall_ns)
         if alert is not None:
             self.tell(step, case, alert, Kind.OVERDUE, owner)
-        steps = ladder(self.world, case.level)
+        steps = self._steps(case)
         if steps:
             rung = min(case.rung, len(steps) - 1)
             climbing_at = step.at - int(steps[rung].after_s * SECOND)
@@ -167,7 +267,8 @@ class Telling:
     def reached(self, step: Step, told: Notification) -> None:
         """A provider has it for sure."""
         case = self.state.cases.get(told.case)
-        if case is not None and (case.stage, Turn.TOLD) in TURNS and told.kind is not Kind.CLEARED:
+        counts = told.kind not in INFORMED and told.kind is not Kind.CLEARED
+        if case is not None and (case.stage, Turn.TOLD) in TURNS and counts:
             self.turn(step, case, Turn.TOLD, None)
 
     def _try_again(self, step: Step, told: Notification, outcome: Outcome) -> None:
@@ -182,7 +283,7 @@ class Telling:
     def _next_rung_if_unreached(self, step: Step, refused: Notification) -> None:
         """Nobody of this rung can be reached any more: do not wait for the clock."""
         case = self.state.cases.get(refused.case)
-        if case is None or self.book.due(case.id):
+        if case is None or any(told.kind not in INFORMED for told in self.book.due(case.id)):
             return
         if refused.kind is Kind.BOUNCED and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)
@@ -191,24 +292,26 @@ class Telling:
 
     def hurry(self, step: Step, case: Case) -> None:
         """The next rung, if there is one, does not wait for its time."""
-        steps = ladder(self.world, case.level)
+        steps = self._steps(case)
         if case.rung < len(steps):
             late = replace(case, climbing_at=step.at - int(steps[case.rung].after_s * SECOND))
             self.state.cases[case.id] = late
             self.climb(step, case.id, step.at)
 
     def _notify(
-        self, step: Step, case: Case, alert: Alert, kind: Kind, person: str, channel: str, address: str
-    ) -> None:
+        self, step: Step, case: Case, alert: Alert, kind: Kind, person: str, channel: str, address: str,
+        note: str = "",
+    ) -> None:  # fmt: skip
         rule, device = self.book.rule_of(alert), self.world.devices.get(alert.device)
         if case.silent or rule is None or device is None or self._waits(case, kind, person, channel):
             return
+        text = texts.body(kind, alert, rule, case, self.world, step.wall_ns)
         told = Notification(
             id=self.book.new_id(step), case=case.id, alert=alert.id, kind=kind, level=alert.level,
             person=person, channel=channel, address=address,
             title=texts.title(kind, alert.level, rule, device, alert.component),
-            text=texts.body(kind, alert, rule, case, self.world, step.wall_ns),
-            created_ns=step.wall_ns, due_at=step.at, rung=case.rung,
+            text=f"{note}\n{text}".lstrip(),
+            created_ns=step.wall_ns, due_at=step.at + self._quiet_ns(step, case), rung=case.rung,
         )  # fmt: skip
         self.book.keep_notification(step, told)
 
@@ -217,20 +320,28 @@ class Telling:
         same = (kind, person, channel)
         return any((told.kind, told.person, told.channel) == same for told in self.book.due(case.id))
 
-    def tell(self, step: Step, case: Case, alert: Alert, kind: Kind, person_id: str) -> bool:
+    def tell(self, step: Step, case: Case, alert: Alert, kind: Kind, person_id: str, note: str = "") -> bool:
         """One person, by the channels of the first rung of the case's level; False: there is no such."""
         person = self.world.persons.get(person_id)
-        steps = ladder(self.world, case.level)
+        steps = self._steps(case)
         if person is None or not steps:
             return False
         for channel in steps[0].by:
-            self._notify(step, case, alert, kind, person.id, channel, person.reach.get(channel, ""))
+            if channel in person.reach:
+                self._notify(step, case, alert, kind, person.id, channel, person.reach[channel], note)
         return True
 
     def tell_everyone_told(self, step: Step, case: Case, alert: Alert, kind: Kind) -> None:
         """Whoever was told of the trouble is told of its end."""
-        for person in dict.fromkeys((*case.told, case.responsible, case.acknowledged_by)):
+        self._forget_unsent(step, case)
+        for person in dict.fromkeys((*case.told, case.responsible, case.acknowledged_by, *case.copies)):
             self.tell(step, case, alert, kind, person)
+
+    def _forget_unsent(self, step: Step, case: Case) -> None:
+        """What waited for the morning and is over by then is told once, with its end."""
+        for told in self.book.due(case.id):
+            if told.attempt == 0 and told.due_at > step.at:
+                self.book.settle(step, told, NotificationState.CANCELLED, "over")
 
     # ------------------------------------------------------------ a case turns
 

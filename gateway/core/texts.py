@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from gateway.core.calendars import MINUTE_NS, local
 from gateway.core.cases import ENDED, UNANSWERED
+from gateway.core.duty import Lack
 from gateway.core.effective import book_of
 from gateway.core.model import (
     SECOND,
@@ -17,6 +18,8 @@ from gateway.core.model import (
     Kind,
     Level,
     Period,
+    Person,
+    Place,
     Rule,
     Stage,
     World,
@@ -34,6 +37,10 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.CLEARED: "已恢复正常",
     Kind.LATCHED: "已恢复，须人工复位",
     Kind.OVERDUE: "{level}，接手后未处理完",
+    Kind.COPIED: "{level}，抄送",
+    Kind.GAP: "岗位空缺",
+    Kind.HANDED_OVER: "{level}，已移交",
+    Kind.TAKEN_OVER: "{level}，移交给您",
     Kind.ANSWERED: "已有人接手",
 }
 CARDS = {  # what a card says once its case stands there; short, for it is the word on a button
@@ -86,6 +93,43 @@ def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns:
     if kind is Kind.OVERDUE and owner is not None:
         lines.append(f"{owner.says}已接手，但{span(rule.handle_within_s)}内没有处理完。")
     return "\n".join([*lines, HINT])
+
+
+def copied(responsible: Person | None) -> str:
+    who = f"由{responsible.says}负责处理，" if responsible else ""
+    return f"抄送：{who}您无需接手。"
+
+
+ROLES = {  # of the shipped packs and the example; others by their id
+    "property": "物业",
+    "committee": "居委",
+    "street": "街道",
+    "fire-station": "微型消防站",
+}
+LACKS = {
+    Lack.VACANT: "无人任职",
+    Lack.NOT_BEGUN: "轮值尚未开始",
+    Lack.UNKNOWN: "任职者不在名册",
+    Lack.LEAVE: "{who}休假，无人代理",
+    Lack.UNREACHABLE: "{who}没有可用的联系方式",
+}
+
+
+def gap(role: str, lack: Lack, place: Place | None, person: Person | None) -> str:
+    """Which post is empty, and why: "豫源坊 物业（徐敏休假，无人代理）"."""
+    why = LACKS[lack].format(who=person.says if person else "")
+    return f"{place.says if place else ''} {role_name(role)}（{why}）".strip()
+
+
+def role_name(role: str) -> str:
+    return ROLES.get(role, role)
+
+
+def handed_over(world: World, before: str, after: Person) -> str:
+    """Who had it, who has it now."""
+    unit = world.units.get(after.unit)
+    old = world.persons.get(before)
+    return f"{old.says if old else before}已不在岗，由{unit.says if unit else ''}{after.says}接任。"
 
 
 def answered(case: Case, world: World) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from gateway.adapters.archive import Row
 from gateway.core import terms
-from gateway.core.conditions import Judge
+from gateway.core.conditions import Judge, parsed
+from gateway.core.effective import Said
 from gateway.core.engine import Engine
 from gateway.core.model import Device, During, Level, Limit, Rule
 from gateway.core.texts import span
@@ -37,6 +38,13 @@ def judge_of(engine: Engine, rule: str, device: Device, component: str) -> Judge
 def figure(rule: Rule, value: float, unit: str = "") -> str:
     """A number of the rule with its unit; `unit` is that of an expression."""
     return f"{value:.4g}{sign(unit)}" if rule.when else shown(rule.quantity, value)
+
+
+def number_of(rule: Rule, number: Said) -> str:
+    """A number of a level with the unit of what the rule judges; of the rule itself as it stands."""
+    if number.level is None or not isinstance(number.value, float):
+        return f"{number.value:g}" if isinstance(number.value, float) else str(number.value)
+    return figure(rule, number.value, parsed(rule.when).unit if rule.when else "")
 
 
 def bound(rule: Rule, limit: Limit, unit: str = "") -> str:

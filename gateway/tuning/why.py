@@ -16,11 +16,10 @@ from gateway.adapters.archive import Row
 from gateway.core.alerts import Phase
 from gateway.core.calendars import maintained
 from gateway.core.conditions import Counts, parsed
-from gateway.core.effective import effective, provenance
+from gateway.core.effective import Said, effective, provenance
 from gateway.core.model import SECOND, Alert, Case, Device, Entry, Level, Notification, Rule, World
 from gateway.core.silence import is_silence
-from gateway.core.units import shown
-from gateway.tuning.facts import Term, bound, hours_said, judge_of, sparkline, terms_of
+from gateway.tuning.facts import Term, bound, hours_said, judge_of, number_of, sparkline, terms_of
 from gateway.tuning.replaying import Fetch, from_archive, reach_s
 from gateway.web import rows as store_rows
 
@@ -193,7 +192,7 @@ def _numbers(world: World, rule: Rule, device: Device) -> tuple[Number, ...]:
         Number(
             level=one.level.word if one.level else "-",
             name=one.name.removesuffix("_s"),
-            value=_value(rule, one.name, one.value),
+            value=_value(rule, one),
             origin=str(one.origin),
             because=one.because,
         )
@@ -201,10 +200,8 @@ def _numbers(world: World, rule: Rule, device: Device) -> tuple[Number, ...]:
     )
 
 
-def _value(rule: Rule, name: str, value: object) -> str:
-    if isinstance(value, float) and not name.endswith("_s") and not rule.when:
-        return shown(rule.quantity, value)
-    return f"{value:g} s" if name.endswith("_s") and isinstance(value, float) else str(value)
+def _value(rule: Rule, one: Said) -> str:
+    return f"{one.value:g} s" if one.name.endswith("_s") else number_of(rule, one)
 
 
 def _during(rule: Rule, counts: Counts | None) -> str:

@@ -15,7 +15,7 @@ from gateway.core.effective import rule_of
 from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Stage, Verb, World
 from gateway.core.places import ancestors
 from gateway.core.sentences import level_sentences
-from gateway.core.texts import LEVELS, clock, component_name, span
+from gateway.core.texts import LEVELS, clock, component_name, role_name, span
 from gateway.core.units import QUANTITIES, shown, sign
 from gateway.links import VALID_S, Grant, Links, Purpose
 from gateway.web import rows, words
@@ -231,7 +231,7 @@ def is_state(quantity: str) -> bool:
 
 def _line(entry: Entry, world: World, now_ns: int) -> Line:
     said = words.ENTRIES.get(entry.what, words.Said(entry.what, ""))
-    blanks = {"who": person_name(world, entry.person), "note": words.ROLES.get(entry.note, entry.note)}
+    blanks = {"who": person_name(world, entry.person), "note": role_name(entry.note)}
     return Line(
         at=clock(entry.wall_ns, world.timezone, now_ns),
         text=said.zh.format_map(blanks) if entry.what in words.ENTRIES else said.zh,

@@ -41,6 +41,10 @@ ENTRIES: Mapping[str, Said] = {
     "sent": Said("通知已送出", "sent"),
     "escalated": Said("无人响应，上报 {who}", "escalated"),
     "post_empty": Said("岗位空缺：{note}", "empty post"),
+    "quiet": Said("静默时段，{note} 起通知", "quiet hours"),
+    "handed_over": Said("岗位换人，移交给 {who}：{note}", "handed over"),
+    "agreed": Said("{who} 接手，还须他人一同接手", "taken on, not by enough yet"),
+    "copy_seen": Said("{who} 已知悉（抄送，不算接手）", "seen, for information"),
     "acknowledged": Said("{who} 接手", "taken on"),
     "handling": Said("{who} 处理中", "being handled"),
     "handled": Said("{who} 报告处理完成", "reported done"),
@@ -71,7 +75,7 @@ ENTRIES: Mapping[str, Said] = {
     "replied": Said("{who} 回复", "replied"),
 }
 NOTE_IS_SAID = frozenset(
-    {"post_empty", "rule_gone", "silenced", "unknown", "member_gone"}
+    {"post_empty", "rule_gone", "silenced", "quiet", "handed_over", "unknown", "member_gone"}
 )  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {
@@ -102,7 +106,6 @@ RESETS: Mapping[str, str] = {  # why an alarm is reset
     "drill": "测试或演练",
     "sensor": "传感器误动作，已报修",
 }
-ROLES: Mapping[str, str] = {"property": "物业", "committee": "居委", "street": "街道"}  # others by their id
 
 # Stage -> how many of the steps 发现 · 通知 · 接手 · 处理 · 核验 are behind us.
 STEPS = ("发现", "通知", "接手", "处理", "核验")

@@ -8,7 +8,7 @@ from statistics import fmean, median
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.core.measures import COVERED_PART, FUNCTIONS, Window
@@ -86,12 +86,15 @@ def brute(name: str, given_samples: list[tuple[int, float]], now: int) -> float 
 
 
 @given(function, samples, st.integers(0, 300))
+@example("share", [(0, 0.0), (S, 0.0)], 0)  # seconds ahead of now: time there was
 def test_a_window_says_what_all_samples_together_say(name, given_samples, now):
     found, expected = made(name, given_samples).value(now * S), brute(name, given_samples, now * S)
     assert found is expected is None or found == pytest.approx(expected, rel=1e-9, abs=1e-7)
 
 
 @given(function, samples, st.integers(0, 500), st.integers(1, 300 * S))
+@example("share", [(0, 0.0)], 0, 1)  # of no time nothing is a share, and of the next nanosecond it is
+@example("share", [(0, 1.0)], 0, 1)
 def test_before_the_next_change_nothing_changes(name, given_samples, now, later):
     one = made(name, given_samples)
     told = one.next_change_ns(now * S)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gateway.core.engine import Engine
 from gateway.core.model import SECOND, Alert, Codec, Device, Field, Level, Limit, Link, Model, World
 from gateway.core.state import State, load, save
-from tests.unit.worlds import CABINET, SILENT, START_NS, Play, of, world
+from tests.unit.worlds import CABINET, SILENT, SMOKE, START_NS, Play, of, world
 
 GATEWAY = Model(
     id="gw", says="网关", scene="gateway", source="test", codec=Codec(kind="json"),
@@ -99,3 +99,44 @@ def test_an_hour_of_a_gateways_silence_is_an_hour():
     last = play.at
     play.wait(7200)
     assert ("gw", "orange", 3600.0) in told(play, last)
+
+
+def test_an_hour_of_listening_is_an_hour_however_often_the_link_is_renewed():
+    """A radio gateway that never speaks itself: every renewal put its orange off by an hour once more."""
+    play = begun(behind_a_gateway())
+    for number in range(3):
+        play.say(topic=f"site/c{number}", smoke=0)
+    last = play.at
+    for _ in range(4):
+        play.wait(2400)
+        play.give(Link(play.at, play.wall(), False))
+        play.wait(60)
+        play.give(Link(play.at, play.wall(), True))
+    assert ("gw", "orange", 3600.0 + 60) in told(play, last)
+
+
+def test_a_restart_makes_no_news_of_what_a_device_kept_itself():
+    """Smoke of 17 to 13 minutes ago, which it sends 7 minutes after we were away for 24 seconds."""
+    play = begun(world(rules=(SMOKE,)))
+    play.say(smoke=0, ts=play.wall() / SECOND)
+    play.wait(600)
+    play.give(Link(play.at, play.wall(), False))
+    play.wait(24)
+    play.give(Link(play.at, play.wall(), True))
+    play.wait(450)
+    for minutes in range(17, 12, -1):
+        play.say(smoke=1, ts=play.wall() / SECOND - 60 * minutes)
+    assert told(play) == [] and "reading_late" in play.noted()
+
+
+def test_what_the_broker_kept_for_us_is_news_though_it_takes_its_time():
+    """Smoke that began while we were away for ten minutes, handed over five minutes after we were back."""
+    play = begun(world(rules=(SMOKE,)))
+    play.say(smoke=0, ts=play.wall() / SECOND)
+    play.give(Link(play.at, play.wall(), False))
+    play.wait(600)
+    play.give(Link(play.at, play.wall(), True))
+    play.wait(300)
+    play.say(smoke=1, ts=play.wall() / SECOND - 840)
+    play.wait(60)
+    assert [level for _, level, _ in told(play)] == ["red"]

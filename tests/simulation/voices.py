@@ -17,12 +17,15 @@ import numpy as np
 from gateway.core.model import SECOND, Device, Message, Model, World
 from simulators.encoding import PER_SECOND, Encoder, instant
 from simulators.incidents import Fault, Incident
-from simulators.lives import DAY, HOUR, life_of
+from simulators.lives import DAY, HOUR, Cabinet, life_of
 from simulators.neighbourhood import STATES
 from tests.simulation.stories import Story
 from tests.simulation.street import EVERY_S, START_NS, ZONE
 
-BLOCK_NS, LEARNT_NS = 12 * HOUR, 3 * HOUR  # of one template; what temperature does is learnt by the hour
+# Of one template. What temperature does is learnt by the hour; and of two charges that follow one another a
+# template must show that the first one ended.
+BLOCK_NS, LEARNT_NS, CHARGING_NS = 12 * HOUR, 3 * HOUR, HOUR // 2
+WARMTH_C = 7.0  # of a charging slot: what it gains from one template to the next is no fire
 HANDED_NS = 2 * SECOND  # what arrives within so long is handed over together
 NUMBER = 900_000_001  # stands for a message's number in a template: no value looks like it
 DELAY_NS = (SECOND // 20, SECOND * 4 // 5)  # from measuring to the broker
@@ -53,6 +56,8 @@ class Voice:
         self._unit = codec.time_unit if codec.time else "iso" if codec.envelope else ""
         self.timed = bool(self._unit)
         self._block, self._block_ns = -1, LEARNT_NS if device.baseline_period else BLOCK_NS
+        if isinstance(self.life, Cabinet):
+            self.life.WARMTH_C, self._block_ns = WARMTH_C, CHARGING_NS  # type: ignore[misc]
         self._template = b""
 
     def ordinary(self, ns: int, stamp: bytes) -> Message:

@@ -22,6 +22,7 @@ from gateway.core.model import (
     Configured,
     Effect,
     Event,
+    Kind,
     Limit,
     Link,
     Message,
@@ -30,12 +31,14 @@ from gateway.core.model import (
     Notification,
     NotificationState,
     Refused,
+    Verb,
     World,
 )
 from gateway.core.state import State
 from simulators.lives import DAY, HOUR, MINUTE, Episode
 from tests.simulation.judging import judge, report
-from tests.simulation.people import Make, People
+from tests.simulation.people import Make, People, act
+from tests.simulation.stories import RESET_NS
 from tests.simulation.street import START_NS, remembered, street
 from tests.simulation.teller import DOWN_NS_MOST, creeping, tell_week
 from tests.simulation.voices import Lane, Voice
@@ -306,6 +309,8 @@ class Week:
             self.problems.append(f"message id {told.id} given twice")
         self._ids.add(told.id)
         self._people.told(told, now)
+        if told.kind is Kind.LATCHED:
+            self._people.plan(now + RESET_NS, act(told, Verb.RESET, "到场看过，无火情"))
 
 
 def _scaled(limit: Limit, by: float) -> Limit:

@@ -59,6 +59,8 @@ RINGS = {
     "gateway.cli_models": 5,
     "gateway.cli_scenarios": 5,
     "gateway.cli_rules": 5,
+    "gateway.cli_oncall": 5,
+    "gateway.cli_route": 5,
     "gateway.cli_why": 5,
     "gateway.cli": 5,
     "gateway.__main__": 5,

@@ -10,8 +10,9 @@ import pytest
 
 from gateway.core.conditions import judge_for
 from gateway.core.effective import NUMBERS, book_of, effective, provenance, rule_of
-from gateway.core.model import Device, Level, LevelTuning, Limit, Place, Rule, Tuning, World
+from gateway.core.model import Device, DoubleControl, Level, LevelTuning, Limit, Place, Rule, Tuning, World
 from gateway.grammar import LIMIT_FIELDS, RULE_NUMBERS, LevelKeys, SomeLevelKeys
+from gateway.tuning.facts import number_of
 from gateway.typed import keys_of
 from tests.unit.config_files import FILES, loaded
 from tests.unit.worlds import HOT, SMOKE, Play, world
@@ -310,3 +311,19 @@ def test_a_range_a_code_and_readings_are_tuned_like_any(tmp_path) -> None:
     assert found.problems == [] and found.world is not None
     limit = effective(found.world, found.world.rules[0], found.world.devices["cab-1"]).limits[0]
     assert (limit.above, limit.readings, limit.clear_hold_s) == (55.0, (3, 5), 120.0)
+
+
+def test_a_number_is_shown_with_the_unit_of_what_is_judged() -> None:
+    """70 of a percentage is no 70 mm, and a confidence is of nothing."""
+    both = DoubleControl(cumulative=30, rate_per_day=2, rate_over_s=7 * 86400.0, combine="either")
+    rule = replace(
+        HOT, quantity="settlement_mm", when=both.expression("settlement_mm"), double_control=both,
+        confidence=0.6,
+    )  # fmt: skip
+    shown = {
+        (one.level, one.name): number_of(rule, one)
+        for one in provenance(
+            world(rules=(rule,)), rule, Device(id="x", model="cabinet", at="yard", topic="x")
+        )
+    }
+    assert shown[Level.RED, "above"] == "75%" and shown[None, "confidence"] == "0.6"
