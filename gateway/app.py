@@ -143,7 +143,7 @@ class App:
         )
         self.control = Control(
             self.config.state / SOCKET,
-            {"reload": self._asked_reload, "replay": self._replay, "reset": self._reset},
+            {"reload": self._asked_reload, "replay": self._replay, "reset": self._reset, "act": self._act},
         )
         self._stop = threading.Event()
         self._reload_wanted = threading.Event()
@@ -326,6 +326,24 @@ class App:
         effects = settled(
             self.pipeline.submit(
                 lambda at, wall_ns: Act(at, wall_ns, case, person, Verb.RESET, reason, "cli")
+            )
+        )
+        ignored = [one for one in effects if isinstance(one, Noted) and one.event == "act_ignored"]
+        return [str(one.fields["reason"]) for one in ignored]
+
+    def _act(self, asked: Mapping[str, Any]) -> list[str]:
+        """What a person at this box does on a case; returns why not, if so."""
+        case, person, note, to, reason = (
+            str(asked[key]) for key in ("case", "person", "note", "to", "reason")
+        )
+        if person not in self.world.persons:
+            return [f"no person {person}"]
+        verb, until_ns = Verb(asked["verb"]), int(asked["until_ns"])
+        effects = settled(
+            self.pipeline.submit(
+                lambda at, wall_ns: Act(
+                    at, wall_ns, case, person, verb, note, "cli", to=to, until_ns=until_ns, reason=reason
+                )
             )
         )
         ignored = [one for one in effects if isinstance(one, Noted) and one.event == "act_ignored"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ from gateway.core.model import (
     Basis,
     Calibration,
     Cause,
+    Clock,
     Codec,
     Components,
     Derivation,
@@ -43,6 +44,7 @@ from gateway.core.model import (
     Person,
     Place,
     Post,
+    Recurrence,
     Refusal,
     Rotation,
     Rule,
@@ -336,6 +338,7 @@ spell(
     text=("text", SomeText),
     confidence=("confidence", Literal["V", "V2", "M", "D"]),
 )
+spell(Recurrence, within_s=("within", PositiveDuration), times=("times", Annotated[int, between(2, 20)]))
 spell(
     DoubleControl,
     rate_over_s=("rate_over", PositiveDuration),
@@ -477,6 +480,8 @@ class RuleKeys:
     steps: tuple[Literal["case", "notify", "event"], ...] = ("case", "notify", "event")
     inhibited_by: tuple[Cause, ...] = ()
     handle_within: PositiveDuration | None = None
+    verify: Literal["", "sensor", "person"] = ""
+    recurrence: Recurrence | None = None
     consequence: SomeText = ""
     owner: SomeText = ""  # a role that holds a post, or words
     origin: Origin = NOWHERE
@@ -544,6 +549,8 @@ class RuleKeys:
             steps=self.steps,
             inhibited_by=self.inhibited_by,
             handle_within_s=self.handle_within or 0.0,
+            verify=self.verify,
+            recurrence=self.recurrence,
             consequence=self.consequence,
             owner=self.owner,
             origin=self.origin,
@@ -740,6 +747,31 @@ spell(MaintenanceKeys, since=("from", Minute | None), until=("to", Minute | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockKeys:
+    """One entry under `clocks:`. What it leaves out stays as it is for all scenes, or as shipped."""
+
+    level: Level
+    scene: Identifier = ""
+    acknowledge: Duration | None = None
+    handle: Duration | None = None
+    verify: Duration | None = None
+    verify_by: Literal["sensor", "person"] | None = None
+    during: During | None = None
+    origin: Origin = NOWHERE
+
+    def clock(self, base: Clock) -> Clock:
+        given = {
+            "acknowledge_s": self.acknowledge,
+            "handle_s": self.handle,
+            "verify_s": self.verify,
+            "verify_by": self.verify_by,
+            "during": self.during,
+        }
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return replace(base, level=self.level, scene=self.scene, origin=self.origin, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceKeys:
     """`on:` of a derived quantity: which devices it is worked out for."""
 
@@ -806,6 +838,8 @@ class SiteKeys:
     tune: Annotated[tuple[TuneKeys, ...], LENIENT] = ()
     calendar: Annotated[tuple[DayKeys, ...], LENIENT] = ()
     maintenance: Annotated[tuple[MaintenanceKeys, ...], LENIENT] = ()
+    clocks: Annotated[tuple[ClockKeys, ...], LENIENT] = ()
+    join_within: Duration | None = None
     origin: Origin = NOWHERE
 
 

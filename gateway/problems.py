@@ -633,6 +633,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "what_quantity": ("测量量", "quantity"),
     "what_component": ("部件", "component"),
     "what_ladder": ("通知阶梯", "ladder"),
+    "what_clock": ("时限", "clock"),
     "what_calibration": ("校准记录", "calibration entry"),
     "what_column": ("列", "column"),
     "what_kind": ("种类", "kind"),

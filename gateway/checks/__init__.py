@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.checks.calibrations import check_calibrations
+from gateway.checks.clocks import check_clocks
 from gateway.checks.derived import check_derived
 from gateway.checks.devices import check_devices
 from gateway.checks.hours import check_hours, check_years
@@ -53,6 +54,7 @@ def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
     check_devices(parts, surroundings, builder)
     check_calibrations(parts, builder)
     check_hours(parts, builder)
+    check_clocks(parts, builder)
     check_years(parts, surroundings.today, builder)
     site_sound = passes(builder, _check_site, parts, surroundings.channels)
     if site_sound and builder.complete(Place, Person, Post, Step, SiteKeys):

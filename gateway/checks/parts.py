@@ -11,6 +11,7 @@ from typing import Any
 from gateway.core.model import Device, Model, Person, Place, Post, Rotation, Scenario, Step, Unit
 from gateway.grammar import (
     CalibrationKeys,
+    ClockKeys,
     DayKeys,
     DeriveKeys,
     MaintenanceKeys,
@@ -89,9 +90,13 @@ class Parts:
         return [entry for site in self.sites for entry in site.maintenance]
 
     @property
-    def timed(self) -> list[RuleKeys | MaintenanceKeys | Post]:
+    def clocks(self) -> list[ClockKeys]:
+        return [entry for site in self.sites for entry in site.clocks]
+
+    @property
+    def timed(self) -> list[RuleKeys | MaintenanceKeys | ClockKeys | Post]:
         """What may count at some hours only."""
-        return [*self.rules, *self.maintenance, *self.posts]
+        return [*self.rules, *self.maintenance, *self.clocks, *self.posts]
 
     @property
     def rotations(self) -> list[Rotation]:

@@ -5,6 +5,8 @@ Every method changes the state and appends effects to the step; nothing here kno
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from gateway.core.alerts import ACTIVE, Phase
@@ -44,8 +46,8 @@ class Caseload:
         self.book = Casebook(world, state)
         self.rules = self.book.rules
         self.telling = Telling(self.book)
-        self.deeds = Deeds(self.book, self.telling)
         self.placing = Placing(self.book, self.telling)
+        self.deeds = Deeds(self.book, self.telling, self.placing)
         self.receipts = Receipts(self.book, self.telling, self.act)
         self.cards = Cards(self.book)
 
@@ -156,7 +158,8 @@ class Caseload:
         alert = self.book.keep_alert(step, replace(alert, fell_at=fell_at))
         self.book.enter(step, case.id, alert.level.word, note=situation(self.book, step, alert))
         if alert.level > case.level:
-            self.telling.climb_anew(step, replace(case, level=alert.level), Kind.RISEN)
+            head = replace(case, rule=alert.rule, device=alert.device, component=alert.component)
+            self.telling.climb_anew(step, replace(head, level=alert.level), Kind.RISEN)
         elif not below and away:
             self._returned(step, alert, case)
 
@@ -209,7 +212,7 @@ class Caseload:
             self.book.enter(step, case.id, "cleared")
             if not self.book.standing(case):
                 if case.stage is Stage.HANDLED:
-                    self.deeds.close(step, case)
+                    self.deeds.confirm(step, case)
                 else:
                     self.telling.tell_everyone_told(step, case, alert, Kind.CLEARED)
         self.placing.show_or_hide(step, alert)
@@ -228,7 +231,7 @@ class Caseload:
         else:
             self.book.enter(step, case.id, "rule_gone", note=alert.rule)
             if case.stage is Stage.HANDLED and not self.book.standing(case):
-                self.deeds.close(step, case)  # nobody is left who could disagree with the doer
+                self.deeds.confirm(step, case)  # nobody is left who could disagree with the doer
         self.placing.show_or_hide(step, alert)
 
     # ------------------------------------------------------------ what people do, and what time does
@@ -266,6 +269,15 @@ class Caseload:
         self.cards.keep(step, outcome)
         self.telling.outcome(step, outcome)
         self.receipts.outcome(step, outcome)
+
+    def unwatched(self, armed: Callable[[str, str], bool]) -> list[str]:
+        """The open cases that time alone would never move although it must: there should be none."""
+        return [
+            case.id
+            for case in self.state.cases.values()
+            if (self.telling.must_move(case) or self.telling.next_at(case) is not None)
+            and not armed("climb", case.id)
+        ]
 
     def timers(self) -> list[tuple[int, str, str]]:
         """What must be armed again after a restart or a change of World."""

@@ -27,13 +27,10 @@ from gateway.core.model import (
 from gateway.core.telling import INFORMED, Telling
 
 OPEN = (NotificationState.ACCEPTED, NotificationState.UNSURE)  # nothing has been heard of it yet
-LADDER = (
-    Kind.RAISED,
-    Kind.RISEN,
-    Kind.ESCALATED,
-    Kind.OVERDUE,
-    Kind.TAKEN_OVER,
-)  # what the next rung can tell as well
+LADDER = (  # what the next rung can tell as well
+    *(Kind.RAISED, Kind.RISEN, Kind.ESCALATED, Kind.OVERDUE, Kind.LATE, Kind.RECURRED),
+    *(Kind.RETURNED, Kind.TRANSFERRED, Kind.REOPENED, Kind.TAKEN_OVER),
+)
 ANSWERS = {"1": Verb.ACKNOWLEDGE}  # all that can be said by one key or one character
 ENTRIES = {
     NotificationState.DELIVERED: "delivered",

@@ -18,6 +18,9 @@ class Timers:
             self._armed[kind, key] = due
             heapq.heappush(self._heap, (due, kind, key))
 
+    def armed(self, kind: str, key: str) -> bool:
+        return (kind, key) in self._armed
+
     def next_due(self) -> int | None:
         """The first instant at which one is due; an earlier one may have taken its place since."""
         return self._heap[0][0] if self._heap else None

@@ -55,6 +55,7 @@ RINGS = {
     "gateway.terminal": 4,
     "gateway.registry": 3,
     "gateway.schema": 3,
+    "gateway.cli_cases": 5,
     "gateway.cli_devices": 5,
     "gateway.cli_models": 5,
     "gateway.cli_scenarios": 5,

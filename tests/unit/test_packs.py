@@ -48,6 +48,7 @@ from gateway.core.model import (
     Person,
     Place,
     Post,
+    Recurrence,
     Refusal,
     Rotation,
     Rule,
@@ -60,6 +61,7 @@ from gateway.core.model import (
 from gateway.core.units import QUANTITIES
 from gateway.grammar import (
     CalibrationKeys,
+    ClockKeys,
     DayKeys,
     DeriveKeys,
     LevelKeys,
@@ -383,6 +385,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "`on` of a derived quantity": SourceKeys,
         "A level": LevelKeys,
         "`basis`": Basis,
+        "`recurrence`": Recurrence,
         "An entry of `scenarios`": Scenario,
         "A device of a scenario": Actor,
     },
@@ -403,6 +406,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "An entry of `rotations`": Rotation,
         "`overrides`": Override,
         "A rung of `ladders`": Step,
+        "An entry of `clocks`": ClockKeys,
         "An entry of `devices`": Device,
         "An entry of `calibrations`": CalibrationKeys,
         "An entry of `calendar`": DayKeys,
