@@ -876,7 +876,7 @@ class Stage(StrEnum):
     SUSPENDED = "suspended"  # its clocks stand until the day of return
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The human side of an alert. Open until its stage is CLOSED, FALSE or MERGED."""
 
     id: str

@@ -176,6 +176,6 @@ class Receipts:
 
 
 def _plain(address: str) -> str:
-    """An address without what may be written otherwise: 138…, 86138… and +86 138… are one."""
+    """An address without what may be written otherwise: 138… and +86 138… are one, WangJL and wangjl too."""
     digits = "".join(letter for letter in address if letter in "0123456789")
-    return digits[-DIGITS:] if len(digits) >= DIGITS else address.strip()
+    return digits[-DIGITS:] if len(digits) >= DIGITS else address.strip().casefold()

@@ -451,3 +451,15 @@ def test_what_is_over_is_forgotten(play):
     play.say(smoke=1)
     accept(play, "biz-2")
     assert [one.number for one in play.engine.state.sent.values()] == ["biz-2"]
+
+
+def test_a_userid_is_the_same_in_any_case():
+    """WeCom says wangjl of whom its console calls WangJL."""
+    ladder = (Step(role="property", by=("app",)),)
+    wang = Person(id="wang", says="王经理", unit="firm", reach={"app": "WangJL"})
+    street = world(rules=(SMOKE,), ladders={level: ladder for level in Level}, persons={"wang": wang})
+    play = Play(engine=Engine(street, State(identity="0000002a")))
+    play.say(smoke=1)
+    play.told(play.notifications()[-1], number="msg-1")
+    play.give(Reply(play.at, play.wall(), "app", "wangjl", "1", ""))
+    assert play.case().stage is Stage.ACKNOWLEDGED
