@@ -45,7 +45,7 @@ QUEUE_MOST = 2_000  # a channel's queue; what does not fit stays DUE in the stor
 SETTLED_S = 2.0  # for an outcome's commit; a disk that is slower must not silence a channel
 REFILL_S = 1.0  # pause between two looks into a store that has nothing new for us
 ASK_S = 15.0  # between two questions about one message: carriers take a few seconds, or a minute
-STOP_S = 11.0  # a little more than a channel's longest attempt
+STOP_S = 11.0  # a little more than one exchange with a provider; what takes longer is told again
 USED_UP = "the limits of this way are used up for now"
 WENT = (  # may have reached the provider, and so counts against its limits
     NotificationState.ACCEPTED,

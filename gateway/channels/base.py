@@ -41,7 +41,7 @@ class Channel(Protocol):
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
-        """One attempt, at most 10 s. Never raises for the far side's faults.
+        """One attempt, at most 10 s (of each member of a failover). Never raises for the far side's faults.
 
         `text` is what to say without the link, `link` opens the case on the person's phone.
         """
