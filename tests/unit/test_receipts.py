@@ -89,10 +89,11 @@ def ignored(play) -> list[str]:
 
 
 def test_a_notification_keeps_its_number(play):
+    play.wait(3)
     accept(play)
     taken = play.notifications()[-1]
     assert (taken.number, taken.receipt_by) == ("biz-1", play.at + 60 * SECOND)
-    assert taken.told_at == play.at, "what a restart counts against the provider's limits"
+    assert taken.told_at == play.at > 0, "what a restart counts against the provider's limits"
 
 
 def test_delivered_is_an_entry_and_the_ladder_keeps_its_time(play):
