@@ -23,6 +23,7 @@ from gateway.channels.pace import Pace
 from gateway.channels.wording import plain, sign, title
 from gateway.core.model import Level, Notification, Told
 
+GROUP = True
 SETTINGS = frozenset({"url"})  # only for a relay that speaks the same
 REQUIRED: frozenset[str] = frozenset()
 SECRETS = frozenset({"token_file", "secret_file"})

@@ -22,6 +22,7 @@ from gateway.channels.pace import Pace
 from gateway.channels.wording import plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told
 
+GROUP = True
 SETTINGS = frozenset({"url"})  # only for a relay that speaks the same; the token follows it
 REQUIRED: frozenset[str] = frozenset()
 SECRETS = frozenset({"token_file", "secret_file"})

@@ -21,6 +21,7 @@ from gateway.channels.pace import Pace
 from gateway.channels.wording import fit, plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told
 
+GROUP = True
 SETTINGS = frozenset({"url"})  # only for a relay that speaks the same
 REQUIRED: frozenset[str] = frozenset()
 SECRETS = frozenset({"key_file"})
