@@ -236,6 +236,7 @@ def load(
     surroundings = Surroundings(
         timezone=keys.timezone if keys else "",
         channels=tuple(keys.channels) if keys else None,
+        groups=_groups(keys) if keys else frozenset(),
         subscribe=keys.broker.subscribe if keys else None,
         intake=keys.web.intake is not None if keys else None,
         today=local_date(now_ns, keys.timezone) if keys and now_ns is not None else None,
@@ -427,6 +428,12 @@ def _module_of(kind: str) -> ModuleType | None:
         return channels.find(kind)
     except ValueError:
         return None
+
+
+def _groups(keys: ConfigKeys) -> frozenset[str]:
+    """The channels that need no address of a person."""
+    kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
+    return frozenset(name for name, kind in kinds.items() if getattr(kind, "GROUP", False))
 
 
 def _refuse_kind(keys: ConfigKeys, step: str, kind: str, builder: Builder) -> None:

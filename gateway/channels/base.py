@@ -38,6 +38,7 @@ class Channel(Protocol):
     which has `build(setup: Setup) -> Channel`, and the names it reads: `SETTINGS` (of which it cannot do
     without `REQUIRED`) and `SECRETS` (needed all); perhaps `FORMS`, what settings may look like. What its
     provider lets through are `QUOTAS` of core.quotas; who rings a person adds PERSON. `at_most` lowers them.
+    With `GROUP = True` it tells a group or a place: nobody needs an address on it.
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:

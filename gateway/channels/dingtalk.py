@@ -24,6 +24,7 @@ from gateway.channels.wording import plain, sign, title
 from gateway.core.model import Level, Notification, Told
 from gateway.core.quotas import PERSON, Quota
 
+GROUP = True
 SETTINGS = frozenset({"url", "at_most"})  # only for a relay that speaks the same
 REQUIRED: frozenset[str] = frozenset()
 SECRETS = frozenset({"token_file", "secret_file"})

@@ -22,6 +22,7 @@ from gateway.channels.wording import fit, plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told
 from gateway.core.quotas import PERSON, Quota
 
+GROUP = True
 SETTINGS = frozenset({"url", "at_most"})  # only for a relay that speaks the same
 REQUIRED: frozenset[str] = frozenset()
 SECRETS = frozenset({"key_file"})

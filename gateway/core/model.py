@@ -706,6 +706,7 @@ class World:
     off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
     clocks: tuple[Clock, ...] = ()  # none: only what rules say counts, and the sensor alone verifies
     join_within_s: float = 0.0  # alerts of one place and scene join one case; 0: each has its own
+    groups: frozenset[str] = frozenset()  # channels that reach a group or a place: no address is needed
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
