@@ -16,6 +16,7 @@ from gateway import packs, yamlfile
 from gateway.checks import Surroundings
 from gateway.core.calendars import local_date
 from gateway.core.model import World
+from gateway.core.quotas import Quota, lowered, span
 from gateway.grammar import SiteKeys
 from gateway.packs import SHIPPED, Directories
 from gateway.problems import ConfigError, Problems, Verbatim, one_of, say
@@ -304,7 +305,7 @@ def _config(keys: ConfigKeys, path: Path, builder: Builder, environ: Mapping[str
             link_valid_s=web.link_valid,
             intake=_resolved(web.intake, resolve) if web.intake else None,
         ),
-        channels={name: _channel(name, keys, builder, resolve) for name in keys.channels},
+        channels=_channels(keys, builder, resolve),
         path=path,
     )
 
@@ -361,6 +362,25 @@ def _holds_secret(url: str) -> bool:
 # ---------------------------------------------------------------- channels
 
 
+def _channels(
+    keys: ConfigKeys, builder: Builder, resolve: Callable[[Path], Path]
+) -> dict[str, ChannelConfig]:
+    """All of them; one that is made of others is made of such as are there, each of one only."""
+    found = {name: _channel(name, keys, builder, resolve) for name in keys.channels}
+    plain = [name for name, one in found.items() if one.kind != "failover"]
+    taken: set[str] = set()
+    for group in found.values():
+        if group.kind != "failover":
+            continue
+        for name in group.settings.get("of", "").split():
+            if name not in plain or name in taken:
+                what = say("unknown", what=say("what_channel"), value=name)
+                left = [one for one in plain if one not in taken]
+                builder.mistake(keys, f"channels.{group.name}.of", what, one_of(left))
+            taken.add(name)
+    return found
+
+
 def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[Path], Path]) -> ChannelConfig:
     entry, step = dict(keys.channels[name]), f"channels.{name}"
     kind = entry.pop("kind", "")
@@ -383,9 +403,21 @@ def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[P
     for key in sorted(required):
         if not entry.get(key):
             builder.mistake(keys, step, say("without", first=f"kind: {kind}", second=key), say("required"))
+    if module and "at_most" in entry:
+        _check_at_most(keys, step, entry["at_most"], getattr(module, "QUOTAS", ()), builder)
     secrets = {key: resolve(Path(value)) for key, value in entry.items() if key.endswith("_file")}
     settings = {key: value for key, value in entry.items() if key not in secrets}
     return ChannelConfig(name=name, kind=kind, settings=settings, secrets=secrets)
+
+
+def _check_at_most(keys: ConfigKeys, step: str, text: str, quotas: Sequence[Quota], builder: Builder) -> None:
+    """A site may promise its providers less than they let through, never more."""
+    try:
+        lowered(quotas, text)
+    except ValueError:
+        most = " ".join(f"{one.most}/{span(one.span_s)}" for one in quotas if not one.ours)
+        expected = Verbatim("value", words=(f"不超过 {most}，写法相同", f"at most {most}, written so"))
+        builder.mistake(keys, f"{step}.at_most", say("value", value=text), expected)
 
 
 def _module_of(kind: str) -> ModuleType | None:

@@ -981,6 +981,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     rung: int = 0  # of its case's ladder when it was made: how many had been taken
     receipt_by: int = 0  # steady: until then a receipt is waited for; 0: none is
     card: str = ""  # of ANSWERED: what it changes
+    told_at: int = 0  # steady: when it was sent, for all we know; counts against the channel's limits
+    together: int = 0  # of a digest, which is never stored: how many it stands for
 
 
 class Refused(msgspec.Struct, frozen=True):
