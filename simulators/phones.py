@@ -256,6 +256,7 @@ class PhoneServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one piece: two writes would wait for each other
     server: PhoneServer
 
     def do_GET(self) -> None:
@@ -303,8 +304,8 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store"}
         for name, value in (headers | dict(more or {})).items():
             self.send_header(name, value)
-        self._headers_buffer.append(b"\r\n" + body)  # in one piece: two writes would wait for each other
-        self.flush_headers()
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: paths hold tokens."""
