@@ -73,9 +73,11 @@ class Judging:
         waited_ns: int = 0,
         is_said: bool = True,
         asked: Sequence[Judge] | None = None,
+        index: int = 0,
     ) -> None:
         """`waited_ns` of its age it has waited here for what would take it back. What nobody said, but time
-        has ended, is never late. `asked`: subject.asked of the values, where that is known.
+        has ended, is never late. `asked`: subject.asked of the values, where that is known. `index` of the
+        message in its event: two of one device that came together are two, a nanosecond apart.
         """
         if asked is None:
             asked = subject.asked(values)
@@ -97,14 +99,14 @@ class Judging:
             elif self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns):
                 self._settle_in(judge, track, value)
         if subject.orderly:
-            measured_ns = step.wall_ns - age_ns
+            measured_ns = step.wall_ns + index - age_ns
             late_ns = age_ns - waited_ns if is_said else 0
             self._queue(step, watch, subject, component, values, measured_ns, late_ns, doubted)
         if subject.weighs:
             if any(one[2] == component for one in self.unsettled.values()):
                 self.settle(step)  # an older sample of the same message is not judged by what this one says
             sound = {name: value for name, value in values.items() if name not in doubted}
-            self.remember(step, watch, component, sound, step.wall_ns - age_ns)
+            self.remember(step, watch, component, sound, step.wall_ns + index - age_ns, index)
             for judge in subject.weighed:
                 if judge.key not in self.state.disabled and reads(judge, sound):
                     self.unsettled[judge.key] = judge, watch, component, age_ns, waited_ns
@@ -194,11 +196,17 @@ class Judging:
         self.unsettled.clear()
 
     def remember(
-        self, step: Step, watch: Watch, component: str, values: Mapping[str, float], measured_ns: int
+        self,
+        step: Step,
+        watch: Watch,
+        component: str,
+        values: Mapping[str, float],
+        measured_ns: int,
+        index: int = 0,
     ) -> None:
         """Keeps what expressions ask for; a window that cannot hold it disables what goes by it."""
-        scene = watch.model.scene
-        for failed in self._weighing.note(watch.device, component, scene, values, measured_ns, step.wall_ns):
+        scene, now_ns = watch.model.scene, step.wall_ns + index
+        for failed in self._weighing.note(watch.device, component, scene, values, measured_ns, now_ns):
             for judge in watch.subject(component).weighed:
                 if failed.key in {one.key for one in parsed(judge.rule.when).windows}:
                     self._disable(step, judge, watch, failed)
