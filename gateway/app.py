@@ -114,16 +114,14 @@ class App:
             self.store, lambda: self.world, _sinks(self.config, self.clock), self.clock
         )
         self.links = _links(self.config)
-        self.channels = {
-            c.name: channels.build(c.name, c.kind, c.settings, c.secrets)
-            for c in self.config.channels.values()
-        }
+        self.channels = channels.build_all(self.config.channels.values())
         self.notifier = Notifier(
             self.channels,
             self.pipeline.submit,
             self.clock,
             StoreLedger(self.store.reader),
             lambda told: self.links.show(told, self.clock.wall_ns()),
+            {c.name: channels.quotas(c.name, c.kind, c.settings) for c in self.config.channels.values()},
         )
         formerly = msgspec.json.decode(self.store.recall(FILTERS) or b"[]", type=list[str])
         self.subscriber = Subscriber(self.config.broker, self.pipeline.deliver, self._link, formerly=formerly)
@@ -143,7 +141,7 @@ class App:
         )
         self.control = Control(
             self.config.state / SOCKET,
-            {"reload": self._asked_reload, "replay": self._replay, "reset": self._reset},
+            {"reload": self._asked_reload, "replay": self._replay, "reset": self._reset, "act": self._act},
         )
         self._stop = threading.Event()
         self._reload_wanted = threading.Event()
@@ -178,6 +176,7 @@ class App:
         self.pipeline.start()
         self.notifier.start()
         self.notifier.offer(self.store.due_notifications())
+        self.notifier.offer(self.store.awaited_notifications(self.clock.at()))
         self.forwarder.start()
         self.web.start()
         memory.settle()  # before the first message: it stops every thread
@@ -330,6 +329,24 @@ class App:
         ignored = [one for one in effects if isinstance(one, Noted) and one.event == "act_ignored"]
         return [str(one.fields["reason"]) for one in ignored]
 
+    def _act(self, asked: Mapping[str, Any]) -> list[str]:
+        """What a person at this box does on a case; returns why not, if so."""
+        case, person, note, to, reason = (
+            str(asked[key]) for key in ("case", "person", "note", "to", "reason")
+        )
+        if person not in self.world.persons:
+            return [f"no person {person}"]
+        verb, until_ns = Verb(asked["verb"]), int(asked["until_ns"])
+        effects = settled(
+            self.pipeline.submit(
+                lambda at, wall_ns: Act(
+                    at, wall_ns, case, person, verb, note, "cli", to=to, until_ns=until_ns, reason=reason
+                )
+            )
+        )
+        ignored = [one for one in effects if isinstance(one, Noted) and one.event == "act_ignored"]
+        return [str(one.fields["reason"]) for one in ignored]
+
     # ------------------------------------------------------------ between the parts
 
     def _offer(self, due: Iterable[Notification]) -> None:
@@ -376,8 +393,9 @@ class App:
         if not listeners:
             return None
         return Callbacks(
-            listeners, self.pipeline.submit, lambda: self.world, self.store.reader, self.clock.wall_ns
-        )
+            listeners, self.pipeline.submit, lambda: self.world, self.store.reader, self.clock.wall_ns,
+            groups=channels.groups(self.config.channels.values()),
+        )  # fmt: skip
 
     def health(self) -> Health:
         standing = self.forwarder.standing()

@@ -14,8 +14,11 @@ from typing import Any
 import click
 
 from gateway import __version__
+from gateway.cli_cases import act, audit
 from gateway.cli_devices import devices
 from gateway.cli_models import model, schema
+from gateway.cli_oncall import oncall
+from gateway.cli_route import route
 from gateway.cli_rules import rule
 from gateway.cli_scenarios import test
 from gateway.cli_why import alerts, why, why_not
@@ -36,6 +39,7 @@ from gateway.terminal import (
 )
 
 HELP_COLUMNS = 110  # on a terminal that has them
+SHEETS = ["problem", "coordination", "feedback", "closure"]  # core.cases.Sheet
 STDIN_BYTES_MOST = 1 << 20  # more is no payload
 
 
@@ -192,13 +196,17 @@ def decode(model: str, payload: str, path: Path) -> None:
 @main.command()
 @config_option
 @click.option("--all", "everything", is_flag=True, help="closed ones too")
-def cases(path: Path, everything: bool) -> None:
+@click.option("--list", "sheet", type=click.Choice(SHEETS), help="one of the four lists 四单")
+def cases(path: Path, everything: bool, sheet: str | None) -> None:
     """事项 · Open cases, newest first. Since when, level, stage, what, where, who, id."""
+    from gateway.core.cases import sheet_of
     from gateway.core.model import Case
 
+    everything = everything or sheet == "closure"
     with closing(open_store(path)) as db:
         query = "SELECT body FROM cases WHERE open OR ? ORDER BY id DESC LIMIT 200"
         found = [_value(body, Case) for (body,) in db.execute(query, (everything,))]
+        found = [case for case in found if sheet in (None, sheet_of(case))]
         world = judging_world(db)
     print_table([_case_row(case, world) for case in found])
     if not found:
@@ -240,6 +248,10 @@ def reset(case: str, person: str, reason: str, path: Path) -> None:
     for refusal in ask_gateway(path, "reset", case=case, person=person, reason=reason):
         sys.exit(f"lilong: not reset: {refusal}")
     click.echo(say("已复位", "reset"))
+
+
+main.add_command(act)
+main.add_command(audit)
 
 
 @main.command()
@@ -321,6 +333,8 @@ def quarantine_replay(numbers: tuple[int, ...], path: Path, everything: bool) ->
 
 main.add_command(devices)
 main.add_command(rule)
+main.add_command(oncall)
+main.add_command(route)
 main.add_command(model)
 main.add_command(schema)
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.terminal import config_option, judging_world, open_store, print_table, say, table_lines
+from gateway.terminal import config_option, instant, judging_world, open_store, print_table, say, table_lines
 
 if TYPE_CHECKING:
     from gateway.core.model import Alert, World
@@ -152,7 +150,7 @@ def why_not(device: str, rule: str, component: str, when: str, as_json: bool, pa
 
     with closing(open_store(path)) as db:
         world = judging_world(db)
-        at_ns = _instant(when, world.timezone)
+        at_ns = instant(when, world.timezone)
         answers = ask(db, _archive(path), world, rule, device, component, at_ns)
     if as_json:
         click.echo(json.dumps([_plain(one) for one in answers], ensure_ascii=False, indent=1))
@@ -193,20 +191,6 @@ def _archive(path: Path) -> Fetch:
     return lambda device, since_ns, until_ns: query(
         directory, device, since_ns=max(since_ns, 0), until_ns=until_ns
     )
-
-
-def _instant(when: str, timezone: str) -> int:
-    """Nanoseconds of a local time, or of now."""
-    from gateway.core.calendars import zone
-
-    if not when:
-        return time.time_ns()
-    try:
-        found = datetime.fromisoformat(when)
-    except ValueError:
-        sys.exit(f"lilong: --at {when}: {say('须为', 'expected')} 2026-11-22T14:05")
-    found = found if found.tzinfo else found.replace(tzinfo=zone(timezone))
-    return int(found.timestamp() * 1000) * 1_000_000
 
 
 def _local(wall_ns: int, timezone: str) -> str:

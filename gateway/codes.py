@@ -71,6 +71,11 @@ CODES: dict[str, tuple[str, str]] = {
     "L705": ("a person without an address on the ladder's channels", "unreachable"),
     "L706": ("a device that nobody answers for", "nobody"),
     "L707": ("a level without a ladder", "no_ladder"),
+    "L708": ("quiet hours of a red level, or without an end", "quiet_red always_quiet"),
+    "L709": ("more persons who must answer than the ladder has roles", "too_few"),
+    "L710": ("leave or overrides that overlap", "same_time"),
+    "L711": ("a person as their own delegate", "own_delegate"),
+    "L712": ("a route that no rule takes", "no_such_route"),
     "L801": ("no baseline for a rule that needs one", "no_baseline"),
     "L802": ("no such window at the device's place", "no_window"),
     "L803": ("no constant for a formula that needs it", "no_constant"),
@@ -93,6 +98,10 @@ CODES: dict[str, tuple[str, str]] = {
     "W506": ("two rules that judge the same by the same limits", "same_rule"),
     "W507": ("a text longer than three short messages", "too_long"),
     "W508": ("a storm: silence of many devices that are behind nothing", "storm"),
+    "W701": ("an unverified number as the only contact of a red step", "unverified"),
+    "W702": ("leave without a delegate", "no_delegate"),
+    "W703": ("a contact verified on a day still to come", "verified_later"),
+    "W704": ("one number of two persons", "same_number"),
 }
 CODE_OF = {phrase: code for code, (_, phrases) in CODES.items() for phrase in phrases.split()}
 

@@ -404,7 +404,7 @@ def _text(held: Any) -> str:
         return str(held).lower()
     if isinstance(held, float):
         return repr(held).removesuffix(".0")
-    return " ".join(held) if isinstance(held, tuple) else str(held)
+    return " ".join(map(str, held)) if isinstance(held, tuple) else str(held)
 
 
 def write(rows: Iterable[Cells], cls: type) -> str:

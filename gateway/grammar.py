@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from gateway.core.calendars import DAYS, is_window, zone
+from gateway.core.calendars import DAY_MIN, DAYS, is_window, parse_clock, zone
 from gateway.core.codecs import CODECS, chirpstack
 from gateway.core.codecs.bits import TYPES, picked
 from gateway.core.codecs.formula import Formula
@@ -22,6 +22,7 @@ from gateway.core.model import (
     Basis,
     Calibration,
     Cause,
+    Clock,
     Codec,
     Components,
     Derivation,
@@ -30,6 +31,7 @@ from gateway.core.model import (
     During,
     Example,
     Field,
+    Leave,
     Level,
     LevelTuning,
     Limit,
@@ -37,11 +39,14 @@ from gateway.core.model import (
     Model,
     Number,
     Origin,
+    Override,
     Period,
     Person,
     Place,
     Post,
+    Recurrence,
     Refusal,
+    Rotation,
     Rule,
     Scenario,
     Status,
@@ -55,6 +60,7 @@ from gateway.core.words import Mistake
 from gateway.problems import say
 from gateway.series import SUBJECT, Said, parse_act, parse_expectation, parse_link, parse_series
 from gateway.typed import (
+    IDENTIFIER,
     LENIENT,
     ONE_OR_MORE,
     Duration,
@@ -70,6 +76,7 @@ from gateway.typed import (
     former,
     keys_of,
     parse_as,
+    parse_duration,
     part_of,
     spell,
 )
@@ -187,6 +194,40 @@ def parse_window_or_name(value: Any) -> str:
     return str(parse_as(value, Window if is_window(value) else Identifier))
 
 
+TURN_S_LEAST, TURN_S_MOST = 3600.0, 31 * 86400.0  # of one person in a rotation
+
+
+def parse_turn(value: Any) -> float:
+    """How long each in a rotation is on duty: an hour to 31 days."""
+    turn_s = parse_duration(value)
+    if not TURN_S_LEAST <= turn_s <= TURN_S_MOST:
+        raise ValueError
+    return turn_s
+
+
+def parse_clock_time(value: Any) -> str:
+    """`20:00`, and not 24:00."""
+    if not isinstance(value, str) or parse_clock(value) == DAY_MIN:
+        raise ValueError
+    return value
+
+
+def parse_level_key(value: Any) -> str:
+    """`red`, or `cabinet.red` for one scene."""
+    if not isinstance(value, str):
+        raise ValueError
+    scene, dot, level = value.rpartition(".")
+    if level not in [one.word for one in Level] or (dot and not re.fullmatch(IDENTIFIER, scene)):
+        raise ValueError
+    return value
+
+
+def level_of(key: str) -> tuple[str, Level]:
+    """Scene ("" for all) and level of a key of that kind."""
+    scene, _, level = key.rpartition(".")
+    return scene, Level[level.upper()]
+
+
 def parse_status_topic(value: Any) -> str:
     """`{topic}/status`, `{above}/LWT`: the device's own topic, or that without its last level, and more."""
     start, slash, rest = value.partition("/") if isinstance(value, str) else ("", "", "")
@@ -216,6 +257,11 @@ Readings = Annotated[tuple[int, int], Kind(say("readings", most=READINGS_MOST), 
 Range = Annotated[tuple[float, float], Kind(say("range"), parse_range)]
 Odd = Annotated[int, Kind(say("odd_between", low=5, high=25), parse_odd)]
 
+LevelKey = Annotated[str, Kind(say("level_key"), parse_level_key)]
+Turn = Annotated[float, Kind(say("turn"), parse_turn)]
+ClockTime = Annotated[str, Kind(say("clock_time"), parse_clock_time)]
+Acknowledgers = Annotated[int, between(2, 9)]
+Roles = Annotated[tuple[Identifier, ...], ONE_OR_MORE]
 WindowOrName = Annotated[str, Kind(say("window_or_name"), parse_window_or_name)]
 SomeDays = Annotated[tuple[Literal[DAYS], ...], ONE_OR_MORE]  # type: ignore[valid-type]
 
@@ -292,6 +338,7 @@ spell(
     text=("text", SomeText),
     confidence=("confidence", Literal["V", "V2", "M", "D"]),
 )
+spell(Recurrence, within_s=("within", PositiveDuration), times=("times", Annotated[int, between(2, 20)]))
 spell(
     DoubleControl,
     rate_over_s=("rate_over", PositiveDuration),
@@ -306,18 +353,34 @@ spell(
     within=("within", Identifier),
     windows=("windows", Windows),
 )
-spell(Unit, says=("says", SomeText))
-spell(Person, says=("says", SomeText), unit=("unit", Identifier), reach=("reach", Mapping[Identifier, str]))
+spell(Unit, says=("says", SomeText), within=("within", Identifier), head=("head", Identifier))
+spell(Leave, since=("from", date), until=("to", date), delegate=("delegate", Identifier))
+spell(
+    Person,
+    says=("says", SomeText),
+    unit=("unit", Identifier),
+    reach=("reach", Mapping[Identifier, str]),
+    verified=("verified", Mapping[Identifier, date]),
+)
+spell(Override, since=("from", Minute), until=("to", Minute), person=("person", Identifier))
+spell(
+    Rotation,
+    members=("members", tuple[Identifier, ...]),
+    since=("from", date),
+    handover=("handover", ClockTime),
+    turn_s=("turn", Turn),
+)
 spell(
     Post,
     role=("role", Identifier),
     at=("at", Identifier),
     unit=("unit", Identifier),
     person=("person", Identifier),
+    rotation=("rotation", Identifier),
     since=("from", date),
     until=("to", date | None),
 )
-spell(Step, role=("role", Identifier), by=("by", tuple[Identifier, ...]))
+spell(Step, role=("role", Roles), by=("by", tuple[Identifier, ...]), copy=("copy", Roles))
 spell(
     Device,
     model=("model", Identifier),
@@ -417,6 +480,8 @@ class RuleKeys:
     steps: tuple[Literal["case", "notify", "event"], ...] = ("case", "notify", "event")
     inhibited_by: tuple[Cause, ...] = ()
     handle_within: PositiveDuration | None = None
+    verify: Literal["", "sensor", "person"] = ""
+    recurrence: Recurrence | None = None
     consequence: SomeText = ""
     owner: SomeText = ""  # a role that holds a post, or words
     origin: Origin = NOWHERE
@@ -484,6 +549,8 @@ class RuleKeys:
             steps=self.steps,
             inhibited_by=self.inhibited_by,
             handle_within_s=self.handle_within or 0.0,
+            verify=self.verify,
+            recurrence=self.recurrence,
             consequence=self.consequence,
             owner=self.owner,
             origin=self.origin,
@@ -680,6 +747,31 @@ spell(MaintenanceKeys, since=("from", Minute | None), until=("to", Minute | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockKeys:
+    """One entry under `clocks:`. What it leaves out stays as it is for all scenes, or as shipped."""
+
+    level: Level
+    scene: Identifier = ""
+    acknowledge: Duration | None = None
+    handle: Duration | None = None
+    verify: Duration | None = None
+    verify_by: Literal["", "sensor", "person"] = ""
+    during: During | None = None
+    origin: Origin = NOWHERE
+
+    def clock(self, base: Clock) -> Clock:
+        given = {
+            "acknowledge_s": self.acknowledge,
+            "handle_s": self.handle,
+            "verify_s": self.verify,
+            "verify_by": self.verify_by or None,
+            "during": self.during,
+        }
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return replace(base, level=self.level, scene=self.scene, origin=self.origin, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceKeys:
     """`on:` of a derived quantity: which devices it is worked out for."""
 
@@ -735,12 +827,19 @@ class SiteKeys:
     units: Annotated[tuple[Unit, ...], LENIENT] = ()
     persons: Annotated[tuple[Person, ...], LENIENT] = ()
     posts: Annotated[tuple[Post, ...], LENIENT] = ()
-    ladders: Annotated[Mapping[Level, tuple[Step, ...]], LENIENT] = field(default_factory=dict)
+    rotations: Annotated[tuple[Rotation, ...], LENIENT] = ()
+    ladders: Annotated[Mapping[LevelKey, tuple[Step, ...]], LENIENT] = field(default_factory=dict)
+    quiet: Mapping[LevelKey, WindowOrName] = field(default_factory=dict)
+    acknowledge_by: Mapping[LevelKey, Acknowledgers] = field(default_factory=dict)
+    fallback: Mapping[Identifier, Roles] = field(default_factory=dict)
+    supervisor: Step | None = None
     devices: Annotated[tuple[Device, ...], LENIENT] = ()
     calibrations: Annotated[tuple[CalibrationKeys, ...], LENIENT] = ()
     tune: Annotated[tuple[TuneKeys, ...], LENIENT] = ()
     calendar: Annotated[tuple[DayKeys, ...], LENIENT] = ()
     maintenance: Annotated[tuple[MaintenanceKeys, ...], LENIENT] = ()
+    clocks: Annotated[tuple[ClockKeys, ...], LENIENT] = ()
+    join_within: Duration | None = None
     origin: Origin = NOWHERE
 
 

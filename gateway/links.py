@@ -40,6 +40,15 @@ class Purpose(StrEnum):
     DONE = "done"
     FALSE = "false"
     RESET = "reset"
+    NOTE = "note"
+    TRANSFER = "transfer"
+    RETURN = "return"
+    SUSPEND = "suspend"
+    APPROVE = "approve"
+    VERIFY = "verify"
+    MERGE = "merge"
+    SPLIT = "split"
+    REOPEN = "reopen"
 
     @property
     def verb(self) -> Verb | None:

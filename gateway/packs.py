@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway import checks, csvfile, holidays, yamlfile
-from gateway.core.model import Calibration, Model, World
+from gateway.core.clocks import DEFAULTS
+from gateway.core.model import Calibration, Clock, Model, World
 from gateway.grammar import TABLES, PackKeys, SiteKeys
 from gateway.memory import undisturbed
 from gateway.problems import Problems, listing, say
@@ -18,6 +19,7 @@ from gateway.typed import Builder, SomeText
 
 T = TypeVar("T")
 Sheets = Mapping[Path, yamlfile.List]  # tables as they would be: rows that stand for a file in sites/
+JOIN_S = 120.0  # alerts of one place and scene within it are one case: a fire is told of once
 BUILTIN = "builtin"  # as a directory: the models and rules that come with the package
 
 
@@ -61,9 +63,14 @@ def load_world(
     if len(builder.problems):
         return None
     digest = loading.digest(surroundings.timezone)
-    world = replace(_world(parts, surroundings.timezone, digest), tunings=checks.tunings(parts, builder))
+    world = replace(
+        _world(parts, surroundings.timezone, digest),
+        tunings=checks.tunings(parts, builder),
+        groups=surroundings.groups,
+    )
     if lint:
         checks.lint(parts, world, builder)
+        checks.lint_people(parts, surroundings.today, builder)
     return world
 
 
@@ -85,17 +92,26 @@ def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
         units={unit.id: unit for unit in parts.units},
         persons={person.id: person for person in parts.persons},
         posts=tuple(parts.posts),
-        ladders={level: steps for site in parts.sites for level, steps in site.ladders.items()},
+        **parts.duty,
         devices={device.id: device for device in parts.devices},
         scenarios=tuple(one for one in parts.scenarios if judging.issuperset(one.tested)),
         calibrations=_calibrations(parts, timezone),
         derivations=tuple(keys.derivation() for keys in parts.derived),
         calendar=holidays.calendar_of(parts.calendar),
         maintenance=tuple(keys.maintenance(timezone) for keys in parts.maintenance),
+        clocks=_clocks(parts),
+        join_within_s=next((one.join_within for one in parts.sites if one.join_within is not None), JOIN_S),
         off={keys.id: keys.rule().origin for keys in parts.rules if keys.mode == "off"},
         timezone=timezone,
         digest=digest,
     )
+
+
+def _clocks(parts: checks.Parts) -> tuple[Clock, ...]:
+    """One for each level, and those of single scenes, which leave the rest to it."""
+    general = dict(DEFAULTS)
+    general |= {one.level: one.clock(DEFAULTS[one.level]) for one in parts.clocks if not one.scene}
+    return (*general.values(), *(one.clock(general[one.level]) for one in parts.clocks if one.scene))
 
 
 def _calibrations(parts: checks.Parts, timezone: str) -> dict[str, tuple[Calibration, ...]]:

@@ -25,6 +25,7 @@ Schema = dict[str, Any]
 # left open: the schema then knows less, and says nothing wrong.
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _DURATION = r"(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?"
+_LEVELS = "|".join(level.word for level in Level)
 SHAPES: Mapping[str, Schema] = {
     "text": {"type": "string"},
     "whole": {"type": "integer"},
@@ -38,6 +39,9 @@ SHAPES: Mapping[str, Schema] = {
     "positive_duration": {"type": "string", "pattern": f"^{_DURATION}$"},
     "window": {"type": "string", "pattern": f"^{_CLOCK}-({_CLOCK}|24:00)$"},
     "window_or_name": {"type": "string", "pattern": f"^({IDENTIFIER}|{_CLOCK}-({_CLOCK}|24:00))$"},
+    "level_key": {"type": "string", "pattern": f"^({IDENTIFIER}\\.)?({_LEVELS})$"},
+    "clock_time": {"type": "string", "pattern": f"^{_CLOCK}$"},
+    "turn": {"type": "string", "pattern": f"^{_DURATION}$"},
     "level": {"enum": [level.word for level in Level]},
     "series": {"type": ["string", "number"]},
     "expectation": {"type": "string", "pattern": "@"},

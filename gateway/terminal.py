@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +141,17 @@ def local_time(wall_ns: int, zone: str) -> str:
     from gateway.core.calendars import local
 
     return local(wall_ns, zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def instant(when: str, timezone: str, option: str = "--at") -> int:
+    """Nanoseconds of a local time such as 2026-11-22T14:05; of now when `option` was left out."""
+    from gateway.core.calendars import zone
+
+    if not when:
+        return time.time_ns()
+    try:
+        found = datetime.fromisoformat(when)
+    except ValueError:
+        sys.exit(f"lilong: {option} {when}: {say('须为', 'expected')} 2026-11-22T14:05")
+    found = found if found.tzinfo else found.replace(tzinfo=zone(timezone))
+    return int(found.timestamp() * 1000) * 1_000_000

@@ -513,18 +513,27 @@ def found_at(node: Node) -> Phrase:
     return say("value" if isinstance(node.value, str) else "number", value=node.text)
 
 
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_INDEX = re.compile(r"\[(\d+)\]\.?")
 
 
 def _line_at(node: Node, step: str) -> int:
     """The line of the innermost node along a path that exists."""
     line = node.line
-    for name, index in _STEP.findall(step):
-        if isinstance(node, Map) and name in node.entries:
-            line, node = node.entries[name][0].line, node.entries[name][1]
-        elif isinstance(node, List) and index and int(index) < len(node.items):
-            node = node.items[int(index)]
-            line = node.line
-        else:
-            break
+    while step and (inside := _inside(node, step)) is not None:
+        line, node, step = inside
     return line
+
+
+def _inside(node: Node, step: str) -> tuple[int, Node, str] | None:
+    """Line and node of the path's first step, and the rest of it. A key may hold dots: the longest counts."""
+    if isinstance(node, Map):
+        ends = [len(step), *(match.start() for match in re.finditer(r"[.\[]", step))]
+        end = max((end for end in ends if step[:end] in node.entries), default=None)
+        if end is not None:
+            key, value = node.entries[step[:end]]
+            return key.line, value, step[end:].removeprefix(".")
+    match = _INDEX.match(step)
+    if isinstance(node, List) and match and int(match[1]) < len(node.items):
+        item = node.items[int(match[1])]
+        return item.line, item, step[match.end() :]
+    return None

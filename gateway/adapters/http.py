@@ -120,7 +120,7 @@ class Site:
                 reply, kept = _exchange(wire, method, request, deadline)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.close()
-                raise Unanswered(_named(error)) from None
+                raise Unanswered(named(error)) from None
             self._used_at = time.monotonic()
             if not kept:
                 self.close()
@@ -138,7 +138,7 @@ class Site:
             try:
                 self._kept = _connect(self.origin, self._tls, deadline)
             except (OSError, ValueError) as error:
-                raise Unreachable(_named(error)) from None
+                raise Unreachable(named(error)) from None
         return self._kept
 
 
@@ -172,7 +172,7 @@ def _read(response: http.client.HTTPResponse) -> tuple[bytes, bool]:
 
 
 def _connect(origin: Origin, tls: ssl.SSLContext | None, deadline: float) -> socket.socket:
-    wire = _dial(origin, deadline)
+    wire = dial(origin, deadline)
     wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     wire.settimeout(_left(deadline))
     try:
@@ -219,7 +219,7 @@ class _Timed(io.RawIOBase):
 # ---------------------------------------------------------------- which address
 
 
-def _dial(origin: Origin, deadline: float) -> socket.socket:
+def dial(origin: Origin, deadline: float) -> socket.socket:
     """Connect to one of the host's addresses: each is judged, and the one judged is the one used."""
     problem: Exception = OSError("the name has no address")
     for family, address in _resolve(origin, deadline):
@@ -301,7 +301,7 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _named(error: Exception) -> str:
+def named(error: Exception) -> str:
     """An error in words without the request's own bytes (they may hold a key)."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"

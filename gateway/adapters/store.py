@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import msgspec
 
+from gateway.adapters import audit
 from gateway.core.cases import ENDED
 from gateway.core.model import (
     Alert,
@@ -44,6 +45,7 @@ SCHEMA_VERSION = 1
 CHECKPOINTS_KEPT = 2  # the newest may be torn by the very crash it is needed after
 WAL_PAGES = 256  # a short WAL: one flipped bit silently truncates it (1 MB at most at stake)
 BUSY_MS = 10_000
+AWAITED_NS = 3600 * 10**9  # more than a message takes to be sent and receipted: the index is read no further
 HIGH_WATER = "high-water"  # a file beside the database
 WORLD = "world"  # key of the World that judges what is behind the checkpoint
 WORLD_BEFORE = "world-before"  # and of the one before it: the newest checkpoint may be torn
@@ -68,7 +70,7 @@ CREATE TABLE IF NOT EXISTS cases (
 CREATE INDEX IF NOT EXISTS cases_open ON cases (open, id);
 CREATE TABLE IF NOT EXISTS entry (
     seq INTEGER PRIMARY KEY, case_id TEXT NOT NULL, wall_ns INTEGER NOT NULL, what TEXT NOT NULL,
-    person TEXT NOT NULL, channel TEXT NOT NULL, note TEXT NOT NULL);
+    person TEXT NOT NULL, channel TEXT NOT NULL, note TEXT NOT NULL, hash BLOB);
 CREATE INDEX IF NOT EXISTS entry_case ON entry (case_id, seq);
 CREATE TABLE IF NOT EXISTS notification (
     id TEXT PRIMARY KEY, case_id TEXT NOT NULL, alert_id TEXT NOT NULL, person TEXT NOT NULL,
@@ -154,7 +156,6 @@ _CHANGES: dict[str, type[Change]] = {
     "Ended": Ended,
 }
 _AGED = WORLD_BEFORE, WORLD
-_INSERT_ENTRY = "INSERT INTO entry (case_id, wall_ns, what, person, channel, note) VALUES (?,?,?,?,?,?)"
 
 
 class Store:
@@ -170,6 +171,8 @@ class Store:
         self._opened: list[sqlite3.Connection] = []
         self._db = self._connect()
         self._db.executescript(SCHEMA)
+        audit.upgrade(self._db)
+        self._chain = audit.Chain(self._db)
         self._position = self._next_position()
         self.identity = self._identity()
 
@@ -181,6 +184,7 @@ class Store:
         with self._turn:
             self._db.close()
             self._db = self._connect()
+            self._chain = audit.Chain(self._db)
             self._position = self._next_position()
 
     def close(self) -> None:
@@ -204,13 +208,16 @@ class Store:
         first = self._position
         with self._transaction() as db:
             position = first
+            self._chain.begin()
             for record in records:
                 position = self._append(db, position, record)
+            self._chain.save(db)
             if checkpoint is not None:
                 self._save_checkpoint(db, checkpoint)
             if world is not None:
                 db.execute("INSERT OR REPLACE INTO meta SELECT ?, value FROM meta WHERE key = ?", _AGED)
                 db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (WORLD, world))
+        self._chain.committed()
         self._position = position
         return first
 
@@ -224,8 +231,7 @@ class Store:
             elif isinstance(effect, Refused):
                 self._quarantine(db, [_refused_row(position, event, effect)])
             elif isinstance(effect, Entry):
-                row = (effect.case, effect.wall_ns, effect.what, effect.person, effect.channel, effect.note)
-                db.execute(_INSERT_ENTRY, row)
+                self._chain.append(db, effect)
             elif not isinstance(effect, Noted):
                 changes.append((type(effect).__name__, effect))
                 _UPSERTS[type(effect).__name__](db, effect)
@@ -361,6 +367,14 @@ class Store:
             "SELECT body FROM notification WHERE state = ? ORDER BY id", (NotificationState.DUE,)
         )
         return [msgspec.json.decode(row["body"], type=Notification) for row in rows]
+
+    def awaited_notifications(self, at: int) -> list[Notification]:
+        """Every message that a provider took, and whose receipt is waited for beyond a steady instant."""
+        query = "SELECT body FROM notification WHERE state IN (?, ?) AND due_at > ? ORDER BY id"
+        states = NotificationState.ACCEPTED, NotificationState.UNSURE
+        rows = self.reader().execute(query, (*states, at - AWAITED_NS))
+        found = [msgspec.json.decode(row["body"], type=Notification) for row in rows]
+        return [one for one in found if one.receipt_by > at]
 
     def reader(self) -> sqlite3.Connection:
         """This thread's read-only connection; rows come by name. Never leave a transaction open on it."""

@@ -21,16 +21,19 @@ import msgspec
 
 from gateway.adapters import http
 from gateway.channels import coded
-from gateway.channels.base import Answer, Call, Heard, Secret, Setup, cut, detail
+from gateway.channels.base import Answer, Call, Form, Heard, Secret, Setup, cut, detail
 from gateway.channels.coded import Coded
 from gateway.channels.pace import Paces
 from gateway.channels.wecom_callback import KEY, TOKEN, Envelope
 from gateway.channels.wording import fit, plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told, Verb
+from gateway.core.quotas import PERSON, Per, Quota
 from gateway.core.texts import LEVELS
 
 CALLBACK = frozenset({"callback_token_file", "callback_key_file"})  # both: the card has buttons
-SETTINGS = frozenset({"corp_id", "agent_id", "url"}) | CALLBACK  # url: only for a relay that speaks the same
+SETTINGS = (
+    frozenset({"corp_id", "agent_id", "url", "at_most"}) | CALLBACK
+)  # url: only for a relay that speaks the same
 REQUIRED = frozenset({"corp_id", "agent_id"})
 SECRETS = frozenset({"secret_file"})
 URL = "https://qyapi.weixin.qq.com/cgi-bin"
@@ -38,6 +41,7 @@ SEND, UPDATE = "/message/send", "/message/update_template_card"
 
 MEMBER_MOST, WINDOW_S = 16, 60.0  # of 30 a minute and 1,000 an hour: 16 a minute keeps both
 RED_RESERVE = 4  # of those 16, kept free for red
+QUOTAS = (Quota(most=MEMBER_MOST, span_s=WINDOW_S, per=Per.ADDRESS, reserve=RED_RESERVE), *PERSON)
 TEXT_BYTES_MOST = 2048
 TITLE_BYTES_MOST, BODY_BYTES_MOST = 128, 512  # of a card; more of it would be folded away
 BUTTON_BYTES_MOST = 30
@@ -68,8 +72,12 @@ GOOD_COLOUR = 3  # green
 BLUE, GREY = 1, 4  # styles of a button
 
 USERID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
-CORP = re.compile(r"[A-Za-z0-9_-]{6,64}")
-AGENT = re.compile(r"[0-9]{1,12}")
+FORMS = {
+    "corp_id": Form(
+        re.compile(r"[A-Za-z0-9_-]{6,64}"), "控制台显示的企业ID", "企业ID as the console shows it"
+    ),
+    "agent_id": Form(re.compile(r"[0-9]{1,12}"), "控制台显示的 AgentId", "AgentId as the console shows it"),
+}
 SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
@@ -219,8 +227,8 @@ def _judge_reach(answer: Answer) -> Answer:
 
 
 def compose(notification: Notification, text: str, link: str, agent: int, buttons: bool) -> dict[str, Any]:
-    """A card; a text where there is nothing to open (a test message)."""
-    if not link:
+    """A card; a text where there is nothing to open (a test) or more to read than it shows (a digest)."""
+    if not link or notification.together:
         return as_text(notification, text, link, agent)
     good = notification.kind is Kind.CLEARED
     card: dict[str, Any] = {
@@ -271,8 +279,8 @@ def build(setup: Setup) -> WecomApp:
         origin = http.Origin.parse(setup.settings.get("url", URL))
     except ValueError as error:
         raise ValueError(f"channels.{setup.name}.url: {error}") from None
-    corp = _setting(setup, "corp_id", CORP)
-    agent = int(_setting(setup, "agent_id", AGENT))
+    setup.judge(FORMS)
+    corp, agent = setup.settings["corp_id"], int(setup.settings["agent_id"])
     site, secret = http.Site(origin), _secret(setup, "secret_file", SECRET)
     if not CALLBACK & setup.secrets.keys():
         return WecomApp(site, corp, agent, secret)
@@ -281,12 +289,6 @@ def build(setup: Setup) -> WecomApp:
     token = _secret(setup, "callback_token_file", TOKEN)
     envelope = Envelope(corp, token, _secret(setup, "callback_key_file", KEY))
     return HearingWecomApp(site, corp, agent, secret, envelope)
-
-
-def _setting(setup: Setup, name: str, form: re.Pattern[str]) -> str:
-    if not form.fullmatch(setup.settings[name]):
-        raise ValueError(f"channels.{setup.name}.{name}: expected as WeCom's console shows it")
-    return setup.settings[name]
 
 
 def _secret(setup: Setup, name: str, form: re.Pattern[str]) -> Secret:

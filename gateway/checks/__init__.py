@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.checks.calibrations import check_calibrations
+from gateway.checks.clocks import check_clocks
 from gateway.checks.derived import check_derived
 from gateway.checks.devices import check_devices
 from gateway.checks.hours import check_hours, check_years
@@ -10,7 +11,13 @@ from gateway.checks.inhibition import check_inhibition
 from gateway.checks.lint import lint
 from gateway.checks.models import check_models
 from gateway.checks.parts import Names, Parts, Surroundings, passes
-from gateway.checks.people import check_answered, check_ladders, check_ladders_complete, check_people
+from gateway.checks.people import (
+    check_answered,
+    check_ladders,
+    check_ladders_complete,
+    check_people,
+    lint_people,
+)
 from gateway.checks.places import check_places
 from gateway.checks.rules import (
     check_confidence,
@@ -26,7 +33,7 @@ from gateway.core.model import Model, Person, Place, Post, Step
 from gateway.grammar import SiteKeys
 from gateway.typed import Builder
 
-__all__ = ["Parts", "Surroundings", "check", "lint", "tunings"]
+__all__ = ["Parts", "Surroundings", "check", "lint", "lint_people", "tunings"]
 
 
 def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
@@ -47,6 +54,7 @@ def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
     check_devices(parts, surroundings, builder)
     check_calibrations(parts, builder)
     check_hours(parts, builder)
+    check_clocks(parts, builder)
     check_years(parts, surroundings.today, builder)
     site_sound = passes(builder, _check_site, parts, surroundings.channels)
     if site_sound and builder.complete(Place, Person, Post, Step, SiteKeys):

@@ -8,15 +8,17 @@ from datetime import date
 from pathlib import PurePath
 from typing import Any
 
-from gateway.core.model import Device, Level, Model, Person, Place, Post, Scenario, Step, Unit
+from gateway.core.model import Device, Model, Person, Place, Post, Rotation, Scenario, Step, Unit
 from gateway.grammar import (
     CalibrationKeys,
+    ClockKeys,
     DayKeys,
     DeriveKeys,
     MaintenanceKeys,
     PackKeys,
     RuleKeys,
     SiteKeys,
+    level_of,
 )
 from gateway.problems import one_of, say
 from gateway.typed import Builder
@@ -30,6 +32,7 @@ class Surroundings:
 
     timezone: str
     channels: tuple[str, ...] | None
+    groups: frozenset[str]  # of them those that reach a group or a place, whoever is told
     subscribe: tuple[str, ...] | None
     intake: bool | None = None  # whether anything can be posted
     today: date | None = None  # whose year must be in the calendar; None: the calendar is not asked
@@ -88,13 +91,38 @@ class Parts:
         return [entry for site in self.sites for entry in site.maintenance]
 
     @property
-    def timed(self) -> list[RuleKeys | MaintenanceKeys]:
-        """What may count at some hours only."""
-        return [*self.rules, *self.maintenance]
+    def clocks(self) -> list[ClockKeys]:
+        return [entry for site in self.sites for entry in site.clocks]
 
     @property
-    def ladders(self) -> list[tuple[Level, tuple[Step, ...], SiteKeys]]:
-        return [(level, steps, site) for site in self.sites for level, steps in site.ladders.items()]
+    def timed(self) -> list[RuleKeys | MaintenanceKeys | ClockKeys | Post]:
+        """What may count at some hours only."""
+        return [*self.rules, *self.maintenance, *self.clocks, *self.posts]
+
+    @property
+    def rotations(self) -> list[Rotation]:
+        return [one for site in self.sites for one in site.rotations]
+
+    @property
+    def ladders(self) -> list[tuple[str, tuple[Step, ...], SiteKeys]]:
+        """By `red`, or `cabinet.red`."""
+        return [(key, steps, site) for site in self.sites for key, steps in site.ladders.items()]
+
+    def merged(self, name: str) -> dict[str, Any]:
+        """One of the settings that are mappings, of all the files."""
+        return {key: value for site in self.sites for key, value in getattr(site, name).items()}
+
+    @property
+    def duty(self) -> dict[str, Any]:
+        """Who is told, as the fields of a World."""
+        ladders = self.merged("ladders")
+        return {
+            "rotations": {one.id: one for one in self.rotations},
+            "ladders": {level_of(key)[1]: steps for key, steps in ladders.items() if "." not in key},
+            "scene_ladders": {key: steps for key, steps in ladders.items() if "." in key},
+            **{name: self.merged(name) for name in ("quiet", "acknowledge_by", "fallback")},
+            "supervisor": next((site.supervisor for site in self.sites if site.supervisor), None),
+        }
 
 
 def passes(builder: Builder, check: Callable[..., None], *args: Any) -> bool:

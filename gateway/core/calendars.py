@@ -121,7 +121,9 @@ def asks_for_workdays(during: During | None) -> bool:
 
 
 def durings(world: World) -> list[During | None]:
-    return [*(rule.during for rule in world.rules), *(works.during for works in world.maintenance)]
+    asked = [*(rule.during for rule in world.rules), *(works.during for works in world.maintenance)]
+    asked += [post.during for post in world.posts]
+    return [*asked, *(clock.during for clock in world.clocks)]
 
 
 def missing_years(calendar: Calendar, asked: Iterable[During | None], today: date) -> list[int]:

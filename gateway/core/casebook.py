@@ -23,10 +23,14 @@ from gateway.core.model import (
     NotificationState,
     Outcome,
     Rule,
+    Stage,
     Told,
     World,
 )
-from gateway.core.state import State
+from gateway.core.state import Closing, State
+
+REMEMBERED_NS = 24 * 3600 * SECOND  # an ended case can be opened again so long
+CLOSINGS_MOST = 2_000  # (rule, place) pairs whose last ends are remembered
 
 SENT_MOST = 500  # messages of open cases that may still be receipted or answered: half a megabyte of state
 
@@ -40,6 +44,7 @@ class Step:
     effects: list[Effect] = field(default_factory=list)
     timers: list[tuple[int, str, str]] = field(default_factory=list)
     resets: list[str] = field(default_factory=list)  # keys of the tracks that a person has reset
+    joined: dict[str, None] = field(default_factory=dict)  # cases to which alerts came without a message
 
     def note(self, event: str, **fields: Any) -> None:
         self.effects.append(Noted(event, fields))
@@ -61,13 +66,17 @@ class Casebook:
                 self.hides.setdefault(cause.rule, []).append((rule.id, cause.at))
         self.hidden = {rule.id for rule in world.rules if rule.inhibited_by}
         self.alerts_by = Index(state.alerts, self._keys_of)
-        self.cases_by = Index(state.cases, lambda case: [trouble(case)])
+        self.cases_by = Index(state.cases, lambda case: [*troubles_of(case), ("at", case.place)])
         self.due_by = Index(state.notifications, lambda told: [told.case])
         self.track_of = {track.alert: track for track in state.tracks.values() if track.alert}
 
     def rule_of(self, alert: Alert) -> Rule | None:
         """The rule as it is now for its device; None when it is no longer configured."""
         return rule_of(self.world, alert.rule, alert.device)
+
+    def rule(self, case: Case) -> Rule | None:
+        """That of its worst alert, for its device."""
+        return rule_of(self.world, case.rule, case.device)
 
     def new_id(self, step: Step) -> str:
         self.state.counter += 1
@@ -83,6 +92,8 @@ class Casebook:
 
     def end_alert(self, step: Step, alert: Alert) -> None:
         self.state.alerts.pop(alert.id, None)
+        if self.own_case(alert) is not None:
+            self.state.last[alert.case] = alert
         self.alerts_by.drop(alert.id)
         self.track_of.pop(alert.id, None)
         step.effects.append(alert)
@@ -90,12 +101,28 @@ class Casebook:
     def keep_case(self, step: Step, case: Case) -> Case:
         step.effects.append(case)
         if case.stage in ENDED:
+            self._note_end(step, case)
             self.state.cases.pop(case.id, None)
+            self.state.last.pop(case.id, None)
             self.cases_by.drop(case.id)
         else:
             self.state.cases[case.id] = case
             self.cases_by.note(case.id, case)
         return case
+
+    def _note_end(self, step: Step, case: Case) -> None:
+        """That it ended, for its recurrence, and for whoever opens it again."""
+        rule = self.rules.get(case.rule)
+        if case.stage is Stage.MERGED or case.id not in self.state.cases:
+            return
+        recurrence = rule.recurrence if rule else None
+        kept_ns = max(int(recurrence.within_s * SECOND) if recurrence else 0, REMEMBERED_NS)
+        key, closings = place_of(case.rule, case.place), self.state.closings
+        fresh = [one for one in closings.pop(key, []) if one.at > step.at - kept_ns]
+        fresh.append(Closing(case, step.at, self.about(case)))
+        closings[key] = fresh[-(recurrence.times if recurrence else 1) :]
+        while len(closings) > CLOSINGS_MOST:
+            del closings[next(iter(closings))]
 
     def keep_notification(self, step: Step, told: Notification) -> None:
         self.state.notifications[told.id] = told
@@ -106,7 +133,7 @@ class Casebook:
         """A provider has it, or may have it: what becomes of it there may still be heard."""
         state = NotificationState.ACCEPTED if outcome.told is Told.ACCEPTED else NotificationState.UNSURE
         until = step.at + int(outcome.receipt_s * SECOND) if outcome.receipt_s > 0 else 0
-        told = replace(told, number=outcome.number, receipt_by=until)
+        told = replace(told, number=outcome.number, receipt_by=until, told_at=step.at)
         self.settle(step, told, state, outcome.detail)
         if told.number or until or state is NotificationState.UNSURE:
             self._remember(step, replace(told, state=state, detail=outcome.detail))
@@ -146,7 +173,11 @@ class Casebook:
 
     def cases_about(self, alert: Alert) -> list[Case]:
         """The open cases of the same trouble."""
-        return [self.state.cases[name] for name in self.cases_by.of(trouble(alert))]
+        return [self.state.cases[name] for name in sorted(self.cases_by.of(trouble_of(alert)))]
+
+    def cases_at(self, place: str) -> list[Case]:
+        """The open cases of a place itself."""
+        return [self.state.cases[name] for name in sorted(self.cases_by.of(("at", place)))]
 
     def alerts(self, *keys: Hashable) -> list[Alert]:
         """The standing alerts under any of these keys of theirs, the oldest first."""
@@ -173,10 +204,31 @@ class Casebook:
         return any(alert in self.state.alerts for alert in case.alerts)
 
     def worst(self, case: Case) -> Alert | None:
-        standing = [self.state.alerts[alert] for alert in case.alerts if alert in self.state.alerts]
-        return max(standing, key=lambda alert: alert.level, default=None)
+        return max(self.standings(case), key=lambda alert: alert.level, default=None)
+
+    def standings(self, case: Case) -> list[Alert]:
+        return [self.state.alerts[alert] for alert in case.alerts if alert in self.state.alerts]
+
+    def about(self, case: Case) -> Alert | None:
+        """What there is to say of it: the worst that stands, or what ended last."""
+        return self.worst(case) or self.state.last.get(case.id)
+
+    def tells(self, case: Case) -> bool:
+        """Whether people are told of anything that stands in it."""
+        rules = map(self.rule_of, self.standings(case))
+        return any(rule is None or rule.tells for rule in rules)
 
 
-def trouble(one: Alert | Case) -> tuple[str, str, str]:
-    """What it is about, whichever episode."""
-    return one.rule, one.device, one.component
+def trouble_of(one: Alert | Case) -> str:
+    """What makes a second episode the same again."""
+    return f"{one.rule}|{one.device}|{one.component}"
+
+
+def troubles_of(case: Case) -> tuple[str, ...]:
+    """What was ever in it; an older store's case knows only its first."""
+    return case.troubles or (trouble_of(case),)
+
+
+def place_of(rule: str, place: str) -> str:
+    """What makes a second case a recurrence."""
+    return f"{rule}|{place}"

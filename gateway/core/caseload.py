@@ -5,6 +5,8 @@ Every method changes the state and appends effects to the step; nothing here kno
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from gateway.core.alerts import ACTIVE, Phase
@@ -44,8 +46,8 @@ class Caseload:
         self.book = Casebook(world, state)
         self.rules = self.book.rules
         self.telling = Telling(self.book)
-        self.deeds = Deeds(self.book, self.telling)
         self.placing = Placing(self.book, self.telling)
+        self.deeds = Deeds(self.book, self.telling, self.placing)
         self.receipts = Receipts(self.book, self.telling, self.act)
         self.cards = Cards(self.book)
 
@@ -156,7 +158,8 @@ class Caseload:
         alert = self.book.keep_alert(step, replace(alert, fell_at=fell_at))
         self.book.enter(step, case.id, alert.level.word, note=situation(self.book, step, alert))
         if alert.level > case.level:
-            self.telling.climb_anew(step, replace(case, level=alert.level), Kind.RISEN)
+            head = replace(case, rule=alert.rule, device=alert.device, component=alert.component)
+            self.telling.climb_anew(step, replace(head, level=alert.level), Kind.RISEN)
         elif not below and away:
             self._returned(step, alert, case)
 
@@ -209,7 +212,7 @@ class Caseload:
             self.book.enter(step, case.id, "cleared")
             if not self.book.standing(case):
                 if case.stage is Stage.HANDLED:
-                    self.deeds.close(step, case)
+                    self.deeds.confirm(step, case)
                 else:
                     self.telling.tell_everyone_told(step, case, alert, Kind.CLEARED)
         self.placing.show_or_hide(step, alert)
@@ -228,7 +231,7 @@ class Caseload:
         else:
             self.book.enter(step, case.id, "rule_gone", note=alert.rule)
             if case.stage is Stage.HANDLED and not self.book.standing(case):
-                self.deeds.close(step, case)  # nobody is left who could disagree with the doer
+                self.deeds.confirm(step, case)  # nobody is left who could disagree with the doer
         self.placing.show_or_hide(step, alert)
 
     # ------------------------------------------------------------ what people do, and what time does
@@ -255,17 +258,35 @@ class Caseload:
         else:
             self.telling.climb(step, case_id, due)
 
+    def hand_over(self, step: Step, due: int, key: str) -> None:
+        """A post may have ended."""
+        self.telling.hand_over(step)
+
     def outcome(self, step: Step, outcome: Outcome) -> None:
-        """What became of one attempt to tell."""
+        """What became of one attempt to tell; of one that is over already, nothing."""
+        if outcome.notification not in self.state.notifications:
+            return
         self.cards.keep(step, outcome)
         self.telling.outcome(step, outcome)
         self.receipts.outcome(step, outcome)
+
+    def unwatched(self, armed: Callable[[str, str], int | None]) -> list[str]:
+        """The open cases that time alone would not move, or too late: there should be none."""
+        found = []
+        for case in self.state.cases.values():
+            due, next_at = armed("climb", case.id), self.telling.next_at(case)
+            late = next_at is not None and (due is None or due > next_at)
+            if late or (due is None and self.telling.must_move(case)):
+                found.append(case.id)
+        return found
 
     def timers(self) -> list[tuple[int, str, str]]:
         """What must be armed again after a restart or a change of World."""
         step = Step(self.state.at, 0)
         for case in self.state.cases.values():
             self.telling.arm(step, case)
+        if any(post.until is not None for post in self.world.posts):
+            step.timers.append((self.state.at, "hand_over", ""))
         self.receipts.arm(step)
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))

@@ -39,6 +39,7 @@ from gateway.core.timers import Timers
 from gateway.core.watches import Watches
 
 RETRY_NS = 60 * SECOND  # after what was due has failed
+WATCH_NS = 60 * SECOND  # between two looks at whether every open case has a next timer
 
 
 class Engine:
@@ -79,8 +80,11 @@ class Engine:
         elif isinstance(event, Act):
             self.cases.act(step, event)
             self.judging.reset(step)
+        if step.joined:
+            self.cases.telling.recount(step)
         self.cases.cards.follow(step)
         self._arm(step)
+        self._watch(step)
         return step.effects
 
     def reconfigure(self, event: Configured, world: World) -> list[Effect]:
@@ -117,6 +121,7 @@ class Engine:
             self.timers.push(*timer)
         self._handlers: dict[str, Callable[[Step, int, str], None]] = {  # by kind of timer
             "climb": lambda step, due, key: self.cases.climb(step, key, due),
+            "hand_over": self.cases.hand_over,
             "track": self.judging.track_due,
             "rejudge": self.judging.rejudge,
             "weigh": self.judging.weigh_due,
@@ -139,6 +144,17 @@ class Engine:
                 step.note("timer_failed", kind=kind, error=error)
                 self.timers.push(step.at + RETRY_NS, kind, key)  # what time must move is not forgotten
             self._arm(step)
+
+    def _watch(self, step: Step) -> None:
+        """Now and then: an open case that nothing would ever move again is a defect of ours. It is said, and
+        the case moves.
+        """
+        if step.at - self.state.watched_at < WATCH_NS:
+            return
+        self.state.watched_at = step.at
+        for case in self.cases.unwatched(self.timers.armed):
+            step.note("case_unwatched", case=case)
+            self.timers.push(step.at, "climb", case)
 
     def _arm(self, step: Step) -> None:
         for timer in step.timers:

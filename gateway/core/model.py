@@ -331,6 +331,14 @@ class During:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recurrence:
+    """The same rule at the same place, so many times in a span: the last of them climbs at once."""
+
+    within_s: float
+    times: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DoubleControl:
     """How far a value went and how fast it goes, each as a percentage of its control value."""
 
@@ -382,7 +390,9 @@ class Rule:
     mode: str = "live"  # live | shadow: raised and stored, but no case and nobody told. off: not in a World
     steps: tuple[str, ...] = ("case", "notify", "event")  # what follows from its alert
     inhibited_by: tuple[Cause, ...] = ()
-    handle_within_s: float = 0.0  # an acknowledgement holds so long; 0: for ever
+    handle_within_s: float = 0.0  # an acknowledgement holds so long; 0: as long as the street's clock says
+    verify: str = ""  # who confirms a "done": sensor | person; "": the street's clock says
+    recurrence: Recurrence | None = None  # when the same again goes to a higher post at once
     consequence: str = ""  # what happens when nobody comes; a red level needs it
     owner: str = ""  # who answers for it: a role that holds a post, or words; a red level needs it
     origin: Origin = Origin()
@@ -463,7 +473,22 @@ class Place:
 class Unit:
     id: str
     says: str
+    within: str = ""  # the unit above it
+    head: str = ""  # the person who answers for it where a post of it is empty
     origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """Local days on which a person is away; `to` is the first day back."""
+
+    since: date
+    until: date
+    delegate: str = ""  # the person who stands in; "": the posts are empty meanwhile
+    origin: Origin = Origin()
+
+    def __str__(self) -> str:
+        return f"{self.since}/{self.until}/{self.delegate}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -472,19 +497,50 @@ class Person:
     says: str
     unit: str
     reach: Mapping[str, str] = field(default_factory=dict)  # channel name -> address on it
+    verified: Mapping[str, date] = field(default_factory=dict)  # channel -> when a test reached them
+    leave: tuple[Leave, ...] = ()
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """Somebody else is on duty for once: `2026-02-01T20:00` to the first minute it is over, local."""
+
+    since: str
+    until: str
+    person: str
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """Persons who take turns: from `handover` on the first day each has `turn_s` of the clock on the wall."""
+
+    id: str
+    members: tuple[str, ...]
+    since: date
+    handover: str  # "20:00"
+    turn_s: float
+    overrides: tuple[Override, ...] = ()
     origin: Origin = Origin()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """A unit's role at a place, from/to (local dates; `to` is the first day it no longer holds)."""
+    """A unit's role at a place, from/to (local dates; `to` is the first day it no longer holds).
+
+    One of person and rotation is given. With `during` it is held at those hours only: then another post of
+    the same role there, or one above, answers for the rest of the day.
+    """
 
     role: str
     at: str
     unit: str
-    person: str
+    person: str = ""
+    rotation: str = ""
     since: date
     until: date | None = None
+    during: During | None = None
     origin: Origin = Origin()
 
 
@@ -492,9 +548,19 @@ class Post:
 class Step:
     """One rung of a ladder: `after_s` from the level's start, tell `role` by these channels."""
 
-    role: str
+    role: str | tuple[str, ...]  # one, or several who are responsible together
     by: tuple[str, ...]
     after_s: float = 0.0
+    copy: tuple[str, ...] = ()  # roles that are informed: whatever they press takes nothing on
+
+    def __post_init__(self) -> None:
+        if isinstance(self.role, str):
+            object.__setattr__(self, "role", (self.role,))
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Those who are responsible, the first of them before the others."""
+        return (self.role,) if isinstance(self.role, str) else self.role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -600,6 +666,20 @@ class Maintenance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """How long a case of a level may stay in a stage: one entry under `clocks:`. 0: as long as it likes."""
+
+    level: Level
+    scene: str = ""  # only cases of this scene; it outweighs an entry without
+    acknowledge_s: float = 0.0  # until somebody says "mine"
+    handle_s: float = 0.0  # from there until "done"; of what nobody took on, until any feedback
+    verify_s: float = 0.0  # until the sensor, or a second person, agrees
+    verify_by: str = "sensor"  # or "person": somebody other than the doer, after the sensor
+    during: During | None = None  # the hours that count; None: all
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Everything the core knows that is not state: swapped whole, atomically, on reload."""
 
@@ -617,7 +697,16 @@ class World:
     tunings: tuple[Tuning, ...] = ()
     calendar: Calendar = Calendar()
     maintenance: tuple[Maintenance, ...] = ()
+    rotations: Mapping[str, Rotation] = field(default_factory=dict)
+    scene_ladders: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)  # "cabinet.red": goes first
+    quiet: Mapping[str, str] = field(default_factory=dict)  # "yellow", "waste.orange" -> window, or a place's
+    acknowledge_by: Mapping[str, int] = field(default_factory=dict)  # "red", "cabinet.red" -> persons; 1
+    fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> others, when empty
+    supervisor: Step | None = None  # who hears of an empty post
     off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
+    clocks: tuple[Clock, ...] = ()  # none: only what rules say counts, and the sensor alone verifies
+    join_within_s: float = 0.0  # alerts of one place and scene join one case; 0: each has its own
+    groups: frozenset[str] = frozenset()  # channels that reach a group or a place: no address is needed
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
@@ -652,6 +741,15 @@ class Verb(StrEnum):
     DONE = "done"
     FALSE = "false"
     RESET = "reset"  # of what is latched; the note says why
+    NOTE = "note"
+    TRANSFER = "transfer"  # to `to`, a person or a role
+    RETURN = "return"  # not mine: to the post above; or, of what is to be verified, back to the doer
+    SUSPEND = "suspend"  # until `until_ns`
+    APPROVE = "approve"  # what somebody else asked to suspend
+    VERIFY = "verify"
+    MERGE = "merge"  # into the case `to`
+    SPLIT = "split"  # the alert `to` gets a case of its own
+    REOPEN = "reopen"  # of one that ended: a new case that knows the old one
 
 
 class Act(msgspec.Struct, frozen=True, tag="act", array_like=True):
@@ -664,6 +762,9 @@ class Act(msgspec.Struct, frozen=True, tag="act", array_like=True):
     verb: Verb
     note: str = ""
     channel: str = "link"
+    to: str = ""
+    until_ns: int = 0
+    reason: str = ""  # of the closed list core.cases.REASONS
 
 
 class Told(StrEnum):
@@ -771,10 +872,12 @@ class Stage(StrEnum):
     VERIFIED = "verified"  # and the sensor agrees
     CLOSED = "closed"
     FALSE = "false"
-    MERGED = "merged"  # its alert is a symptom: the case of the cause goes on
+    MERGED = "merged"  # another case goes on with its alerts
+    RETURNED = "returned"  # whoever was told says that it is another's: the post above has it
+    SUSPENDED = "suspended"  # its clocks stand until the day of return
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The human side of an alert. Open until its stage is CLOSED, FALSE or MERGED."""
 
     id: str
@@ -795,7 +898,27 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     told: tuple[str, ...] = ()  # every person whom the ladder has named
     silent: bool = False  # nobody is told: its rule only keeps a list, or went into the shadow
     answered_at: int | None = None  # steady instant of the acknowledgement, or of the bounce after it
-    merged_into: str = ""  # the case of the cause
+    merged_into: str = ""  # the case of the cause, or the one that a person named
+    opened_at: int | None = None  # steady
+    clock_at: int | None = None  # when the clock of the present stage began: steady, and on the wall
+    clock_ns: int = 0
+    overdue: bool = False  # the present stage has outrun its clock, and the post above knows
+    verifier: str = ""  # asked to verify
+    verified_by: str = ""
+    reason: str = ""  # why it ended: of core.cases.REASONS
+    word: str = ""  # what was said with the last transfer, return or suspension
+    word_by: str = ""
+    until_ns: int = 0  # day of return of a suspension; asked for, or in force
+    suspended_at: int | None = None  # steady
+    suspended_until: int | None = None  # steady
+    handed_on: bool = False  # it was returned or transferred: several parties have to do with it
+    again: int = 0  # the how-manyeth within the span of its rule's recurrence
+    again_of: str = ""  # the case before it
+    lifted: int = 0  # rungs that are taken at once beyond the first
+    reopened: bool = False  # by a person: its ladder climbs although its sensor is normal
+    troubles: tuple[str, ...] = ()  # rule|device|component of every alert that was ever in it
+    copies: tuple[str, ...] = ()  # persons who were only informed
+    agreed: tuple[str, ...] = ()  # who has said "mine" while more than one must
 
 
 class NotificationState(StrEnum):
@@ -819,6 +942,20 @@ class Kind(StrEnum):
     CLEARED = "cleared"  # the sensor is normal again
     LATCHED = "latched"  # it is, but somebody must reset the alarm
     OVERDUE = "overdue"  # acknowledged, and not handled in time
+    LATE = "late"  # nobody has taken it on in time; or given any feedback
+    RECURRED = "recurred"  # once more: the post above is told at once
+    RETURNED = "returned"
+    TRANSFERRED = "transferred"
+    VERIFY = "verify"  # done and normal: a second person is asked to look
+    REJECTED = "rejected"  # who looked says that it is not done
+    UNVERIFIED = "unverified"  # done was said, and nobody and nothing has confirmed it in time
+    ASKED = "asked"  # somebody wants to suspend it, and another must agree
+    RESUMED = "resumed"  # its suspension is over
+    REOPENED = "reopened"
+    COPIED = "copied"  # for information: somebody else is responsible
+    GAP = "gap"  # a post that the ladder names is empty
+    HANDED_OVER = "handed_over"  # another holds the post now, and has the case
+    TAKEN_OVER = "taken_over"  # the case of whoever held the post before
     ANSWERED = "answered"  # no message: the card that stands there is changed (core.cards)
 
 
@@ -844,6 +981,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     rung: int = 0  # of its case's ladder when it was made: how many had been taken
     receipt_by: int = 0  # steady: until then a receipt is waited for; 0: none is
     card: str = ""  # of ANSWERED: what it changes
+    told_at: int = 0  # steady: when it was sent, for all we know; counts against the channel's limits
+    together: int = 0  # of a digest, which is never stored: how many it stands for
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -5,11 +5,16 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.core import texts
-from gateway.core.casebook import Casebook, Step
+from gateway.core.casebook import Casebook, Step, place_of, trouble_of, troubles_of
 from gateway.core.cases import UNANSWERED, Turn
+from gateway.core.clocks import began_at
 from gateway.core.inhibition import cause_of, touched_by
-from gateway.core.model import Alert, AlertState, Case, Kind, Rule, Stage
+from gateway.core.model import SECOND, Act, Alert, AlertState, Case, Kind, Recurrence, Rule, Stage
+from gateway.core.state import Closing
 from gateway.core.telling import Telling
+
+ENDED_MOST = 10  # episodes that are over, named in an open case; the alerts themselves name their case
+JOINED_MOST = 100  # alerts of one moment in one case: each more is written down with all before it
 
 
 class Placing:
@@ -27,7 +32,10 @@ class Placing:
         if cause is not None:
             self._hide(step, alert, cause)
             return
-        case = self._joinable(alert) or self._new_case(step, alert)
+        case = self._joinable(step, alert)
+        if case is None:
+            case = self._new_case(step, alert)
+            kind = Kind.RECURRED if case.lifted and kind is Kind.RAISED else kind
         alert = replace(alert, case=case.id, hidden_by="", fell_at=None)
         self.book.keep_alert(step, alert)
         self.book.enter(step, case.id, alert.level.word, note=situation(self.book, step, alert))
@@ -36,16 +44,45 @@ class Placing:
         level = alert.level if news else max(alert.level, case.level)
         rule = self.book.rule_of(alert)
         silent = rule is not None and not rule.tells  # as it is now: the case may be of an edit ago
-        case = replace(case, alerts=(*case.alerts, alert.id), level=level, silent=silent)
+        troubles = tuple(dict.fromkeys((*case.troubles, trouble_of(alert))))
+        case = replace(
+            case, alerts=(*self._lately(case), alert.id), level=level, silent=silent, troubles=troubles
+        )
         if news or rises:
+            case = replace(case, rule=alert.rule, device=alert.device, component=alert.component)
             self.telling.climb_anew(step, case, Kind.RISEN if rises else kind)
         else:
             self.book.keep_case(step, case)
+            step.joined[case.id] = None
 
-    def _joinable(self, alert: Alert) -> Case | None:
-        """The open case of this trouble, if unanswered: a new episode never joins an old answer."""
+    def _lately(self, case: Case) -> tuple[str, ...]:
+        """What stands in a case, and what ended there last: one that comes and goes for weeks stays small."""
+        ended = [name for name in case.alerts if name not in self.state.alerts]
+        old = frozenset(ended[:-ENDED_MOST])
+        return tuple(name for name in case.alerts if name not in old)
+
+    def _joinable(self, step: Step, alert: Alert) -> Case | None:
+        """The unanswered case of this trouble, or of this place and moment: a new episode never joins an old
+        answer.
+        """
         about = self.book.cases_about(alert)
-        return next((case for case in about if case.stage in UNANSWERED), None)
+        same = next((case for case in about if case.stage in UNANSWERED), None)
+        if same is not None or not self.world.join_within_s:
+            return same
+        near = self.book.cases_at(self.world.devices[alert.device].at)
+        return next((case for case in near if self._is_one_moment(step, alert, case)), None)
+
+    def _is_one_moment(self, step: Step, alert: Alert, case: Case) -> bool:
+        """Whether an alert is of the place and scene of a case that was found just now.
+
+        One place is where the devices stand: a cabinet's point, a building. A person is told of both alike.
+        """
+        rule, other = self.book.rule_of(alert), self.book.rule(case)
+        if rule is None or other is None or case.opened_at is None or case.stage not in UNANSWERED:
+            return False
+        now = step.at - case.opened_at < int(self.world.join_within_s * SECOND)
+        alike = rule.scene == other.scene and rule.tells is not case.silent
+        return now and alike and len(case.alerts) < JOINED_MOST
 
     def _new_case(self, step: Step, alert: Alert) -> Case:
         device, rule = self.world.devices[alert.device], self.book.rule_of(alert)
@@ -53,9 +90,25 @@ class Placing:
             id=self.book.new_id(step), alerts=(), device=alert.device, component=alert.component,
             place=device.at, rule=alert.rule, level=alert.level, stage=Stage.FOUND, opened_ns=step.wall_ns,
             changed_ns=step.wall_ns, climbing_at=step.at, silent=rule is not None and not rule.tells,
+            opened_at=step.at,
         )  # fmt: skip
         self.book.enter(step, case.id, Stage.FOUND)
-        return case
+        return self._recurring(step, case, rule.recurrence if rule else None)
+
+    def _recurring(self, step: Step, case: Case, recurrence: Recurrence | None) -> Case:
+        """The last of so many in a span goes to the post above at once, each further one a post higher."""
+        ends = self.state.closings.get(place_of(case.rule, case.place), [])
+        if recurrence is None or not ends:
+            return case
+        since = step.at - int(recurrence.within_s * SECOND)
+        before = [one.case for one in ends if one.at > since and one.case.stage is Stage.CLOSED]
+        if not before:
+            return case
+        last = before[-1]
+        again = max(len(before), last.again if last.lifted else 0) + 1
+        lifted = max(0, again - recurrence.times + 1)
+        self.book.enter(step, case.id, "again", note=f"{again}|{last.id}")
+        return replace(case, again=again, again_of=last.id, lifted=lifted)
 
     # ------------------------------------------------------------ causes and symptoms
 
@@ -97,6 +150,79 @@ class Placing:
         self._hide(step, alert, cause)
         self.show_or_hide(step, alert)
 
+    # ------------------------------------------------------------ by a person's word
+
+    def merge(self, step: Step, case: Case, into: Case, act: Act) -> None:
+        """One case goes on with the alerts of both, under the earlier of their deadlines.
+
+        What is worse than anything that was answered there tells anew.
+        """
+        self.book.cancel_due(step, case, "merged")
+        for alert in self._alerts_with(case):
+            self.book.keep_alert(step, replace(alert, case=into.id))
+        self.telling.turn(step, replace(case, merged_into=into.id), Turn.MERGED, act)
+        earliest = case if began_at(case) < began_at(into) else into
+        joined = replace(
+            into, alerts=tuple(dict.fromkeys((*into.alerts, *case.alerts))),
+            troubles=tuple(dict.fromkeys((*troubles_of(into), *troubles_of(case)))),
+            told=tuple(dict.fromkeys((*into.told, *case.told))),
+            clock_at=began_at(earliest), clock_ns=earliest.clock_ns or earliest.opened_ns,
+            level=max(case.level, into.level), changed_ns=step.wall_ns,
+        )  # fmt: skip
+        self.book.enter(step, into.id, "merged_in", act.person, act.channel, case.id)
+        if case.level > into.level:
+            head = replace(joined, rule=case.rule, device=case.device, component=case.component)
+            self.telling.climb_anew(step, head, Kind.RISEN)
+        else:
+            self.telling.arm(step, self.book.keep_case(step, joined))
+
+    def split(self, step: Step, case: Case, alert: Alert, act: Act) -> None:
+        """A case of its own for one alert, as old as the one it was in: no deadline is put off by it."""
+        rest = replace(case, alerts=tuple(one for one in case.alerts if one != alert.id))
+        rest = replace(rest, troubles=tuple(one for one in troubles_of(case) if one != trouble_of(alert)))
+        if head := self.book.worst(rest):
+            rest = replace(rest, rule=head.rule, device=head.device, component=head.component)
+        self.book.keep_case(step, replace(rest, changed_ns=step.wall_ns))
+        own = replace(
+            case, id=self.book.new_id(step), alerts=(alert.id,), troubles=(trouble_of(alert),),
+            rule=alert.rule, device=alert.device, component=alert.component, level=alert.worst,
+            place=self.world.devices[alert.device].at, stage=Stage.FOUND, opened_at=None, handed_on=True,
+            acknowledged_by="", handled_by="",
+        )  # fmt: skip
+        for one in (alert, *(each for each in self._alerts_with(case) if each.hidden_by == alert.id)):
+            self.book.keep_alert(step, replace(one, case=own.id))
+        self.book.enter(step, case.id, "split", act.person, act.channel, own.id)
+        self.book.enter(step, own.id, "split_from", act.person, act.channel, case.id)
+        began, began_ns = began_at(case), case.clock_ns or case.opened_ns
+        self.telling.climb_anew(step, own, Kind.RAISED)
+        own = replace(self.state.cases[own.id], clock_at=began, clock_ns=began_ns)
+        self.telling.arm(step, self.book.keep_case(step, own))
+
+    def reopen(self, step: Step, ended: Closing, act: Act) -> None:
+        """A new case that knows the old one: what ended stays as it was written."""
+        before = ended.case
+        case = replace(
+            before, id=self.book.new_id(step), stage=Stage.FOUND, opened_ns=step.wall_ns, opened_at=step.at,
+            alerts=(), acknowledged_by="", handled_by="", verified_by="", verifier="", reason="", told=(),
+            responsible="", again_of=before.id, word=act.note, word_by=act.person, reopened=True,
+            suspended_at=None, suspended_until=None, lifted=0, handed_on=False,
+        )  # fmt: skip
+        self.book.enter(step, before.id, "reopened", act.person, act.channel, act.note)
+        self.book.enter(step, case.id, Stage.FOUND)
+        self.book.enter(step, case.id, "reopened", act.person, act.channel, act.note)
+        standing = self._alerts_with(before)
+        for alert in standing:
+            self.book.keep_alert(step, replace(alert, case=case.id))
+        own = tuple(one.id for one in standing if not one.hidden_by)
+        if ended.alert is not None:
+            self.state.last[case.id] = replace(ended.alert, case=case.id)
+        self.state.cases[case.id] = case = replace(case, alerts=own)
+        self.telling.climb_anew(step, case, Kind.REOPENED)
+
+    def _alerts_with(self, case: Case) -> list[Alert]:
+        """What stands in it, symptoms too."""
+        return [one for one in self.state.alerts.values() if one.case == case.id]
+
     def symptom_ended(self, step: Step, alert: Alert) -> None:
         if alert.hidden_by and alert.case in self.state.cases:
             self.book.enter(step, alert.case, "symptom_ended", note=self._named(step, alert))
@@ -112,7 +238,7 @@ class Placing:
         self.book.keep_alert(step, alert)
         if case is not None and case.silent and rule.tells:
             self._speak(step, replace(case, silent=False))
-        elif case is not None and not case.silent and not rule.tells:
+        elif case is not None and not case.silent and not self.book.tells(case):
             self.book.cancel_due(step, case, "silent")
             self.book.enter(step, case.id, "silenced", note=alert.rule)
             self.book.keep_case(step, replace(case, silent=True))
@@ -140,7 +266,7 @@ class Placing:
         if alert.hidden_by:
             cause = cause_of(self.book, alert)
             return cause is None or (cause.id, cause.case) != (alert.hidden_by, alert.case)
-        return case is not None and case.silent is rule.tells
+        return case is not None and case.silent is self.book.tells(case)
 
     def see_anew(self, step: Step) -> None:
         for name in self.seen_otherwise():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway.core.conditions import parsed
-from gateway.core.model import Cause, During, Level, Limit, Rule
+from gateway.core.model import Cause, During, Level, Limit, Recurrence, Rule
 from gateway.core.texts import COMPONENTS, LEVELS, span
 from gateway.core.units import QUANTITIES, shown, sign
 
@@ -218,6 +218,13 @@ def _handle_within(rule: Rule, within_s: float) -> str:
     return f"确认后 {span(within_s)}内未处理完：再次通知，并继续上报" if within_s else ""
 
 
+def _recurrence(rule: Rule, often: Recurrence | None) -> str:
+    return f"同一地点 {span(often.within_s)}内第 {often.times} 次：直接报到上一级" if often else ""
+
+
+VERIFIED = {"person": "处理完须由另一人核验才能结案", "sensor": "处理完由传感器核验即可结案"}
+
+
 def _during(during: During) -> str:
     parts = [f"在“{during.inside}”时段"] if during.inside else []
     parts += [f"在“{during.outside}”时段之外"] if during.outside else []
@@ -254,6 +261,8 @@ EXTRAS: Mapping[str, Callable[[Rule, Any], str]] = {  # field of Rule -> what it
     "steps": _steps,
     "inhibited_by": _causes,
     "handle_within_s": _handle_within,
+    "verify": lambda rule, who: VERIFIED[who] if who else "",
+    "recurrence": _recurrence,
     "min_on_s": lambda rule, least_s: f"触发后至少保持 {span(least_s)}" if least_s else "",
     "cool_down_s": lambda rule, cool_s: _cool_down(cool_s) if cool_s else "",
     "confidence": lambda rule, least: f"设备给出置信度时，低于 {least:g} 的不算" if least else "",

@@ -88,6 +88,14 @@ class Lasting(msgspec.Struct):
     )
 
 
+class Closing(msgspec.Struct, frozen=True):
+    """How a case ended, for as long as the same again, or a second thought, may refer to it."""
+
+    case: Case
+    at: int
+    alert: Alert | None
+
+
 class Cooling(msgspec.Struct):
     """After an alert: nothing that is no worse than it is raised before a steady instant."""
 
@@ -95,7 +103,7 @@ class Cooling(msgspec.Struct):
     level: Level
 
 
-class State(msgspec.Struct, omit_defaults=True):
+class State(msgspec.Struct, omit_defaults=True):  # a table that is empty takes no room in a checkpoint
     identity: str  # of the store: part of every id
     version: int = VERSION
     at: int = 0  # steady instant of the last event
@@ -123,8 +131,12 @@ class State(msgspec.Struct, omit_defaults=True):
     waking: dict[str, int] = {}  # key of a judge -> when time alone may change what its expression says
     disabled: dict[str, str] = {}  # key of a judge that failed -> how: it judges no more until files change
     raised: dict[str, list[int]] = {}  # key of a track -> when it raised its alert in the last minute
+    gaps: dict[str, int] = {}  # role|place of an empty post -> when its supervisor was told (wall)
     cooling: dict[str, Cooling] = {}  # key of a track whose rule has a cool-down
     groups: dict[str, Group] = {}  # device -> those behind it, once they fell silent together
+    last: dict[str, Alert] = {}  # case -> its alert that ended last, while the case is open
+    closings: dict[str, list[Closing]] = {}  # rule|place -> the last ones, oldest first
+    watched_at: int = 0  # when it was last made sure that every open case has a next timer
 
 
 _encode = msgspec.msgpack.Encoder().encode

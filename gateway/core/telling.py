@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from gateway.core import texts
 from gateway.core.backoff import wait_s
-from gateway.core.calendars import local_date
 from gateway.core.casebook import Casebook, Step
-from gateway.core.cases import ANSWERED, TURNS, UNANSWERED, Turn
+from gateway.core.cases import ANSWERED, ENDED, SAME_CLOCK, TURNS, UNANSWERED, Turn
+from gateway.core.clocks import DAY_S, began_at, needs_person, runs_out_at
+from gateway.core.duty import Gap, addresses, departed, next_end, post_key, successor
 from gateway.core.model import (
     SECOND,
     Act,
     Alert,
     Case,
+    Device,
     Kind,
     Level,
     Notification,
     NotificationState,
     Outcome,
+    Person,
+    Rule,
     Stage,
     Told,
 )
-from gateway.core.routing import ladder, recipient
+from gateway.core.model import Step as Rung
+from gateway.core.routing import Recipient, ladder, quiet_ns, recipients, scene_of
 
 REPEAT_S = 900  # an unanswered red case, or one that reached nobody, tells its last rung again this often
+REMIND_S = DAY_S  # any other that nobody has answered: what stands is never forgotten in silence
 RETRY_S_MOST = 60  # between two attempts at one notification
+INFORMED = frozenset({Kind.COPIED, Kind.GAP, Kind.HANDED_OVER})  # told to somebody who is not to answer
+LOOK_NS = 3600 * SECOND  # so often, while a post is to end, as the clock on the wall may step
 
 
 class Telling:
@@ -41,17 +51,22 @@ class Telling:
         case = self.state.cases.get(case_id)
         if case is None:
             return
-        expires_at = self._expires_at(case)
-        if expires_at is not None and expires_at <= due:
-            self._expire(step, case)
-            return
-        if not self._climbs(case) or self._rung_at(case) > due:  # a timer of a level it has left
+        out_at = self._out_at(case)
+        if out_at is not None and out_at <= due:
+            self._ran_out(step, case)
+        elif not self._climbs(case) or self._rung_at(case) > due:  # a timer of a level it has left
             self.arm(step, case)
-            return
-        steps = ladder(self.world, case.level)
+        elif self._quiet_ns(step, case):
+            self.arm(step, self.book.keep_case(step, self._after_quiet(step, case)))
+        else:
+            self._climb(step, case)
+
+    def _climb(self, step: Step, case: Case) -> None:
+        """Every rung that is due by now; past the last one, that one again."""
+        steps = self.steps(case)
         while case.rung < len(steps) and self._rung_at(case) <= step.at:
             case = self._take_rung(step, case, Kind.ESCALATED if case.rung else Kind.RAISED)
-        if case.rung >= len(steps) and _told_again(case) and self._rung_at(case) <= step.at:
+        if case.rung >= len(steps) and self._rung_at(case) <= step.at:
             case = self._take_rung(step, replace(case, rung=len(steps) - 1), Kind.ESCALATED)
             case = replace(case, climbing_at=step.at - int(steps[-1].after_s * SECOND))
         self.book.keep_case(step, case)
@@ -62,86 +77,277 @@ class Telling:
         self.book.cancel_due(step, case)
         case = replace(
             case, stage=TURNS[case.stage, Turn.RAISED], rung=0, climbing_at=step.at,
-            changed_ns=step.wall_ns, answered_at=None,
+            changed_ns=step.wall_ns, answered_at=None, agreed=(), until_ns=0, suspended_at=None,
+            suspended_until=None,
         )  # fmt: skip
-        steps = ladder(self.world, case.level)
-        while not case.silent and case.rung < len(steps) and self._rung_at(case) <= step.at:
+        case = begun(step, case)
+        steps = self.steps(case)
+        while not case.silent and case.rung < len(steps) and self._is_due(step, case):
             case = self._take_rung(step, case, kind)
+        case = self._after_quiet(step, case)
         if not steps and not case.silent:
             step.note("ladder_missing", case=case.id, alert_level=case.level.word)
         self.book.keep_case(step, case)
         self.arm(step, case)
 
+    def _is_due(self, step: Step, case: Case) -> bool:
+        """What recurs is told a post higher at once; whoever stands below is told as ever."""
+        return case.rung <= case.lifted or self._rung_at(case) <= step.at
+
     def exhausted(self, case: Case) -> bool:
         """No rung of the ladder is left."""
-        return case.rung >= len(ladder(self.world, case.level))
+        return case.rung >= len(self.steps(case))
+
+    def steps(self, case: Case) -> Sequence[Rung]:
+        return ladder(self.world, case.level, scene_of(self.world, case.device))
 
     def _take_rung(self, step: Step, case: Case, kind: Kind) -> Case:
-        rung = ladder(self.world, case.level)[case.rung]
+        rung = self.steps(case)[case.rung]
         case = replace(case, rung=case.rung + 1)
-        alert = self.book.worst(case)
-        device = self.world.devices.get(case.device)
-        found = recipient(self.world, case.place, rung, local_date(step.wall_ns, self.world.timezone))
-        if alert is None or device is None:
+        alert = self.book.about(case)
+        if alert is None or case.device not in self.world.devices:
             return case
-        if found is None:  # nobody holds the post: the next one is told at once, and the gap is reported
-            step.note("post_empty", case=case.id, place=case.place, role=rung.role)
-            self.book.enter(step, case.id, "post_empty", note=rung.role)
-            left = ladder(self.world, case.level)[case.rung :]
+        found = recipients(self.world, case.place, rung, step.wall_ns)
+        self._report_gaps(step, case, alert, found.gaps)
+        for one in found.recipients:
+            self.state.gaps.pop(post_key(one.holder.role, one.holder.at), None)
+            if not one.copy:
+                self.send(step, case, alert, kind, one)
+            elif kind is not Kind.ESCALATED or one.person.id not in case.copies:  # not at every repetition
+                others = found.responsible
+                note = texts.copied(others[0].person if others else None)
+                self.send(step, case, alert, Kind.COPIED, one, note)
+        told = [one.person.id for one in found.responsible]
+        copies = [one.person.id for one in found.recipients if one.copy]
+        case = replace(case, copies=tuple(dict.fromkeys((*case.copies, *copies))))
+        if not told:  # nobody holds the post: the next one is told at once
+            left = self.steps(case)[case.rung :]
             return replace(case, climbing_at=step.at - int(left[0].after_s * SECOND)) if left else case
-        person = found.person.id
-        for channel, address in found.channels:
-            self._notify(step, case, alert, kind, person, channel, address)
-        if kind in (Kind.ESCALATED, Kind.OVERDUE):
+        for person in told if kind in UPWARD else ():
             self.book.enter(step, case.id, Kind.ESCALATED, person=person)
-        told = case.told if person in case.told else (*case.told, person)
-        return replace(case, responsible=person, told=told, changed_ns=step.wall_ns)
+        everyone = tuple(dict.fromkeys((*case.told, *told)))
+        return replace(case, responsible=told[0], told=everyone, changed_ns=step.wall_ns)
+
+    def send(self, step: Step, case: Case, alert: Alert, kind: Kind, to: Recipient, note: str = "") -> None:
+        for channel, address in to.channels:
+            self._notify(step, case, alert, kind, to.person.id, channel, address, note)
 
     def _rung_at(self, case: Case) -> int:
         """When the next rung is due; past the last one, when it is told again."""
-        steps = ladder(self.world, case.level)
-        wait_s = steps[case.rung].after_s if case.rung < len(steps) else steps[-1].after_s + REPEAT_S
+        steps = self.steps(case)
+        wait_s = steps[case.rung].after_s if case.rung < len(steps) else steps[-1].after_s + _repeat_s(case)
         return case.climbing_at + int(wait_s * SECOND)
 
     def _climbs(self, case: Case) -> bool:
-        steps = ladder(self.world, case.level)
-        left = case.rung < len(steps) or _told_again(case)
-        return bool(steps) and not case.silent and case.stage in UNANSWERED and left
+        """Whether its ladder goes on: nobody has taken it on, and there is something to take on."""
+        waits = case.stage in UNANSWERED and (case.reopened or self.book.standing(case))
+        return waits and not case.silent and bool(self.steps(case))
 
     def arm(self, step: Step, case: Case) -> None:
-        expires_at = self._expires_at(case)
-        if expires_at is not None:
-            step.timers.append((expires_at, "climb", case.id))
-        elif self._climbs(case):
-            step.timers.append((self._rung_at(case), "climb", case.id))
+        next_at = self.next_at(case)
+        if next_at is not None:
+            step.timers.append((next_at, "climb", case.id))
 
-    # ------------------------------------------------------------ an acknowledgement runs out
+    def next_at(self, case: Case) -> int | None:
+        """When time alone will move it: its stage runs out, or the next rung is due."""
+        rung_at = self._rung_at(case) if self._climbs(case) else None
+        return min((at for at in (self._out_at(case), rung_at) if at is not None), default=None)
 
-    def _expires_at(self, case: Case) -> int | None:
-        """When an acknowledged case should have been handled; None while nothing of it stands."""
-        rule = self.book.rules.get(case.rule)
-        if rule is None or not rule.handle_within_s or case.answered_at is None or case.silent:
+    def must_move(self, case: Case) -> bool:
+        """Whether it may not lie: nobody has answered what stands, or its clock stands still for a while."""
+        return self._climbs(case) or case.stage is Stage.SUSPENDED
+
+    # ------------------------------------------------------------ quiet hours
+
+    def _quiet_ns(self, step: Step, case: Case) -> int:
+        """Whoever is at work on a case is awake: only what nobody has answered waits."""
+        if case.stage not in UNANSWERED:
+            return 0
+        scene = scene_of(self.world, case.device)
+        return quiet_ns(self.world, case.place, scene, case.level, step.wall_ns)
+
+    def _after_quiet(self, step: Step, case: Case) -> Case:
+        """The ladder goes on as if the quiet hours had been no time at all."""
+        waits_ns = self._quiet_ns(step, case)
+        if not waits_ns or case.silent:
+            return case
+        self.book.enter(step, case.id, "quiet", note=self._clock(step.wall_ns + waits_ns, step))
+        return replace(case, climbing_at=case.climbing_at + waits_ns)
+
+    def _clock(self, wall_ns: int, step: Step) -> str:
+        return texts.clock(wall_ns, self.world.timezone, step.wall_ns)
+
+    # ------------------------------------------------------------ empty posts
+
+    def _report_gaps(self, step: Step, case: Case, alert: Alert, gaps: Sequence[Gap]) -> None:
+        """Each in the case; the supervisor hears of each once, until somebody holds the post again."""
+        for gap in gaps:
+            step.note("post_empty", case=case.id, place=gap.at, role=gap.role, reason=gap.lack)
+            place, person = self.world.places.get(gap.at), self.world.persons.get(gap.person)
+            says = texts.gap(gap.role, gap.lack, place, person)
+            self.book.enter(step, case.id, "post_empty", note=says)
+            if gap.key not in self.state.gaps and self._tell_supervisor(step, case, alert, says):
+                self.state.gaps[gap.key] = step.wall_ns
+
+    def _tell_supervisor(self, step: Step, case: Case, alert: Alert, says: str) -> bool:
+        """Whether there is one."""
+        if self.world.supervisor is None:
+            return False
+        told = recipients(self.world, case.place, self.world.supervisor, step.wall_ns).recipients
+        for one in told:
+            self.send(step, case, alert, Kind.GAP, one, says)
+        return bool(told)
+
+    # ------------------------------------------------------------ another holder
+
+    def hand_over(self, step: Step) -> None:
+        """What is open goes to whoever follows those whose posts have ended; looks again at the next end."""
+        gone = departed(self.world, step.wall_ns)
+        for case in list(self.state.cases.values()) if gone else ():
+            owner = case.handled_by or case.acknowledged_by or case.responsible
+            found = successor(self.world, case.place, owner, step.wall_ns) if owner in gone else None
+            if found is not None and found.person is not None and not case.silent:
+                self._hand_over(step, case, owner, found.person)
+        next_ns = next_end(self.world, step.wall_ns)
+        if next_ns is not None:
+            step.timers.append((step.at + min(next_ns - step.wall_ns, LOOK_NS), "hand_over", ""))
+
+    def _hand_over(self, step: Step, case: Case, before: str, after: Person) -> None:
+        """Nobody's again but the successor's, who must say so; the ladder's next step counts from now."""
+        note = texts.handed_over(self.world, before, after)
+        self.book.enter(step, case.id, "handed_over", person=after.id, note=note)
+        step.note("case_handed_over", case=case.id, person=after.id)
+        told = tuple(dict.fromkeys((*case.told, after.id)))
+        case = replace(case, responsible=after.id, told=told, changed_ns=step.wall_ns, agreed=())
+        if case.stage in ANSWERED:
+            stage = TURNS[case.stage, Turn.EXPIRED]
+            case = replace(case, stage=stage, acknowledged_by="", handled_by="", answered_at=None, until_ns=0)
+            self.book.cancel_due(step, case, "handed_over")
+        elif case.stage is Stage.SUSPENDED:
+            case = replace(case, acknowledged_by=after.id)
+        if case.stage is not Stage.SUSPENDED:
+            case = begun(step, case)
+        steps = self.steps(case)
+        if steps and case.stage in UNANSWERED:
+            taken = steps[max(min(case.rung, len(steps)) - 1, 0)]
+            case = replace(case, climbing_at=step.at - int(taken.after_s * SECOND))
+        self.book.keep_case(step, case)
+        alert = self.book.about(case)
+        if alert is not None:
+            self.tell(step, case, alert, Kind.HANDED_OVER, before, note)
+            self.tell(step, case, alert, Kind.TAKEN_OVER, after.id, note)
+        self.arm(step, case)
+
+    # ------------------------------------------------------------ a stage has lasted too long
+
+    def _out_at(self, case: Case) -> int | None:
+        """When the present stage runs out; None: never, or the post above knows already."""
+        if case.stage is Stage.SUSPENDED:
+            return case.suspended_until
+        if case.silent or case.overdue or case.stage in ENDED:
             return None
-        if case.stage not in ANSWERED or not self.book.standing(case):
-            return None
-        return case.answered_at + int(rule.handle_within_s * SECOND)
+        return runs_out_at(self.world, self.book.rule(case), case, self.book.standing(case))
+
+    def _ran_out(self, step: Step, case: Case) -> None:
+        if case.stage is Stage.SUSPENDED:
+            self.resume(step, case)
+        elif case.stage is Stage.HANDLED and self.awaits_person(case):
+            self.ask_verifier(step, case, Kind.UNVERIFIED)
+        elif case.stage in ANSWERED and self.book.standing(case):
+            self._expire(step, case)
+        else:
+            self._late(step, case)
+
+    def _late(self, step: Step, case: Case) -> None:
+        """The post above is told once. Of what nobody has taken on the ladder may have told it already."""
+        case = replace(case, overdue=True, changed_ns=step.wall_ns)
+        self.book.enter(step, case.id, "overdue")
+        step.note("case_overdue", case=case.id, reason=str(case.stage), alert_level=case.level.word)
+        kind = {Stage.HANDLED: Kind.UNVERIFIED}.get(case.stage, Kind.LATE)
+        if not self._climbs(case):
+            self.tell_above(step, case, kind)
+            self.book.keep_case(step, case)
+            self.arm(step, case)
+            return
+        if case.rung <= 1:
+            case = replace(case, rung=min(case.rung, len(self.steps(case)) - 1))
+            case = self._take_rung(step, case, kind)
+        self._climb(step, case)
+
+    def tell_above(self, step: Step, case: Case, kind: Kind, but: str = "") -> str:
+        """The post above whoever was told last, and not `but`; who it is, "" when nobody is there."""
+        found, alert = self.above(step, case, but), self.book.about(case)
+        if found is None or alert is None:
+            return ""
+        self.send(step, case, alert, kind, found)
+        self.book.enter(step, case.id, Kind.ESCALATED, person=found.person.id)
+        return found.person.id
+
+    def above(self, step: Step, case: Case, but: str = "") -> Recipient | None:
+        """Who holds the next rung's post, or one still higher; past the last, whoever is highest."""
+        steps = self.steps(case)
+        order = [*steps[case.rung :], *reversed(steps[: case.rung])]
+        found = (one for rung in order for one in self._responsible(step, case, rung))
+        return next((one for one in found if one.person.id != but), None)
+
+    def _responsible(self, step: Step, case: Case, rung: Rung) -> list[Recipient]:
+        return recipients(self.world, case.place, rung, step.wall_ns).responsible
 
     def _expire(self, step: Step, case: Case) -> None:
         """Nobody's again: whoever took it on hears so, and the next rung is told, or the last one again."""
         owner, alert = case.handled_by or case.acknowledged_by, self.book.worst(case)
         self.book.cancel_due(step, case, "overdue")
         self.book.enter(step, case.id, Turn.EXPIRED, person=owner)
+        step.note("case_overdue", case=case.id, reason=str(case.stage), alert_level=case.level.word)
         stage = TURNS[case.stage, Turn.EXPIRED]
-        case = replace(case, stage=stage, answered_at=None, changed_ns=step.wall_ns)
+        case = replace(case, stage=stage, answered_at=None, until_ns=0, changed_ns=step.wall_ns)
+        case = begun(step, case)
         if alert is not None:
             self.tell(step, case, alert, Kind.OVERDUE, owner)
-        steps = ladder(self.world, case.level)
-        if steps:
-            rung = min(case.rung, len(steps) - 1)
-            climbing_at = step.at - int(steps[rung].after_s * SECOND)
-            case = self._take_rung(step, replace(case, rung=rung, climbing_at=climbing_at), Kind.OVERDUE)
+        case = self.next_rung(step, case, Kind.OVERDUE)
         self.book.keep_case(step, replace(case, acknowledged_by="", handled_by=""))
         self.climb(step, case.id, step.at)
+
+    def next_rung(self, step: Step, case: Case, kind: Kind) -> Case:
+        """Told now, whatever its time; or the last one again. The rungs behind it wait as long as ever."""
+        steps = self.steps(case)
+        if not steps or case.silent:
+            return case
+        rung = min(case.rung, len(steps) - 1)
+        climbing_at = step.at - int(steps[rung].after_s * SECOND)
+        return self._take_rung(step, replace(case, rung=rung, climbing_at=climbing_at), kind)
+
+    def resume(self, step: Step, case: Case) -> None:
+        """The day of return has come: its clock goes on from where it stood, and its owner hears so."""
+        stood = step.at - (step.at if case.suspended_at is None else case.suspended_at)
+        case = replace(
+            case, clock_at=began_at(case) + stood, clock_ns=(case.clock_ns or case.opened_ns) + stood,
+            suspended_at=None, suspended_until=None, until_ns=0,
+        )  # fmt: skip
+        case = self.turn(step, case, Turn.RESUMED, None)
+        alert = self.book.about(case)
+        if alert is not None and not self.tell(step, case, alert, Kind.RESUMED, case.acknowledged_by):
+            self.tell_above(step, case, Kind.RESUMED)
+
+    # ------------------------------------------------------------ who confirms a "done"
+
+    def awaits_person(self, case: Case) -> bool:
+        """Done was said, the sensor agrees, and somebody else must look."""
+        needed = needs_person(self.world, self.book.rule(case), case.level)
+        return needed and case.stage is Stage.HANDLED and not self.book.standing(case)
+
+    def ask_verifier(self, step: Step, case: Case, kind: Kind = Kind.VERIFY) -> None:
+        """The next post up that is not the doer's, and the one above it when it keeps us waiting."""
+        if kind is Kind.UNVERIFIED:
+            self.book.enter(step, case.id, "overdue")
+            step.note("case_overdue", case=case.id, reason=str(case.stage), alert_level=case.level.word)
+            case = replace(case, rung=case.rung + 1)
+        verifier = self.tell_above(step, case, kind, but=case.handled_by)
+        if not verifier:
+            step.note("verifier_missing", case=case.id, place=case.place)
+        case = begun(step, replace(case, verifier=verifier, changed_ns=step.wall_ns))
+        self.book.keep_case(step, case)
+        self.arm(step, case)
 
     # ------------------------------------------------------------ one message
 
@@ -167,7 +373,8 @@ class Telling:
     def reached(self, step: Step, told: Notification) -> None:
         """A provider has it for sure."""
         case = self.state.cases.get(told.case)
-        if case is not None and (case.stage, Turn.TOLD) in TURNS and told.kind is not Kind.CLEARED:
+        counts = told.kind not in INFORMED and told.kind is not Kind.CLEARED
+        if case is not None and (case.stage, Turn.TOLD) in TURNS and counts:
             self.turn(step, case, Turn.TOLD, None)
 
     def _try_again(self, step: Step, told: Notification, outcome: Outcome) -> None:
@@ -182,55 +389,85 @@ class Telling:
     def _next_rung_if_unreached(self, step: Step, refused: Notification) -> None:
         """Nobody of this rung can be reached any more: do not wait for the clock."""
         case = self.state.cases.get(refused.case)
-        if case is None or self.book.due(case.id):
+        if case is None or any(told.kind not in INFORMED for told in self.book.due(case.id)):
             return
-        if refused.kind is Kind.BOUNCED and case.stage is Stage.HANDLING:
+        if refused.kind in (Kind.BOUNCED, Kind.REJECTED) and case.stage is Stage.HANDLING:
             self.climb_anew(step, case, Kind.ESCALATED)
-        if case.stage is Stage.FOUND:
+        if case.stage in (Stage.FOUND, Stage.RETURNED):
             self.hurry(step, case)
 
     def hurry(self, step: Step, case: Case) -> None:
         """The next rung, if there is one, does not wait for its time."""
-        steps = ladder(self.world, case.level)
+        steps = self.steps(case)
         if case.rung < len(steps):
             late = replace(case, climbing_at=step.at - int(steps[case.rung].after_s * SECOND))
             self.state.cases[case.id] = late
             self.climb(step, case.id, step.at)
 
     def _notify(
-        self, step: Step, case: Case, alert: Alert, kind: Kind, person: str, channel: str, address: str
-    ) -> None:
+        self, step: Step, case: Case, alert: Alert, kind: Kind, person: str, channel: str, address: str,
+        note: str = "",
+    ) -> None:  # fmt: skip
         rule, device = self.book.rule_of(alert), self.world.devices.get(alert.device)
         if case.silent or rule is None or device is None or self._waits(case, kind, person, channel):
             return
+        text = texts.body(kind, alert, rule, case, self.world, step.wall_ns)
         told = Notification(
             id=self.book.new_id(step), case=case.id, alert=alert.id, kind=kind, level=alert.level,
             person=person, channel=channel, address=address,
-            title=texts.title(kind, alert.level, rule, device, alert.component),
-            text=texts.body(kind, alert, rule, case, self.world, step.wall_ns),
-            created_ns=step.wall_ns, due_at=step.at, rung=case.rung,
+            title=self._title(kind, case, alert, rule, device),
+            text=f"{note}\n{text}".lstrip(),
+            created_ns=step.wall_ns, due_at=step.at + self._quiet_ns(step, case),
+            rung=case.rung,
         )  # fmt: skip
         self.book.keep_notification(step, told)
+
+    def _title(self, kind: Kind, case: Case, alert: Alert, rule: Rule, device: Device) -> str:
+        found = texts.title(kind, alert.level, rule, device, alert.component)
+        count = len(self.book.standings(case))
+        return f"{found} 等 {count} 处" if count > 1 else found
+
+    def recount(self, step: Step) -> None:
+        """More joined a case in the very step that told of it: its messages say how many there are."""
+        anew: dict[str, Notification] = {}
+        for case in filter(None, map(self.state.cases.get, step.joined)):
+            for told in self.book.due(case.id):
+                alert = self.state.alerts.get(told.alert)
+                rule = self.book.rule_of(alert) if alert else None
+                device = self.world.devices.get(alert.device) if alert else None
+                if told.created_ns == step.wall_ns and alert and rule and device:
+                    anew[told.id] = replace(told, title=self._title(told.kind, case, alert, rule, device))
+        self.state.notifications.update(anew)
+        step.effects[:] = [
+            anew.get(one.id, one) if isinstance(one, Notification) else one for one in step.effects
+        ]
 
     def _waits(self, case: Case, kind: Kind, person: str, channel: str) -> bool:
         """Whether the same is on its way already: a provider that was away must not get a pile of it."""
         same = (kind, person, channel)
         return any((told.kind, told.person, told.channel) == same for told in self.book.due(case.id))
 
-    def tell(self, step: Step, case: Case, alert: Alert, kind: Kind, person_id: str) -> bool:
+    def tell(self, step: Step, case: Case, alert: Alert, kind: Kind, person_id: str, note: str = "") -> bool:
         """One person, by the channels of the first rung of the case's level; False: there is no such."""
         person = self.world.persons.get(person_id)
-        steps = ladder(self.world, case.level)
+        steps = self.steps(case)
         if person is None or not steps:
             return False
-        for channel in steps[0].by:
-            self._notify(step, case, alert, kind, person.id, channel, person.reach.get(channel, ""))
+        for channel, address in addresses(self.world, person, steps[0].by):
+            self._notify(step, case, alert, kind, person.id, channel, address, note)
         return True
 
     def tell_everyone_told(self, step: Step, case: Case, alert: Alert, kind: Kind) -> None:
         """Whoever was told of the trouble is told of its end."""
-        for person in dict.fromkeys((*case.told, case.responsible, case.acknowledged_by)):
+        self._forget_unsent(step, case)
+        for person in dict.fromkeys((*case.told, case.responsible, case.acknowledged_by, *case.copies)):
             self.tell(step, case, alert, kind, person)
+
+    def _forget_unsent(self, step: Step, case: Case) -> None:
+        """What waited for the morning and is over by then is told once, with its end."""
+        for told in self.book.due(case.id):
+            if told.attempt == 0 and told.due_at > step.at:
+                self.book.settle(step, told, NotificationState.CANCELLED, "over")
 
     # ------------------------------------------------------------ a case turns
 
@@ -239,13 +476,25 @@ class Telling:
         stage = TURNS[case.stage, turn]
         answered_at = step.at if stage in ANSWERED else None
         case = replace(case, stage=stage, changed_ns=step.wall_ns, answered_at=answered_at)
+        case = case if turn in SAME_CLOCK else begun(step, case)
         person, channel, note = (act.person, act.channel, act.note) if act else ("", "", "")
-        self.book.enter(step, case.id, turn if turn is Turn.BOUNCED else stage, person, channel, note)
+        self.book.enter(step, case.id, LINE_OF.get(turn, stage), person, channel, note)
         self.book.keep_case(step, case)
         self.arm(step, case)
         return case
 
 
-def _told_again(case: Case) -> bool:
-    """Nobody answers a fire, or no provider has taken a message at all: its last rung is told again."""
-    return case.level is Level.RED or case.stage is Stage.FOUND
+LINE_OF = {
+    one: one for one in (Turn.BOUNCED, Turn.REJECTED, Turn.TRANSFERRED, Turn.RESUMED)
+}  # else the stage
+UPWARD = (Kind.ESCALATED, Kind.OVERDUE, Kind.LATE, Kind.RETURNED, Kind.UNVERIFIED)
+
+
+def begun(step: Step, case: Case) -> Case:
+    """Its clock begins again, with a stage or with the person who has it."""
+    return replace(case, clock_at=step.at, clock_ns=step.wall_ns, overdue=False)
+
+
+def _repeat_s(case: Case) -> float:
+    """Nobody answers a fire, or no provider has taken a message at all: its last rung is told again soon."""
+    return REPEAT_S if case.level is Level.RED or case.stage is Stage.FOUND else REMIND_S

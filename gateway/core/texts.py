@@ -5,8 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import lru_cache
 
+import msgspec
+
 from gateway.core.calendars import MINUTE_NS, local
 from gateway.core.cases import ENDED, UNANSWERED
+from gateway.core.clocks import limit_s, runs_out_ns
+from gateway.core.duty import Lack
 from gateway.core.effective import book_of
 from gateway.core.model import (
     SECOND,
@@ -17,6 +21,8 @@ from gateway.core.model import (
     Kind,
     Level,
     Period,
+    Person,
+    Place,
     Rule,
     Stage,
     World,
@@ -34,6 +40,20 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.CLEARED: "已恢复正常",
     Kind.LATCHED: "已恢复，须人工复位",
     Kind.OVERDUE: "{level}，接手后未处理完",
+    Kind.LATE: "{level}，逾期无人接手",
+    Kind.RECURRED: "{level}，屡次发生",
+    Kind.RETURNED: "{level}，被退单",
+    Kind.TRANSFERRED: "{level}，转交给您",
+    Kind.VERIFY: "请您核验",
+    Kind.REJECTED: "{level}，核验未通过",
+    Kind.UNVERIFIED: "逾期未核验",
+    Kind.ASKED: "{level}，申请挂起",
+    Kind.RESUMED: "{level}，挂起到期",
+    Kind.REOPENED: "{level}，重新立案",
+    Kind.COPIED: "{level}，抄送",
+    Kind.GAP: "岗位空缺",
+    Kind.HANDED_OVER: "{level}，已移交",
+    Kind.TAKEN_OVER: "{level}，移交给您",
     Kind.ANSWERED: "已有人接手",
 }
 CARDS = {  # what a card says once its case stands there; short, for it is the word on a button
@@ -75,17 +95,99 @@ def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns:
         return "\n".join([*lines, "要做：到现场确认，处理完请点“已处理”。"])
     if kind is Kind.LATCHED:
         return "\n".join([*lines, "要做：到现场确认，请点“复位”并写明原因；复位前不能结案。"])
-    lines.append(f"要做：{rule.action}")
+    lines.append(f"要做：{ASKS.get(kind, '').format(**_said_of(case, world, now_ns)) or rule.action}")
     if kind is Kind.BOUNCED:
         lines.append("您已报处理完成，但传感器仍显示异常，请再到现场查看。")
-    elif case.stage in UNANSWERED and rule.respond_within_s:
-        lines.append(f"时限：{deadline(rule.respond_within_s, case.opened_ns, world.timezone, now_ns)}")
-    if kind is Kind.ESCALATED and case.responsible in world.persons:
-        lines.append(f"此前已通知{world.persons[case.responsible].says}，尚无响应。")
-    owner = world.persons.get(case.handled_by or case.acknowledged_by)
-    if kind is Kind.OVERDUE and owner is not None:
-        lines.append(f"{owner.says}已接手，但{span(rule.handle_within_s)}内没有处理完。")
+    elif case.stage in UNANSWERED and limit_s(world, rule, case, standing=True):
+        lines.append(f"时限：{deadline(rule, case, world, now_ns)}")
+    lines += _before(kind, rule, case, world, now_ns)
     return "\n".join([*lines, HINT])
+
+
+ASKS = {  # where it is not the rule's own action that is to be done
+    Kind.VERIFY: "{doer}已报处理完成，传感器也已恢复；请到现场或电话核实，再点“核验通过”或“退回”",
+    Kind.UNVERIFIED: "{doer}已报处理完成，但至今没有核验；请核实后点“核验通过”或“退回”",
+    Kind.ASKED: "{by}申请挂起到 {until}，原因：{word}；同意请点“批准挂起”，不同意不用操作，时限照算",
+}
+
+
+def _before(kind: Kind, rule: Rule, case: Case, world: World, now_ns: int) -> list[str]:
+    """What has gone before: who was told, who had it, what was said. Facts for whoever is told next."""
+    said = _said_of(case, world, now_ns)
+    line = BEFORE.get(kind, "")
+    if kind is Kind.ESCALATED and case.responsible not in world.persons:
+        return []
+    if kind is Kind.OVERDUE:
+        within = runs_out_s(world, rule, case)
+        return [f"{said['doer']}已接手，但{span(within)}内没有处理完。"] if said["doer"] and within else []
+    return [line.format(**said)] if line else []
+
+
+BEFORE = {
+    Kind.ESCALATED: "此前已通知{told}，尚无响应。",
+    Kind.LATE: "{opened} 发现，已通知{told}，至今无人接手或反馈，请您督办。",
+    Kind.RECURRED: "这是近期第 {again} 次，直接报到您这一级，请一并查清原因。",
+    Kind.RETURNED: "{by}退单，原因：{word}；请您接手或转交。",
+    Kind.TRANSFERRED: "{by}转交：{word}",
+    Kind.REJECTED: "{by}核验未通过：{word}；请再到现场处理。",
+    Kind.RESUMED: "挂起已到期（原因：{word}），时限重新走起，请继续处理。",
+    Kind.REOPENED: "{by}重新立案：{word}",
+}
+
+
+def _said_of(case: Case, world: World, now_ns: int) -> dict[str, str]:
+    """What the sentences above are filled with."""
+
+    def name(person: str) -> str:
+        known = world.persons.get(person)
+        return known.says if known else person
+
+    return {
+        "told": name(case.responsible) or "责任人",
+        "doer": name(case.handled_by or case.acknowledged_by),
+        "by": name(case.word_by) or "值班人员",
+        "word": case.word or "未说明",
+        "until": clock(case.until_ns, world.timezone, now_ns),
+        "opened": clock(case.opened_ns, world.timezone, now_ns),
+        "again": str(case.again),
+    }
+
+
+def copied(responsible: Person | None) -> str:
+    who = f"由{responsible.says}负责处理，" if responsible else ""
+    return f"抄送：{who}您无需接手。"
+
+
+ROLES = {  # of the shipped packs and the example; others by their id
+    "property": "物业",
+    "committee": "居委",
+    "street": "街道",
+    "fire-station": "微型消防站",
+}
+LACKS = {
+    Lack.VACANT: "无人任职",
+    Lack.NOT_BEGUN: "轮值尚未开始",
+    Lack.UNKNOWN: "任职者不在名册",
+    Lack.LEAVE: "{who}休假，无人代理",
+    Lack.UNREACHABLE: "{who}没有可用的联系方式",
+}
+
+
+def gap(role: str, lack: Lack, place: Place | None, person: Person | None) -> str:
+    """Which post is empty, and why: "豫源坊 物业（徐敏休假，无人代理）"."""
+    why = LACKS[lack].format(who=person.says if person else "")
+    return f"{place.says if place else ''} {role_name(role)}（{why}）".strip()
+
+
+def role_name(role: str) -> str:
+    return ROLES.get(role, role)
+
+
+def handed_over(world: World, before: str, after: Person) -> str:
+    """Who had it, who has it now."""
+    unit = world.units.get(after.unit)
+    old = world.persons.get(before)
+    return f"{old.says if old else before}已不在岗，由{unit.says if unit else ''}{after.says}接任。"
 
 
 def answered(case: Case, world: World) -> str:
@@ -178,12 +280,18 @@ def difference(near: str, apart_m: float) -> str:
     return f"与测点 {near} 相比（相距 {apart_m:g} 米），两点都从各自的基线算起"
 
 
-def deadline(within_s: float, opened_ns: int, zone: str, now_ns: int) -> str:
+def runs_out_s(world: World, rule: Rule, case: Case) -> float:
+    """For how long whoever took it on had it."""
+    return limit_s(world, rule, msgspec.structs.replace(case, stage=Stage.ACKNOWLEDGED), standing=True)
+
+
+def deadline(rule: Rule, case: Case, world: World, now_ns: int) -> str:
     """By when, on the clock: whoever is woken does not know since when the span counts."""
-    due_ns = opened_ns + int(within_s * SECOND)
+    zone, due_ns = world.timezone, runs_out_ns(world, rule, case, standing=True) or now_ns
     if due_ns <= now_ns:
         return f"{clock(due_ns, zone, now_ns)} 已过，请马上响应"
-    whole = f"（{span(within_s)}内）" if opened_ns == now_ns else ""
+    within_s = (due_ns - now_ns) / SECOND
+    whole = f"（{span(within_s)}内）" if case.opened_ns == now_ns else ""
     return f"{clock(due_ns, zone, now_ns)} 前响应{whole}"
 
 

@@ -29,7 +29,7 @@ from starlette.staticfiles import StaticFiles
 
 from gateway import telemetry
 from gateway.core.effective import rule_of
-from gateway.core.model import Act, Alert, Case, Level, World
+from gateway.core.model import SECOND, Act, Alert, Case, Level, World
 from gateway.links import Grant, LinkError, Purpose
 from gateway.web import pages, rows, words
 from gateway.web.chart import Chart, draw
@@ -50,6 +50,8 @@ NOTES = {  # status -> title, words, English
     429: ("尝试次数太多", "请一分钟后再试。", "too many attempts"),
     503: ("暂时没有记下来", "您的操作没有保存，请稍后再按一次。", "not saved, please try again"),
 }
+NEED_WORDS = (Purpose.NOTE, Purpose.SUSPEND)
+NO_WORDS = ("请写几个字", "返回上一页，写明原因后再提交。", "say why")
 LOCAL_ONLY = (
     "这个页面只在网关本机上打开",
     "请在网关主机上访问，或使用 SSH 隧道。",
@@ -129,7 +131,7 @@ class _Site:
         grant, case = granted
         if grant.purpose is not Purpose.SHOW:
             return self._note(403)
-        buttons = pages.buttons(case, grant, self._deps.links, self._is_latched(case))
+        buttons = pages.buttons(case, grant, self._deps.links, self._standing(case))
         return await self._case_page(case, buttons, grant.person)
 
     async def act(self, request: Request) -> Response:
@@ -146,15 +148,17 @@ class _Site:
         if reasons and form.get("reason") not in reasons:
             return self._note(422)
         token = request.path_params["token"]
-        allowed = pages.allowed(case, grant.purpose, self._is_latched(case))
+        if grant.purpose in NEED_WORDS and not _words(form):
+            return self._note(422, NO_WORDS)
+        allowed = pages.allowed(case, grant.purpose, self._standing(case), grant.person)
         news = allowed and self._used.take(token)
         if news and not await self._submit(grant, form):
             self._used.give_back(token)
             return self._note(503)
         return RedirectResponse(self._way_back(grant, form), 303)
 
-    def _is_latched(self, case: Case) -> bool:
-        return pages.is_latched(rows.alerts_of(self._deps.reader(), case.id))
+    def _standing(self, case: Case) -> pages.Standing:
+        return pages.standing_of(rows.alerts_of(self._deps.reader(), case.id), self._deps.world(), case)
 
     def _granted(self, request: Request) -> tuple[Grant, Case] | Response:
         """Who may do what with which case; or the page that says why not."""
@@ -180,12 +184,20 @@ class _Site:
         """True once it is committed."""
         verb = grant.purpose.verb
         assert verb is not None
-        note = pages.REASONS.get(grant.purpose, {}).get(form.get("reason", ""), "")
+        known = {**pages.REASONS.get(grant.purpose, {}), **pages.RESULTS.get(grant.purpose, {})}
+        reason = form.get("reason", "") if form.get("reason") in known else ""
+        note = "：".join(part for part in (known.get(reason, ""), _words(form)) if part)
         channel = "inbox" if _from_inbox(form) else "link"
+        code = reason if grant.purpose in pages.CODED else ""
+        to, span_s = form.get("to", "")[: pages.NOTE_MOST], words.SPANS.get(form.get("until", ""), (0,))[0]
+
+        def make(at: int, wall_ns: int) -> Act:
+            until_ns = wall_ns + span_s * SECOND if span_s else 0
+            who = grant.case, grant.person, verb, note, channel
+            return Act(at, wall_ns, *who, to=to, until_ns=until_ns, reason=code)
+
         with suppress(Exception):  # stopping, a full disk, too slow: for the person it is all the same
-            future = self._deps.submit(
-                lambda at, wall_ns: Act(at, wall_ns, grant.case, grant.person, verb, note, channel)
-            )
+            future = self._deps.submit(make)
             await asyncio.wait_for(asyncio.wrap_future(future), COMMIT_S)
             return True
         return False
@@ -210,6 +222,10 @@ class _Site:
             buttons=buttons,
             reasons=words.REASONS,
             resets=words.RESETS,
+            results=words.RESULTS,
+            returns=words.REJECTS if buttons.verify else words.RETURNS,
+            spans={key: text for key, (_, text) in words.SPANS.items()},
+            receivers=pages.receivers(world, case, person, deps.now_ns()) if buttons.transfer else (),
             mine=mine,
             local=not person,
         )
@@ -277,6 +293,12 @@ class _Site:
             "config": health.config_ok,
         }
         return JSONResponse(parts, 200 if health.ready else 503)
+
+
+def _words(form: dict[str, str]) -> str:
+    """A person's own words: one line, without what is no letter, sign or space."""
+    text = "".join(one if one.isprintable() else " " for one in form.get("note", ""))
+    return " ".join(text.split())[: pages.NOTE_MOST]
 
 
 def _from_inbox(form: dict[str, str]) -> bool:

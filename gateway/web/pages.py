@@ -10,12 +10,15 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
+from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn, sheet_of
+from gateway.core.clocks import limit_s, needs_person, runs_out_ns
+from gateway.core.deeds import turn_of
+from gateway.core.duty import holder
 from gateway.core.effective import rule_of
 from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Stage, Verb, World
 from gateway.core.places import ancestors
 from gateway.core.sentences import level_sentences
-from gateway.core.texts import LEVELS, clock, component_name, span
+from gateway.core.texts import LEVELS, clock, component_name, role_name, span
 from gateway.core.units import QUANTITIES, shown, sign
 from gateway.links import VALID_S, Grant, Links, Purpose
 from gateway.web import rows, words
@@ -24,15 +27,17 @@ from gateway.web.deps import Health
 
 HOUR_NS = 3600 * SECOND
 CHART_NS = HOUR_NS
-TURN_OF = {
-    Purpose.ACKNOWLEDGE: Turn.ACKNOWLEDGED,
-    Purpose.DONE: Turn.DONE,
-    Purpose.FALSE: Turn.FALSE,
-}
+AT_THE_BOX = (Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN)  # and on no page: `lilong act`
+ACTING = tuple(purpose for purpose in Purpose if purpose not in (Purpose.SHOW, *AT_THE_BOX))
+IN_A_MESSAGE = (Purpose.ACKNOWLEDGE, Purpose.DONE)  # the buttons below one
 REASONS: Mapping[Purpose, Mapping[str, str]] = {  # what must be said why, and what can be
     Purpose.FALSE: words.REASONS,
     Purpose.RESET: words.RESETS,
+    Purpose.RETURN: {**words.RETURNS, **words.REJECTS},
 }
+RESULTS: Mapping[Purpose, Mapping[str, str]] = {Purpose.DONE: words.RESULTS}  # what may be said
+CODED = (Purpose.FALSE, Purpose.DONE)  # their words are of core.cases.REASONS, and label the case
+NOTE_MOST = 300  # characters of a person's own words
 CONFIDENCE = {"V": "已查阅原文", "V2": "转引", "M": "凭经验记忆", "D": "本项目默认值"}
 
 
@@ -68,7 +73,11 @@ class CaseView:
     action: str
     respond: str
     respond_by: str
+    due: str  # by when the present stage must be over, and which it is
     overdue: str
+    late: str  # which clock has run out
+    said: str  # what the last hand-over, return or suspension was about
+    doer: str  # who says that it is done
     stage: words.Said
     steps: Sequence[tuple[str, bool]]
     open: bool
@@ -107,9 +116,13 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         since=clock(case.opened_ns, world.timezone, now_ns),
         lasted=words.ago(until_ns - case.opened_ns),
         action=rule.action if rule else "",
-        respond=span(rule.respond_within_s) if rule and rule.respond_within_s else "",
-        respond_by=_respond_by(case, rule, world, now_ns),
-        overdue=overdue(case, rule, now_ns),
+        respond=_respond(case, rule, world),
+        respond_by=_due(case, rule, world, now_ns),
+        due=_due(case, rule, world, now_ns) if case.stage in words.LATE else "",
+        overdue=overdue(case, rule, world, now_ns),
+        late=words.LATE.get(case.stage, "响应时限"),
+        said=_said(case, world, now_ns),
+        doer=person_name(world, case.handled_by),
         stage=words.STAGES[case.stage],
         steps=[(name, i < behind) for i, name in enumerate(words.STEPS)],
         open=open_,
@@ -172,18 +185,31 @@ def person_name(world: World, person: str) -> str:
     return known.says if known else person
 
 
-def overdue(case: Case, rule: Rule | None, now_ns: int) -> str:
-    """By how much nobody has answered too late; "" when in time."""
-    if rule is None or not rule.respond_within_s or case.stage not in UNANSWERED:
-        return ""
-    late_ns = now_ns - case.opened_ns - int(rule.respond_within_s * SECOND)
+def overdue(case: Case, rule: Rule | None, world: World, now_ns: int) -> str:
+    """By how much the present stage has outrun its clock; "" when in time."""
+    due_ns = runs_out_ns(world, rule, case, standing=True)
+    late_ns = 0 if due_ns is None or case.stage is Stage.SUSPENDED else now_ns - due_ns
     return words.ago(late_ns) if late_ns > 0 else ""
 
 
-def _respond_by(case: Case, rule: Rule | None, world: World, now_ns: int) -> str:
-    if rule is None or not rule.respond_within_s:
-        return ""
-    return clock(case.opened_ns + int(rule.respond_within_s * SECOND), world.timezone, now_ns)
+def _respond(case: Case, rule: Rule | None, world: World) -> str:
+    within_s = limit_s(world, rule, case, standing=True)
+    return span(within_s) if within_s else ""
+
+
+def _due(case: Case, rule: Rule | None, world: World, now_ns: int) -> str:
+    due_ns = runs_out_ns(world, rule, case, standing=True)
+    return "" if due_ns is None else clock(due_ns, world.timezone, now_ns)
+
+
+def _said(case: Case, world: World, now_ns: int) -> str:
+    """What must be known of a case that was put off, or handed on, before anything else."""
+    by, until = person_name(world, case.word_by), clock(case.until_ns, world.timezone, now_ns)
+    if case.stage is Stage.SUSPENDED:
+        return f"已挂起到 {until}：{case.word}"
+    if case.until_ns:
+        return f"{by}申请挂起到 {until}（{case.word}），等待另一人批准，时限照算"
+    return f"{by}：{case.word}" if case.handed_on and case.word and case.stage in UNANSWERED else ""
 
 
 def _model(world: World, device: str) -> str:
@@ -231,7 +257,7 @@ def is_state(quantity: str) -> bool:
 
 def _line(entry: Entry, world: World, now_ns: int) -> Line:
     said = words.ENTRIES.get(entry.what, words.Said(entry.what, ""))
-    blanks = {"who": person_name(world, entry.person), "note": words.ROLES.get(entry.note, entry.note)}
+    blanks = {"who": person_name(world, entry.person), "note": role_name(entry.note)}
     return Line(
         at=clock(entry.wall_ns, world.timezone, now_ns),
         text=said.zh.format_map(blanks) if entry.what in words.ENTRIES else said.zh,
@@ -252,25 +278,66 @@ class Buttons:
     done: str = ""
     false: str = ""
     reset: str = ""
+    note: str = ""
+    transfer: str = ""
+    return_: str = ""
+    suspend: str = ""
+    approve: str = ""
+    verify: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.acknowledge or self.done or self.false or self.reset)
+        return any(getattr(self, name) for name in self.__slots__)
 
 
-def allowed(case: Case, purpose: Purpose, latched: bool) -> bool:
-    """A reset is of use while something is latched, whatever became of the case."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides, beside a case's stage, which of them has a use."""
+
+    latched: bool = False  # an alarm waits to be reset
+    awaits: bool = False  # done and normal: somebody else must verify it
+
+
+def standing_of(alerts: Sequence[Alert], world: World, case: Case) -> Standing:
+    normal = all(one.hidden_by or one.state == "cleared" for one in alerts)
+    person = needs_person(world, rule_of(world, case.rule, case.device), case.level)
+    return Standing(is_latched(alerts), person and normal and case.stage is Stage.HANDLED)
+
+
+def allowed(case: Case, purpose: Purpose, standing: Standing, person: str) -> bool:
+    """Whether an act would be one. A reset is of use while something is latched, whatever became of the
+    case; the core says no in the end to what has changed meanwhile.
+    """
     if purpose is Purpose.RESET:
-        return latched
-    return purpose in TURN_OF and (case.stage, TURN_OF[purpose]) in TURNS
+        return standing.latched
+    if purpose is Purpose.NOTE:
+        return case.stage not in ENDED
+    verb = None if purpose in AT_THE_BOX else purpose.verb
+    turn = turn_of(verb, case.stage) if verb else None
+    if turn is None or (case.stage, turn) not in TURNS:
+        return False
+    if turn in (Turn.VERIFIED, Turn.REJECTED):
+        return standing.awaits and person != case.handled_by
+    return bool(case.until_ns) and person != case.word_by if purpose is Purpose.APPROVE else True
 
 
-def buttons(case: Case, grant: Grant, links: Links, latched: bool) -> Buttons:
+def buttons(
+    case: Case, grant: Grant, links: Links, standing: Standing, purposes: Sequence[Purpose] = ACTING
+) -> Buttons:
     made = {
-        purpose.value: f"/c/{links.token(grant.but(purpose))}"
-        for purpose in (*TURN_OF, Purpose.RESET)
-        if allowed(case, purpose, latched)
+        "return_" if purpose is Purpose.RETURN else purpose.value: f"/c/{links.token(grant.but(purpose))}"
+        for purpose in purposes
+        if allowed(case, purpose, standing, grant.person)
     }
     return Buttons(**made)
+
+
+def receivers(world: World, case: Case, person: str, now_ns: int) -> list[tuple[str, str]]:
+    """(role, "居委 李主任") of whoever else answers for the place now."""
+    roles = dict.fromkeys(post.role for post in world.posts)
+    held = [(role, holder(world, case.place, role, now_ns).person) for role in roles]
+    return [
+        (role, f"{role_name(role)} {one.says}") for role, one in held if one is not None and one.id != person
+    ]
 
 
 # ---------------------------------------------------------------- the inbox
@@ -316,6 +383,13 @@ DEEDS: Mapping[str, str] = {
     Turn.BOUNCED: "已处理",  # what was said; the answer is the next message
     Stage.FALSE: "误报",
     Verb.RESET: "复位",
+    Stage.RETURNED: "退单",
+    Turn.TRANSFERRED: "转交",
+    Turn.REJECTED: "核验未通过",
+    Stage.SUSPENDED: "挂起",
+    "confirmed": "核验通过",
+    "asked": "申请挂起",
+    "note": "备注",
 }
 
 
@@ -334,7 +408,7 @@ def _received(
         calm=one.kind is Kind.CLEARED,
         link=f"/c/{links.token(grant)}" if case and alive else "",
         state=_state(asks, world) if asks else "",
-        buttons=buttons(asks, grant, links, latched=False) if asks and alive else Buttons(),
+        buttons=buttons(asks, grant, links, Standing(), IN_A_MESSAGE) if asks and alive else Buttons(),
     )
 
 
@@ -384,6 +458,7 @@ class Row:
     place: str
     who: str
     stage: words.Said
+    sheet: words.Said
     since: str
     lasted: str
     overdue: str
@@ -405,6 +480,7 @@ class Console:
     open_count: int
     counts: Sequence[tuple[words.Badge, int]]  # open cases of each level, the worst first
     overdue_count: int
+    sheets: Sequence[tuple[words.Said, Sequence[Row]]]  # the open ones by list, empty lists left out
     ended: Sequence[Row]
     pills: Sequence[Pill]
     troubles: Mapping[str, words.Said]
@@ -415,8 +491,7 @@ class Console:
 def view_console(
     db: sqlite3.Connection, world: World, health: Health, inboxes: frozenset[str], now_ns: int
 ) -> Console:
-    found = rows.open_cases(db)
-    listed = [_row(case, world, now_ns) for case in found]
+    listed = [_row(case, world, now_ns) for case in rows.open_cases(db)]
     counts = rows.count_open(db)
     persons = [one for one in world.persons.values() if inboxes & set(one.reach)] if inboxes else []
     return Console(
@@ -424,12 +499,17 @@ def view_console(
         open_count=sum(counts.values()),
         counts=[(words.Badge.of(level), count) for level, count in counts.items()],
         overdue_count=sum(bool(row.overdue) for row in listed),
+        sheets=[(name, found) for name in words.SHEETS.values() if (found := _on(listed, name))],
         ended=[_row(case, world, now_ns) for case in rows.ended_cases(db)],
         pills=pills(health, now_ns),
         troubles=troubles(health),
         inboxes=[(one.id, one.says) for one in persons or (world.persons.values() if inboxes else ())],
         clock=clock(now_ns, world.timezone, now_ns),
     )
+
+
+def _on(listed: Sequence[Row], sheet: words.Said) -> list[Row]:
+    return [row for row in listed if row.sheet is sheet]
 
 
 def _row(case: Case, world: World, now_ns: int) -> Row:
@@ -443,9 +523,10 @@ def _row(case: Case, world: World, now_ns: int) -> Row:
         place=" · ".join(near_places(world, case.place)),
         who=person_name(world, case.handled_by or case.acknowledged_by or case.responsible),
         stage=words.STAGES[case.stage],
+        sheet=words.SHEETS[sheet_of(case)],
         since=clock(case.opened_ns, world.timezone, now_ns),
         lasted=words.ago(until_ns - case.opened_ns),
-        overdue=overdue(case, rule, now_ns),
+        overdue=overdue(case, rule, world, now_ns),
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.core.cases import Sheet
 from gateway.core.model import SECOND, Level, Stage
 from gateway.core.texts import LEVELS
 
@@ -28,6 +29,8 @@ STAGES: Mapping[Stage, Said] = {
     Stage.CLOSED: Said("已结案", "closed"),
     Stage.FALSE: Said("误报", "false alarm"),
     Stage.MERGED: Said("已并入", "merged"),
+    Stage.RETURNED: Said("已退单", "returned"),
+    Stage.SUSPENDED: Said("已挂起", "suspended"),
 }
 SIGNS: Mapping[Level, str] = {Level.YELLOW: "▲", Level.ORANGE: "◆", Level.RED: "●"}  # not by colour alone
 LEVELS_EN: Mapping[Level, str] = {Level.YELLOW: "notice", Level.ORANGE: "warning", Level.RED: "alarm"}
@@ -41,6 +44,10 @@ ENTRIES: Mapping[str, Said] = {
     "sent": Said("通知已送出", "sent"),
     "escalated": Said("无人响应，上报 {who}", "escalated"),
     "post_empty": Said("岗位空缺：{note}", "empty post"),
+    "quiet": Said("静默时段，{note} 起通知", "quiet hours"),
+    "handed_over": Said("岗位换人，移交给 {who}：{note}", "handed over"),
+    "agreed": Said("{who} 接手，还须他人一同接手", "taken on, not by enough yet"),
+    "copy_seen": Said("{who} 已知悉（抄送，不算接手）", "seen, for information"),
     "acknowledged": Said("{who} 接手", "taken on"),
     "handling": Said("{who} 处理中", "being handled"),
     "handled": Said("{who} 报告处理完成", "reported done"),
@@ -55,6 +62,7 @@ ENTRIES: Mapping[str, Said] = {
     "chattering": Said("信号频繁跳变，连续正常 10 分钟才算恢复", "chattering: over after ten good minutes"),
     "rule_gone": Said("规则或设备已从配置中移除：{note}", "rule or device removed"),
     "verified": Said("传感器核验通过", "sensor agrees"),
+    "confirmed": Said("{who} 核验通过", "somebody else agrees"),
     "closed": Said("结案", "closed"),
     "false": Said("{who} 判为误报", "false alarm"),
     "latched": Said("传感器已恢复，须人工复位", "normal, to be reset"),
@@ -62,7 +70,21 @@ ENTRIES: Mapping[str, Said] = {
     "expired": Said("{who} 接手后未按时处理完", "not handled in time"),
     "symptom": Said("伴随情况（不另行通知）", "symptom"),
     "symptom_ended": Said("伴随情况恢复正常", "symptom over"),
-    "merged": Said("并入起因的事件", "merged into its cause"),
+    "merged": Said("并入另一事件", "merged into another"),
+    "overdue": Said("逾期，报上一级督办", "overdue"),
+    "again": Said("再次发生：第 {note} 次", "it happened again"),
+    "note": Said("{who} 备注", "note"),
+    "returned": Said("{who} 退单", "returned"),
+    "transferred": Said("{who} 转交", "transferred"),
+    "asked": Said("{who} 申请挂起", "asked to suspend"),
+    "approved": Said("{who} 批准挂起", "approved"),
+    "suspended": Said("{who} 挂起，时限暂停", "suspended"),
+    "resumed": Said("挂起到期，时限继续", "resumed"),
+    "rejected": Said("{who} 核验未通过，退回处理人", "not verified"),
+    "merged_in": Said("{who} 将 {note} 并入", "another was merged in"),
+    "split": Said("{who} 拆出 {note}", "split off"),
+    "split_from": Said("{who} 由 {note} 拆出", "split from"),
+    "reopened": Said("{who} 重新立案", "reopened"),
     "silenced": Said("规则不再通知：{note}", "its rule tells nobody now"),
     "delivered": Said("{who} 已收到", "delivered"),
     "undelivered": Said("没有送达 {who}", "not delivered"),
@@ -71,7 +93,8 @@ ENTRIES: Mapping[str, Said] = {
     "replied": Said("{who} 回复", "replied"),
 }
 NOTE_IS_SAID = frozenset(
-    {"post_empty", "rule_gone", "silenced", "unknown", "member_gone"}
+    {"post_empty", "rule_gone", "silenced", "again", "merged_in", "split", "split_from"}
+    | {"quiet", "handed_over", "unknown", "member_gone"}
 )  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {
@@ -96,13 +119,50 @@ REASONS: Mapping[str, str] = {
     "repeat": "同一件事重复上报",
     "other": "其他原因",
 }
+RESULTS: Mapping[str, str] = {  # what ended the trouble: core.cases.DONE_REASONS
+    "fixed": "已修复",
+    "removed": "已清除或搬离",
+    "dissuaded": "已劝阻",
+    "reported": "已报相关部门处理",
+    "itself": "自行恢复，现场已查看",
+}
+RETURNS: Mapping[str, str] = {  # why a case is not whose it was thought to be
+    "not_mine": "不归我单位管",
+    "wrong_place": "地点不对",
+    "not_able": "需专业单位处理，无力处置",
+    "several": "涉及多个单位，请上级协调",
+}
+REJECTS: Mapping[str, str] = {  # why what was done is not verified
+    "not_done": "现场还没有处理好",
+    "not_seen": "现场无法核实",
+    "not_safe": "仍有隐患",
+}
+SPANS: Mapping[str, tuple[int, str]] = {  # how long a case may be suspended, in seconds
+    "30m": (1800, "30 分钟"),
+    "2h": (7200, "2 小时"),
+    "1d": (86400, "1 天"),
+    "3d": (3 * 86400, "3 天"),
+    "7d": (7 * 86400, "7 天"),
+    "30d": (30 * 86400, "30 天"),
+}
+LATE: Mapping[Stage, str] = {  # which clock of a case has run out
+    Stage.ACKNOWLEDGED: "处理时限",
+    Stage.HANDLING: "处理时限",
+    Stage.HANDLED: "核验时限",
+}  # else 响应时限
 RESETS: Mapping[str, str] = {  # why an alarm is reset
     "checked": "现场确认，已恢复正常",
     "work": "施工或搬运引起，已结束",
     "drill": "测试或演练",
     "sensor": "传感器误动作，已报修",
 }
-ROLES: Mapping[str, str] = {"property": "物业", "committee": "居委", "street": "街道"}  # others by their id
+
+SHEETS: Mapping[Sheet, Said] = {
+    Sheet.PROBLEM: Said("问题单", "problems"),
+    Sheet.COORDINATION: Said("协调单", "several parties"),
+    Sheet.FEEDBACK: Said("反馈单", "to be verified"),
+    Sheet.CLOSURE: Said("销案单", "closed"),
+}
 
 # Stage -> how many of the steps 发现 · 通知 · 接手 · 处理 · 核验 are behind us.
 STEPS = ("发现", "通知", "接手", "处理", "核验")
@@ -116,6 +176,8 @@ STEPS_DONE: Mapping[Stage, int] = {
     Stage.CLOSED: 5,
     Stage.FALSE: 5,
     Stage.MERGED: 5,
+    Stage.RETURNED: 2,
+    Stage.SUSPENDED: 3,
 }
 
 

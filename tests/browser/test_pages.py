@@ -107,8 +107,13 @@ def test_inbox_from_message_to_closed_case(street: Street, phone: Any) -> None:
     page.get_by_role("button", name="已处理").tap()
     until(lambda: street.case(case).stage is Stage.HANDLED, 10)
     street.pass_time(310)
+    until(lambda: street.case(case).verifier != "", 10)
+    assert street.case(case).stage is Stage.HANDLED, "red: somebody else must look"
+    other = visit(phone, street, street.path(case=case, person=street.case(case).verifier))
+    other.get_by_role("button", name="核验通过").tap()
     page.get_by_text("已结案").wait_for()
     assert street.case(case).stage is Stage.CLOSED
+    sound(other)
     sound(page)
 
 

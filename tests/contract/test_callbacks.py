@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 
 from gateway import telemetry
 from gateway.adapters.store import Record, Store
-from gateway.channels.base import Call, Heard, Listening, Receipted, Replied
+from gateway.channels.base import Call, Heard, Listening, Receipted, Replied, Secret
 from gateway.core.model import Act, Event, Person, Receipt, Reply, Tick, Verb
 from gateway.links import Links
 from gateway.web.app import create_app
@@ -21,10 +21,12 @@ from gateway.web.callbacks import BODY_BYTES_MOST, PENDING_MOST, Callbacks, even
 from gateway.web.deps import Deps, Health
 from gateway.web.guard import WRONG_MOST
 from gateway.web.server import WebServer
-from tests.contract.dialects import notification
+from tests.contract.clouds import MOBILE, Aliyun
+from tests.contract.dialects import notification, sms_aliyun
 from tests.unit.worlds import world
 from tests.waiting import until
 
+TOKEN = "a-token-of-ours-0123456789"
 WANG = Person(id="wang", says="王经理", unit="firm", reach={"card": "wangjl", "other": "wangjl"})
 WORLD = world(persons={"wang": WANG})
 CARD = notification(channel="card", address="wangjl")
@@ -65,17 +67,18 @@ class Queue:
 
 
 class Door:
-    def __init__(self, folder: Path, answer_s: float = 0.5) -> None:
+    def __init__(self, folder: Path, answer_s: float = 0.5, groups: Mapping[str, str] = {}) -> None:
         self.ear, self.queue = Ear(), Queue()
         self.store = Store(folder / "state")
         self.store.commit([Record(Tick(1, 1), [CARD])])
         callbacks = Callbacks(
-            {"card": self.ear},
+            {"card": self.ear, "duty": sms_aliyun("http://127.0.0.1", token=Secret(TOKEN))},
             self.queue.submit,
             lambda: WORLD,
             self.store.reader,
             lambda: 9_500_000_000,
             answer_s,
+            groups,
         )
         healthy = Health(progressing=True, broker=True, store_writable=True)
         deps = Deps(
@@ -94,6 +97,15 @@ class Door:
         self.store.close()
 
 
+def test_what_a_member_of_a_failover_hears_is_about_the_failover(tmp_path: Path) -> None:
+    """Its messages were sent under that name, and only so is the receipt's found."""
+    found = Door(tmp_path, groups={"card": "sms"})
+    found.ear.said = (Receipted("biz-1", True), Replied("13800000001", "1"))
+    assert found.call().status_code == 200
+    assert [one.channel for one in found.queue.events] == ["sms", "sms"]  # type: ignore[union-attr]
+    found.stop()
+
+
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Door]:
     found = Door(tmp_path)
@@ -108,8 +120,8 @@ def patient(tmp_path: Path) -> Iterator[Door]:
     found.stop()
 
 
-def outcomes(outcome: str) -> float:
-    name, labels = "lilong_callbacks_total", {"channel": "card", "outcome": outcome}
+def outcomes(outcome: str, channel: str = "card") -> float:
+    name, labels = "lilong_callbacks_total", {"channel": channel, "outcome": outcome}
     return telemetry.REGISTRY.get_sample_value(name, labels) or 0.0
 
 
@@ -141,6 +153,20 @@ def test_receipts_and_replies_enter_for_the_core_to_judge(door: Door) -> None:
     receipt, reply = door.queue.events
     assert receipt == Receipt(5, 7, "card", "biz", False, "off")
     assert reply == Reply(5, 7, "card", "13812341234", "1", "")
+
+
+def test_a_push_of_aliyuns_needs_our_token(door: Door) -> None:
+    cloud = Aliyun("", lambda: 0.0, {})
+    push = cloud.report(cloud.take("n1", MOBILE, []))
+    for token in ("wrong", ""):
+        assert door.call(push, "duty", params={"token": token}).status_code == 403
+    assert door.queue.events == [] and outcomes("refused", "duty") == 2
+    answer = door.call(push, "duty", params={"token": TOKEN})
+    assert (answer.status_code, answer.json()["code"]) == (200, 0)
+    again = door.call(push, "duty", params={"token": TOKEN})
+    assert (again.status_code, outcomes("again", "duty")) == (200, 1)
+    assert door.queue.events == [Receipt(5, 7, "duty", "n1", True, "DELIVERED 用户接收成功")]
+    assert door.call(b"{", "duty", params={"token": TOKEN}).status_code == 400
 
 
 NOBODYS = [

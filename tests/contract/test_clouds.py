@@ -43,7 +43,7 @@ from tests.contract.clouds import (
     Tencent,
 )
 from tests.contract.dialects import SECRET, WALL_S, Hand, notification
-from tests.contract.provider import Provider, reply, silence
+from tests.contract.provider import Provider, hang_up, reply, silence
 from tests.unit.worlds import HOT, SMOKE, Play, world
 
 LINK = "https://alarm.example/c/abc"
@@ -365,17 +365,19 @@ def test_what_they_do_not_know_is_sent(sms: Bench) -> None:
     assert len(sms.cloud.taken) == 1
 
 
-def test_nothing_is_sent_while_they_do_not_say_what_they_have(sms: Bench) -> None:
+@pytest.mark.parametrize("behaviour", [silence, hang_up])
+def test_nothing_is_sent_while_they_do_not_say_what_they_have(sms: Bench, behaviour: Any) -> None:
     told = sms.told()
     sms.hand.now += 600
-    sms.provider.then(silence)
+    sms.provider.then(behaviour, sms.cloud.behave)
     answer = sms.send(told)
-    assert (answer.told, answer.once, len(sms.provider.requests)) == (Told.LATER, False, 1)
+    assert (answer.told, answer.once, sms.cloud.taken) == (Told.LATER, False, [])
 
 
-def test_a_message_of_yesterday_is_found(sms: Bench) -> None:
-    """Sent at 23:59:59, asked for after midnight; days are China's, whatever zone the box is in."""
-    sms.hand.now += 86_400 - (sms.wall() + 8 * 3600) % 86_400 - 1
+@pytest.mark.parametrize("after_s", [-1, 1800], ids=["23:59:59", "00:30"])
+def test_days_are_chinas(sms: Bench, after_s: float) -> None:
+    """Whatever zone the box is in; what was sent just before midnight is asked for after it."""
+    sms.hand.now += 86_400 - (sms.wall() + 8 * 3600) % 86_400 + after_s
     told = sms.told()
     sms.send(told)
     sms.cloud.taken[0].status = 3
@@ -456,9 +458,9 @@ def test_how_a_call_ended(voice: Bench, status: str, answered: bool, words: str)
 
 
 def test_a_key_that_was_pressed(voice: Bench) -> None:
-    answer = voice.send()
+    voice.send()
     receipt, key = voice.hear(voice.cloud.call_report(voice.cloud.taken[0], dtmf="1#")).said
-    assert key == Replied(MOBILE, "1", answer.number)
+    assert key == Replied("", "1", "n1")
     assert isinstance(receipt, Receipted) and receipt.delivered
 
 

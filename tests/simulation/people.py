@@ -37,6 +37,9 @@ class People:
         self.plan(now + PROVIDER_NS, outcome(told))
         if told.kind is Kind.CLEARED:
             return
+        if told.kind in (Kind.VERIFY, Kind.UNVERIFIED):
+            self.plan(now + self.done_ns, act(told, Verb.VERIFY, self.note))
+            return
         if told.kind is not Kind.BOUNCED:
             self.plan(now + ACKNOWLEDGED_NS, act(told, Verb.ACKNOWLEDGE, self.note))
         self.plan(now + self.done_ns, act(told, Verb.DONE, self.note))

@@ -16,8 +16,10 @@ import pytest
 from gateway import __version__, demo
 from gateway.adapters.store import Record, Store
 from gateway.channels import Answer
+from gateway.cli import SHEETS
 from gateway.config import load
 from gateway.control import SOCKET, Control
+from gateway.core.cases import Sheet
 from gateway.core.model import SECOND, Alert, AlertState, Case, Entry, Level, QuarantineRow, Stage, Tick, Told
 from gateway.doctor import Finding
 from tests.unit.config_files import spoiled, write
@@ -520,3 +522,51 @@ def test_send_test_names_a_secret_that_cannot_be_read(run, folder) -> None:
     person = next(iter(load(folder / "lilong.yaml").world.persons))
     ran = run("send-test", person)
     assert ran.exit_code == 1 and "hook-secret" in ran.output
+
+
+# ---------------------------------------------------------------- acting, and the history
+
+
+def test_the_four_lists_part_the_cases(run, folder: Path) -> None:
+    fill(folder)
+    listed = {name: run("cases", "--list", name).output for name in SHEETS}
+    assert "01AAAA" in listed["problem"] and "01BBBB" in listed["closure"]
+    assert sum(text.count("01AAAA") for text in listed.values()) == 1
+
+
+def test_the_lists_are_those_of_the_core() -> None:
+    assert [str(sheet) for sheet in Sheet] == SHEETS
+
+
+def test_audit_names_the_edited_row(run, folder: Path) -> None:
+    fill(folder)
+    whole = run("audit", "verify")
+    assert whole.exit_code == 0 and whole.output.startswith("ok: 2 rows, head ")
+    head = whole.output.split()[-1]
+    assert run("audit", "verify", "--head", head[:10]).exit_code == 0
+    assert "written anew" in run("audit", "verify", "--head", "beef").output
+    with sqlite3.connect(folder / "state/lilong.db") as db:
+        db.execute("UPDATE entry SET person = 'li' WHERE seq = 2")
+    db.close()
+    broken = run("audit", "verify")
+    assert broken.exit_code == 1
+    assert broken.output.startswith("lilong: row 2 was edited") and "01AAAA" in broken.output
+
+
+def test_an_act_finds_its_case_and_reads_its_day(run, folder: Path, monkeypatch) -> None:
+    fill(folder)
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr("gateway.cli_cases.ask_gateway", lambda path, do, **more: asked.append(more) or [])
+    day = ("--until", "2026-11-03T08:00", "--note", "等配件")
+    assert run("act", "AAAA", "suspend", "--person", "wang", *day).exit_code == 0
+    assert asked == [
+        {
+            "case": "01AAAA", "verb": "suspend", "person": "wang", "note": "等配件", "to": "", "reason": "",
+            "until_ns": OPENED_NS + 12 * 3600 * 10**9,
+        }
+    ]  # fmt: skip
+    assert "expected a local time" in run("act", "AAAA", "suspend", "--person", "w", "--until", "soon").output
+    assert "no such case" in run("act", "ZZZZ", "note", "--person", "wang").output
+    monkeypatch.setattr("gateway.cli_cases.ask_gateway", lambda *_, **__: ["nobody above"])
+    refused = run("act", "AAAA", "return", "--person", "wang", "--note", "x")
+    assert (refused.exit_code, refused.output) == (1, "lilong: return: nobody above\n")

@@ -510,6 +510,7 @@ def test_each_phrase_is_used_and_each_used_one_exists() -> None:
     folder = Path(problems.__file__).parent
     names = ("problems", "yamlfile", "csvfile", "typed", "grammar", "series", "packs", "config", "app")
     files = [folder / f"{name}.py" for name in names] + sorted(folder.glob("checks/*.py"))
+    files.append(folder / "tuning" / "routes.py")
     text = "".join(file.read_text("utf-8") for file in files)
     head, _, rest = text.partition("\nPHRASES: dict")
     code = head + rest.partition("\n}\n")[2]

@@ -8,10 +8,22 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from gateway import telemetry
 from gateway.adapters.clock import Anchor, Clock
 from gateway.adapters.mqtt import Delivery
 from gateway.adapters.store import Store
-from gateway.core.model import Alert, Level, Link, Message, Messages, Notification, Outcome, Told
+from gateway.core.model import (
+    Alert,
+    Level,
+    Link,
+    Message,
+    Messages,
+    Notification,
+    NotificationState,
+    Outcome,
+    Receipt,
+    Told,
+)
 from gateway.pipeline import Pipeline, judged_last, rebuild
 from tests.unit.worlds import HOT, SMOKE, START_NS, TOPIC, limits, of, payload, world
 from tests.waiting import until
@@ -107,6 +119,31 @@ def test_what_is_due_is_offered_after_the_commit_and_once(tmp_path, broker):
     gateway.pipeline.submit(lambda at, wall: Outcome(at, wall, told, Told.ACCEPTED)).result(10)
     assert gateway.store.due_notifications() == []
     gateway.crash()
+
+
+def test_what_waits_for_its_receipt_is_offered_and_outlives_a_crash(tmp_path, broker):
+    gateway = Gateway(tmp_path, broker).start()
+    broker.send(gateway.pipeline, payload(smoke=1))
+    until(lambda: gateway.offered)
+    told = gateway.offered.pop().id
+    gateway.pipeline.submit(lambda at, wall: Outcome(at, wall, told, Told.ACCEPTED, receipt_s=60.0)).result(
+        10
+    )
+    (waiting,) = gateway.offered
+    assert (waiting.id, waiting.state) == (told, NotificationState.ACCEPTED)
+    gateway.crash()
+
+    again = Gateway(tmp_path, broker).start()
+    at = waiting.receipt_by
+    assert again.store.awaited_notifications(at - 1) == [waiting]
+    assert again.store.awaited_notifications(at) == []
+    again.pipeline.submit(lambda at, wall: Receipt(at, wall, "inbox", told, True)).result(10)
+    assert again.store.awaited_notifications(at - 1) == []
+    again.crash()
+    with telemetry.testing() as log:
+        engine = rebuild(WORLD, Store(tmp_path))
+    assert [one.state for one in engine.state.sent.values()] == [NotificationState.DELIVERED]
+    assert log == []
 
 
 CRASHES = ["before the commit", "after the commit", "after the acknowledgement"]

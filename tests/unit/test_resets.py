@@ -33,13 +33,13 @@ TOLD = Notification(
 class Site:
     """The pages over a store that holds one case; what they submit is kept and nothing comes of it."""
 
-    def __init__(self, folder, alert=ALERT, case=CASE):
+    def __init__(self, folder, alert=ALERT, case=CASE, knows=world):
         self.store, self.acts, self.links = Store(folder / "state"), [], Links([b"k" * 32])
         self.store.commit([Record(Tick(1, START_NS), [case, alert])])
         self.web = WebServer(
             create_app(
                 Deps(
-                    reader=self.store.reader, world=world, submit=self._submit, links=self.links,
+                    reader=self.store.reader, world=knows, submit=self._submit, links=self.links,
                     health=lambda: Health(progressing=True, broker=True, store_writable=True),
                     now_ns=lambda: START_NS,
                 )
@@ -150,3 +150,12 @@ def test_what_was_not_reset_is_said():
 def test_a_symptom_never_leads_the_page():
     symptom = msgspec.structs.replace(ALERT, id="a2", hidden_by="a1", state=AlertState.FIRING)
     assert pages.leading_alert([symptom, ALERT]) == ALERT
+
+
+def test_any_act_at_the_box_says_who_and_why():
+    app = box([])
+    asked = {"case": "01AAAA", "person": "wang", "verb": "transfer", "note": "我在外地", "to": "committee"}
+    assert app._act({**asked, "reason": "", "until_ns": 0}) == []
+    (make,) = app.pipeline.submit.call_args.args
+    assert make(3, 4) == Act(3, 4, "01AAAA", "wang", Verb.TRANSFER, "我在外地", "cli", to="committee")
+    assert app._act({**asked, "person": "nobody", "reason": "", "until_ns": 0}) == ["no person nobody"]

@@ -72,8 +72,8 @@ def test_aliyun(date: str, nonce: str, signature: str) -> None:
 
 def test_aliyun_query_is_sent_as_it_is_signed() -> None:
     """Spaces as %20 and never +, ~ bare, * encoded, the rest as UTF-8."""
-    said = signers.aliyun_query({"b": "a b+c*~", "A": '{"title":"烟雾"}'})
-    assert said == "A=%7B%22title%22%3A%22%E7%83%9F%E9%9B%BE%22%7D&b=a%20b%2Bc%2A~"
+    said = signers.aliyun_query({"b": "a b+c*~", "*": "1", "A": '{"title":"烟雾"}'})
+    assert said == "%2A=1&A=%7B%22title%22%3A%22%E7%83%9F%E9%9B%BE%22%7D&b=a%20b%2Bc%2A~"
 
 
 def test_tencent() -> None:
