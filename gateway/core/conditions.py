@@ -94,6 +94,10 @@ class Judge:
         """Whether any level's limit is crossed, whatever the hour."""
         return any(crossed(limit, self.measure(value, measured_ns), False) for limit in self.rule.limits)
 
+    def is_calm(self, value: float) -> bool:
+        """Whether it lies in the calm band."""
+        return self.low <= value <= self.high
+
     def believes(self, value: float, values: Mapping[str, float]) -> bool:
         """Whether a value counts, beside what its reading says of how sure it is of what it saw."""
         least = self.rule.confidence
@@ -154,7 +158,7 @@ def crossed(limit: Limit, value: float, active: bool) -> bool:
 def reads(judge: Judge, values: Mapping[str, float]) -> bool:
     """Whether an expression reads any of these."""
     assert judge.expression is not None
-    return any(name in values for name in judge.expression.quantities)
+    return not values.keys().isdisjoint(judge.expression.quantities)
 
 
 def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:

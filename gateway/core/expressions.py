@@ -70,6 +70,10 @@ class Expression:
         value: Value = self._term(scope)
         return value
 
+    @property
+    def may_be_known_in_part(self) -> bool:
+        return self._bounds is not None
+
     def bounds(self, scope: Scope) -> tuple[float, float] | None:
         """(least, most) of a number of which a part is not known; None when nothing is sure."""
         return self._bounds(scope) if self._bounds is not None else None

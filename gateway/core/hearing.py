@@ -195,7 +195,9 @@ class Hearing:
                     continue
                 newest[component] = measured_ns  # all that _heed would find out is known: it is good and news
                 age_ns = max(age_ns, 0)
-                self._judging.judge(step, watch, subject, component, reading.values, age_ns, asked=asked)
+                self._judging.judge(
+                    step, watch, subject, component, reading.values, age_ns, asked=asked, index=index
+                )
                 if watch.ends_ns:
                     self._ending.note(watch, component, reading.values, step.at - age_ns, step.at)
 
@@ -255,7 +257,7 @@ class Hearing:
         doubted, quality = self._doubt(step, watch, subject, component, values, Quality.GOOD)
         if doubted:
             self._mark(step, index, reading, Worth(quality, judge=True))
-            self._judging.judge(step, watch, subject, component, values, max(age_ns, 0), doubted)
+            self._judging.judge(step, watch, subject, component, values, max(age_ns, 0), doubted, index=index)
 
     def _keep(
         self, step: Step, index: int, watch: Watch, readings: list[Reading], faults: list[Fault]
@@ -304,11 +306,11 @@ class Hearing:
                 component = reading.component
                 self._judging.look_back(step, watch, subject, component, values, measured_ns, overtaken)
         elif not reading.timed or worth.arrival:
-            self._believe(step, watch, held)
+            self._believe(step, watch, held, index=index)
         elif worth.age_ns < watch.reorder_ns:
             self._hold(step, watch, held)
         else:
-            self._take_turn(step, watch, held)
+            self._take_turn(step, watch, held, index=index)
 
     def _derive(
         self, step: Step, index: int, reading: Reading, derived: Derived, values: dict[str, float], at_ns: int
@@ -401,15 +403,15 @@ class Hearing:
         self._judging.settle(step)
         self._await_turn(watch)
 
-    def _take_turn(self, step: Step, watch: Watch, held: Held, waited_ns: int = 0) -> None:
+    def _take_turn(self, step: Step, watch: Watch, held: Held, waited_ns: int = 0, index: int = 0) -> None:
         watch.heard.newest_ns[held.component] = held.measured_ns
-        self._believe(step, watch, held, waited_ns)
+        self._believe(step, watch, held, waited_ns, index)
 
-    def _believe(self, step: Step, watch: Watch, held: Held, waited_ns: int = 0) -> None:
+    def _believe(self, step: Step, watch: Watch, held: Held, waited_ns: int = 0, index: int = 0) -> None:
         """What is in order, or has no order: it is news, and rules judge it as of its instant."""
         subject, age_ns = watch.subject(held.component), step.at - held.at
         component, values, doubted = held.component, held.values, held.doubted
-        self._judging.judge(step, watch, subject, component, values, age_ns, doubted, waited_ns)
+        self._judging.judge(step, watch, subject, component, values, age_ns, doubted, waited_ns, index=index)
         if watch.ends_ns:
             self._ending.note(watch, component, values, held.at, step.at)
 

@@ -57,6 +57,7 @@ class Judging:
             if queue.waiting:
                 timers.push(queue.waiting[0].at, "turn", key)
         self.unsettled: dict[str, tuple[Judge, Watch, str, int, int]] = {}  # by key of the judge
+        self._heard: set[str] = set()  # their components, and maybe some that have been weighed since
         self.sort_out_tracks()
         for key, track in state.tracks.items():
             self.attach(key, track)
@@ -73,9 +74,11 @@ class Judging:
         waited_ns: int = 0,
         is_said: bool = True,
         asked: Sequence[Judge] | None = None,
+        index: int = 0,
     ) -> None:
         """`waited_ns` of its age it has waited here for what would take it back. What nobody said, but time
-        has ended, is never late. `asked`: subject.asked of the values, where that is known.
+        has ended, is never late. `asked`: subject.asked of the values, where that is known. `index` of the
+        message in its event: two of one device that came together are two, a nanosecond apart.
         """
         if asked is None:
             asked = subject.asked(values)
@@ -97,17 +100,20 @@ class Judging:
             elif self._apply(step, judge, track, value, age_ns, judge.quantity in doubted, waited_ns):
                 self._settle_in(judge, track, value)
         if subject.orderly:
-            measured_ns = step.wall_ns - age_ns
+            measured_ns = step.wall_ns + index - age_ns
             late_ns = age_ns - waited_ns if is_said else 0
             self._queue(step, watch, subject, component, values, measured_ns, late_ns, doubted)
         if subject.weighs:
-            if any(one[2] == component for one in self.unsettled.values()):
+            if component in self._heard and any(one[2] == component for one in self.unsettled.values()):
                 self.settle(step)  # an older sample of the same message is not judged by what this one says
-            sound = {name: value for name, value in values.items() if name not in doubted}
-            self.remember(step, watch, component, sound, step.wall_ns - age_ns)
+            sound: Mapping[str, float] = values
+            if doubted:
+                sound = {name: value for name, value in values.items() if name not in doubted}
+            self.remember(step, watch, component, sound, step.wall_ns + index - age_ns, index)
             for judge in subject.weighed:
                 if judge.key not in self.state.disabled and reads(judge, sound):
                     self.unsettled[judge.key] = judge, watch, component, age_ns, waited_ns
+                    self._heard.add(component)
 
     def _track(self, judge: Judge, watch: Watch, component: str) -> Track:
         """Its track; a new one for what was calm until now."""
@@ -192,13 +198,20 @@ class Judging:
         for judge, watch, component, age_ns, waited_ns in self.unsettled.values():
             self._weigh(step, judge, watch, component, age_ns, waited_ns)
         self.unsettled.clear()
+        self._heard.clear()
 
     def remember(
-        self, step: Step, watch: Watch, component: str, values: Mapping[str, float], measured_ns: int
+        self,
+        step: Step,
+        watch: Watch,
+        component: str,
+        values: Mapping[str, float],
+        measured_ns: int,
+        index: int = 0,
     ) -> None:
         """Keeps what expressions ask for; a window that cannot hold it disables what goes by it."""
-        scene = watch.model.scene
-        for failed in self._weighing.note(watch.device, component, scene, values, measured_ns, step.wall_ns):
+        scene, now_ns = watch.model.scene, step.wall_ns + index
+        for failed in self._weighing.note(watch.device, component, scene, values, measured_ns, now_ns):
             for judge in watch.subject(component).weighed:
                 if failed.key in {one.key for one in parsed(judge.rule.when).windows}:
                     self._disable(step, judge, watch, failed)
@@ -217,20 +230,23 @@ class Judging:
         group says is true no longer than the newest of what it goes by.
         """
         subject, now_ns = (watch.device.id, component), step.wall_ns - age_ns
+        track = self.state.tracks.get(judge.key)
         try:
             value = self._weighing.value(judge, subject, now_ns)
+            if track is None and not judge.restless and value is not None and judge.is_calm(value):
+                self.state.waking.pop(judge.key, None)
+                return  # calm before and after: time alone moves nothing either
             bounds = self._weighing.bounds(judge, subject, now_ns) if value is None else None
         except Exception as error:
             self._disable(step, judge, watch, error)
             return
-        track = self.state.tracks.get(judge.key)
         if track is not None:
             self._note_known(step, judge, track, subject, now_ns, value is not None or bounds is not None)
         if bounds is not None:
             value = bounds[0] if isfinite(bounds[0]) else bounds[1]  # the part that is known
         if judge.members:
             age_ns = max(min(age_ns, step.wall_ns - self._weighing.newest_ns(judge)), 0)
-        if value is not None and (judge.beyond(value) or judge.key in self.state.tracks):
+        if value is not None and (track is not None or judge.beyond(value)):
             track = self._track(judge, watch, component)
             track.evidence = self._weighing.evidence(judge, subject, now_ns)
             self._apply(

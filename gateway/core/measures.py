@@ -100,17 +100,29 @@ class Window(msgspec.Struct):
         if not math.isfinite(value):
             raise ValueError("a value is not finite")
         newest = self.newest_ns
-        edge = (measured_ns if newest is None else max(newest, measured_ns)) - self.span_ns
+        if newest is None or measured_ns > newest:  # nearly always
+            self.drop(measured_ns - self.span_ns)
+            self._append(measured_ns, value)
+            return
+        edge = newest - self.span_ns
         self.drop(edge)
         place = self._place(measured_ns, value)
         if place is None or (measured_ns < edge and self.function not in STATES):
             return
-        if len(self) >= SAMPLES_MOST:
-            raise Overrun(f"more than {SAMPLES_MOST} samples in {self.span_ns / 1e9:g}s")
+        self._make_sure_of_room()
         self.at[place * SIZE : place * SIZE] = _INT.pack(measured_ns)
         self.values[place * SIZE : place * SIZE] = _FLOAT.pack(value)
         if measured_ns < edge:
             self.drop(edge)
+
+    def _append(self, measured_ns: int, value: float) -> None:
+        self._make_sure_of_room()
+        self.at += _INT.pack(measured_ns)
+        self.values += _FLOAT.pack(value)
+
+    def _make_sure_of_room(self) -> None:
+        if len(self.at) >= SAMPLES_MOST * SIZE:
+            raise Overrun(f"more than {SAMPLES_MOST} samples in {self.span_ns / 1e9:g}s")
 
     def drop(self, before_ns: int) -> None:
         """Forgets what is older, but for the state that held then, where that is needed."""
@@ -243,15 +255,16 @@ def feed(
         sample = measure.sample(values)
         if sample is not None:
             key = key_of(measure, subject)
-            if key not in windows:
-                windows[key] = measure.window()
-            windows[key].add(measured_ns, sample)
+            one = windows.get(key)
+            if one is None:
+                one = windows[key] = measure.window()
+            one.add(measured_ns, sample)
 
 
 def recall(windows: Windows, subject: str, measure: Measure, now_ns: int) -> float | None:
     """What a Scope's `window` answers."""
-    one = windows.get(key_of(measure, subject)) or measure.window()
-    return one.value(now_ns)
+    one = windows.get(key_of(measure, subject))
+    return (measure.window() if one is None else one).value(now_ns)
 
 
 def wakes_ns(windows: Windows, subject: str, measures: Iterable[Measure], now_ns: int) -> int | None:

@@ -83,6 +83,8 @@ class Weighing:
         for device, about in self._compounds.items():
             self._peers.setdefault(about, []).append(device)
         self._forget()
+        told = (one.measured_ns for known in state.known.values() for one in known.values())
+        self._newest_ns = max(told, default=0)  # of all that is known, or was
 
     def asks(self, scene: str, kind: str) -> bool:
         return (scene, kind) in self._asked
@@ -106,11 +108,14 @@ class Weighing:
         about = scene, component.rpartition("-")[0]
         subject = f"{device.id}|{component}"
         known = self._state.known.setdefault(subject, {})
-        if any(one.measured_ns > wall_ns + AHEAD_NS for one in known.values()):
+        edge_ns = wall_ns + AHEAD_NS
+        if self._newest_ns > edge_ns and any(one.measured_ns > edge_ns for one in known.values()):
             self._forget_after(wall_ns)
+        self._newest_ns = max(self._newest_ns, measured_ns)
         for quantity in self._asked[about]:
-            if quantity in values and known.get(quantity, NEVER).measured_ns <= measured_ns + SAME_NS:
-                known[quantity] = Latest(measured_ns, values[quantity])
+            value = values.get(quantity)
+            if value is not None and known.get(quantity, NEVER).measured_ns <= measured_ns + SAME_NS:
+                known[quantity] = Latest(measured_ns, value)
         failed = []
         for measure in self._measures[about].values():
             try:
@@ -137,15 +142,20 @@ class Weighing:
     def value(self, judge: Judge, subject: Subject, now_ns: int) -> float | None:
         """What a judge's expression says at an instant. Raises ArithmeticError."""
         assert judge.expression is not None
-        members = [Seen(self, *one, now_ns) for one in judge.members]
-        found = judge.expression.evaluate(Seen(self, *subject, now_ns, members))
+        found = judge.expression.evaluate(self._seen(judge, subject, now_ns))
         return None if found is None else float(found)
 
     def bounds(self, judge: Judge, subject: Subject, now_ns: int) -> tuple[float, float] | None:
         """(least, most) of a value that is known in part."""
         assert judge.expression is not None
-        members = [Seen(self, *one, now_ns) for one in judge.members]
-        return judge.expression.bounds(Seen(self, *subject, now_ns, members))
+        if not judge.expression.may_be_known_in_part:
+            return None
+        return judge.expression.bounds(self._seen(judge, subject, now_ns))
+
+    def _seen(self, judge: Judge, subject: Subject, now_ns: int) -> Seen:
+        device, component = subject
+        members = [Seen(self, *one, now_ns) for one in judge.members] if judge.members else ()
+        return Seen(self, device, component, now_ns, members)
 
     def wakes_ns(self, judge: Judge, subject: Subject, now_ns: int) -> int | None:
         """When time alone may change what it says, at the earliest."""

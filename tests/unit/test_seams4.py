@@ -113,6 +113,16 @@ def test_a_wall_clock_set_back_does_not_freeze_what_is_known():
     assert found.levels() == ["red"]
 
 
+def test_a_wall_clock_set_back_while_we_were_down_does_not_freeze_what_is_known():
+    """How far ahead anything lies is remembered beside the state: an engine made anew finds it out."""
+    found = play(rule("temperature_c + 0", above=50.0))
+    say_ahead(found, t=20)
+    restart(found)
+    found.wait(60)
+    found.say(t=80)
+    assert found.levels() == ["red"]
+
+
 def test_a_wall_clock_set_back_does_not_freeze_a_window():
     found = play(rule("count(temperature_c > 50, 10m)", above=2.5))
     say_ahead(found, t=20)

@@ -25,11 +25,13 @@ from gateway.core.model import (
     Level,
     Limit,
     Link,
+    Message,
+    Messages,
     Rule,
 )  # fmt: skip
 from gateway.core.state import State
 from gateway.web import pages
-from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, TOPIC, Play, of, rule, world
+from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, TOPIC, Play, of, payload, rule, world
 
 CALM = replace(CABINET, expect_every_s=60.0)
 
@@ -224,6 +226,15 @@ def test_a_late_sample_lands_in_its_window():
     assert found.levels() == []
     found.wait(10)
     found.say(smoke=1, ts=said + 10)
+    assert found.levels() == ["red"]
+
+
+def test_two_that_came_together_are_two():
+    """A gateway that was busy hears them in one batch: a count that took them for one would ring late."""
+    found = play(rule("count(slot_temperature_c > 3, 1h)", above=1.5))
+    said = [Message(TOPIC, payload(slots={3: 20}, seq=number)) for number in (1, 2)]
+    found.give(Messages(found.at, found.wall(), said))
+    assert [len(window) for window in found.engine.state.windows.values()] == [2]
     assert found.levels() == ["red"]
 
 
