@@ -24,6 +24,8 @@ from gateway.terminal import (
     state_of,
 )
 
+USUAL = ("committee", "compound", "street")  # the first that the site has is ranked by
+
 
 @click.command()
 @click.option("--month", default="", metavar="YYYY-MM", help="a whole month")
@@ -32,8 +34,9 @@ from gateway.terminal import (
     "--to", "until", default="", metavar="YYYY-MM-DD", help="the first day no longer in it; tomorrow"
 )
 @click.option(
-    "--by", default="committee", show_default=True,
-    help="a kind of place (street, area, committee, compound) or a role (property): its units",
+    "--by", default="",
+    help="rank by a kind of place (street, area, committee, compound), or by a role (property): its units; "
+    "committee, where there are some",
 )  # fmt: skip
 @click.option("--place", default="", help="only what is in this place: its id")
 @click.option("--html", type=click.Path(path_type=Path), help="as a page with charts, to read or print")
@@ -46,7 +49,8 @@ def report(
 ) -> None:  # fmt: skip
     """报告 · What became of the cases found in some days.
 
-    In time or late, how long each stage took, who was best, and the alerts people bore. It is worked out from the audited history, as it is now.
+    In time or late, how long each stage took, who was best, and the alerts people bore: worked out from the
+    audited history as it is now.
     """
     from gateway.reporting import gather, page, tables
 
@@ -54,7 +58,7 @@ def report(
     with closing(open_store(path)) as db:
         world = judging_world(db)
         since_ns, until_ns = _interval(month, since, until, world.timezone, now_ns)
-        _known(world, by, place)
+        by = _known(world, by, place)
         found = gather.gather(db, world, since_ns, until_ns, now_ns, by, place)
     if html:
         html.write_text(page.as_html(found), "utf-8")
@@ -92,19 +96,21 @@ def _day(text: str, option: str) -> date:
         raise click.UsageError(f"{option} {text}: expected a date such as 2026-11-01") from None
 
 
-def _known(world: Any, by: str, place: str) -> None:
+def _known(world: Any, by: str, place: str) -> str:
+    """What to rank by. What the site does not have is refused by name."""
     kinds = {one.kind for one in world.places.values()} | {one.role for one in world.posts}
-    if kinds and by not in kinds:
+    if by and by not in kinds:
         raise click.UsageError(f"--by {by}: expected one of {', '.join(sorted(kinds))}")
     if place and place not in world.places:
         raise click.UsageError(f"--place {place}: no such place")
+    return by or next((one for one in USUAL if one in kinds), USUAL[0])
 
 
 def _print(found: Any) -> None:
     from gateway.reporting import tables
 
-    zone = found.world.timezone
-    since, until = (local_time(ns, zone)[:10] for ns in (found.since_ns, found.until_ns - 1))
+    zone, second_ns = found.world.timezone, 10**9
+    since, until = (local_time(ns, zone)[:10] for ns in (found.since_ns, found.until_ns - second_ns))
     click.echo(f"处置报告 {since} 至 {until}，截至 {local_time(found.now_ns, zone)}")
     click.echo(tables.count_line(found))
     _section("各环节（挂起时间不计）", tables.LEG_HEAD, tables.leg_rows(found.total))

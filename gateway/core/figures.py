@@ -138,7 +138,7 @@ class Leg:
     """One leg of many cases."""
 
     lasted_s: list[float] = field(default_factory=list)  # of those that came to its end
-    judged: int = 0  # that came to its end, or were late before
+    judged: int = 0  # where it has a clock: that came to its end, or were late before
     late: int = 0
 
     @property
@@ -149,7 +149,7 @@ class Leg:
         late, reached = course.was_late(leg), course.reached(leg)
         if reached:
             self.lasted_s.append(course.leg_s(leg))
-        if late or reached:
+        if leg in CLOCKS and (late or reached):
             self.judged, self.late = self.judged + 1, self.late + late
 
 

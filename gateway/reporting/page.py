@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gateway.core.calendars import local, local_date
 from gateway.core.figures import ranked
+from gateway.core.model import SECOND
 from gateway.reporting import tables
 from gateway.reporting.gather import Report
 
@@ -79,7 +80,7 @@ def by_days(report: Report) -> Bars:
 def _days(report: Report) -> list[date]:
     zone = report.world.timezone
     first = local_date(report.since_ns, zone)
-    last = local_date(max(min(report.until_ns, report.now_ns) - 1, report.since_ns), zone)
+    last = local_date(max(min(report.until_ns, report.now_ns) - SECOND, report.since_ns), zone)
     return [first + timedelta(days=days) for days in range((last - first).days + 1)]
 
 
@@ -100,7 +101,7 @@ def as_html(report: Report) -> str:
     return template.render(
         report=report, tables=tables, days=by_days(report), shares=lying(shares), worst=lying(worst),
         since=local(report.since_ns, zone).strftime("%Y-%m-%d"),
-        until=local(report.until_ns - 1, zone).strftime("%Y-%m-%d"),
+        until=local(report.until_ns - SECOND, zone).strftime("%Y-%m-%d"),
         now=local(report.now_ns, zone).strftime("%Y-%m-%d %H:%M:%S"),
         where=tables.name_of(report.world, report.place) if report.place else "",
     )  # fmt: skip

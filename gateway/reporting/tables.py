@@ -89,12 +89,9 @@ def leg_rows(tally: Tally) -> list[Row]:
 
 
 def _leg_row(leg: Stage, one: Leg) -> Row:
-    clock = leg in CLOCKS
-    return (
-        LEG_WORDS[leg].zh, str(len(one.lasted_s)), percent(one.on_time) if clock else "-",
-        str(one.late) if clock else "-", lasted(quantile(one.lasted_s, 0.5)),
-        lasted(quantile(one.lasted_s, 0.95)),
-    )  # fmt: skip
+    late = str(one.late) if leg in CLOCKS else "-"
+    spans = [lasted(quantile(one.lasted_s, share)) for share in (0.5, 0.95)]
+    return (LEG_WORDS[leg].zh, str(len(one.lasted_s)), percent(one.on_time), late, *spans)
 
 
 def group_rows(report: Report) -> list[Row]:
@@ -263,7 +260,7 @@ def _tally(tally: Tally) -> dict[str, Any]:
         "stages": {
             str(leg): {
                 "cases": len(one.lasted_s), "judged": one.judged, "late": one.late,
-                "on_time": one.on_time if leg in CLOCKS else None,
+                "on_time": one.on_time,
                 "median_s": quantile(one.lasted_s, 0.5), "p95_s": quantile(one.lasted_s, 0.95),
             }
             for leg, one in tally.legs.items()

@@ -21,7 +21,8 @@ YEAR_NS = 366 * 86400 * SECOND
 BEGINS = {
     "sent": "sent", "acknowledged": "acknowledged", "resumed": "acknowledged", "bounced": "handling",
     "rejected": "handling", "handled": "handled", "returned": "returned", "transferred": "found",
-    "raised": "found",    "suspended": "suspended", "expired": "sent", "closed": "closed", "false": "false", "merged": "merged",
+    "raised": "found", "suspended": "suspended", "expired": "sent", "closed": "closed", "false": "false",
+    "merged": "merged",
 }  # fmt: skip
 WAITS, WORKS = {"found", "sent", "returned"}, {"acknowledged", "handling"}
 OVER = {"closed", "false", "merged"}
@@ -32,6 +33,8 @@ PARTS = {  # leg -> its stages, and those in which a case is past it
     Stage.VERIFIED: ({"handled"}, {"closed"}),
     Stage.CLOSED: ({*WAITS, *WORKS, "handled"}, {"closed"}),
 }
+
+ASKED = (Stage.ACKNOWLEDGED, Stage.HANDLED, Stage.VERIFIED)  # what has a clock
 
 
 def stages_of(rows):
@@ -76,7 +79,11 @@ def brute(db, now_ns):
             )
             taken, judged, behind = legs[leg]
             over = stages[-1] in past
-            legs[leg] = (taken + [lasted_ns / SECOND] * over, judged + (over or late), behind + late)
+            legs[leg] = (
+                taken + [lasted_ns / SECOND] * over,
+                judged + (leg in ASKED and (over or late)),
+                behind + (leg in ASKED and late),
+            )
     return legs, ends
 
 
