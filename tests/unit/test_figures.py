@@ -9,8 +9,8 @@ import pytest
 
 from gateway.core.figures import Course, Tally, owner_by, quantile, ranked, spans
 from gateway.core.load import Load, Rate
-from gateway.core.model import SECOND, Alert, AlertState, Case, Entry, Level, Place, Post, Stage
-from tests.unit.worlds import START_NS, world
+from gateway.core.model import SECOND, Alert, AlertState, Case, Entry, Level, Place, Post, Stage, Verb
+from tests.unit.worlds import START_NS, Play, of, world
 
 NOW_S = 90_000  # when the report is made: 25 hours after everything was found
 
@@ -121,6 +121,18 @@ def test_a_higher_level_begins_again_and_a_lower_one_does_not() -> None:
     assert fell[-1].stage is Stage.ACKNOWLEDGED and fell[-1].began_ns == START_NS + 50 * SECOND
 
 
+def test_a_ladder_that_begins_again_waits_for_an_answer_again() -> None:
+    """Done was said by somebody who is no longer there, and the sensor says bad: nobody has it."""
+    play = Play()
+    play.say(smoke=1)
+    (case,) = play.engine.state.cases
+    play.act(case, Verb.ACKNOWLEDGE, "gone")
+    play.act(case, Verb.DONE, "gone")
+    history = of(play.effects, Entry)
+    assert [one.what for one in history][-2:] == ["bounced", "raised"]
+    assert spans(history)[-1].stage is play.engine.state.cases[case].stage is Stage.FOUND
+
+
 def test_another_holder_of_the_post_has_not_taken_it_on() -> None:
     taken = spans(lines("0 found, 5 sent, 50 acknowledged wang, 100 handed_over li"))
     assert taken[-1].stage is Stage.SENT
@@ -129,7 +141,7 @@ def test_another_holder_of_the_post_has_not_taken_it_on() -> None:
 
 
 def test_nothing_moves_what_has_ended_nor_does_a_clock_set_back_make_less_than_nothing() -> None:
-    over = spans(lines("0 found, 5 sent, 9 false wang, 50 reopened li, 60 red"))
+    over = spans(lines("0 found, 0 yellow, 5 sent, 9 false wang, 50 reopened li, 60 red"))
     assert over[-1].stage is Stage.FALSE and over[-1].lasted_s(START_NS + NOW_S * SECOND) == 0
     back = spans(lines("100 found, 40 sent, 50 acknowledged wang"))
     assert back[0].lasted_s(START_NS) == 0 and back[1].lasted_s(START_NS) == 10
