@@ -129,7 +129,7 @@ def test_a_ladder_that_begins_again_waits_for_an_answer_again() -> None:
     play.act(case, Verb.ACKNOWLEDGE, "gone")
     play.act(case, Verb.DONE, "gone")
     history = of(play.effects, Entry)
-    assert [one.what for one in history][-2:] == ["bounced", "raised"]
+    assert [one.what for one in history][-3:] == ["bounced", "raised", "escalated"]
     assert spans(history)[-1].stage is play.engine.state.cases[case].stage is Stage.FOUND
 
 
