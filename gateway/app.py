@@ -115,16 +115,14 @@ class App:
             self.store, lambda: self.world, _sinks(self.config, self.clock), self.clock
         )
         self.links = _links(self.config)
-        self.channels = {
-            c.name: channels.build(c.name, c.kind, c.settings, c.secrets)
-            for c in self.config.channels.values()
-        }
+        self.channels = channels.build_all(self.config.channels.values())
         self.notifier = Notifier(
             self.channels,
             self.pipeline.submit,
             self.clock,
             StoreLedger(self.store.reader),
             lambda told: self.links.show(told, self.clock.wall_ns()),
+            {c.name: channels.quotas(c.name, c.kind, c.settings) for c in self.config.channels.values()},
         )
         formerly = msgspec.json.decode(self.store.recall(FILTERS) or b"[]", type=list[str])
         self.subscriber = Subscriber(self.config.broker, self.pipeline.deliver, self._link, formerly=formerly)
@@ -399,8 +397,9 @@ class App:
         if not listeners:
             return None
         return Callbacks(
-            listeners, self.pipeline.submit, lambda: self.world, self.store.reader, self.clock.wall_ns
-        )
+            listeners, self.pipeline.submit, lambda: self.world, self.store.reader, self.clock.wall_ns,
+            groups=channels.groups(self.config.channels.values()),
+        )  # fmt: skip
 
     def health(self) -> Health:
         standing = self.forwarder.standing()

@@ -94,7 +94,7 @@ def gaps(days: float, since: str, place: str, as_json: bool, path: Path) -> None
     from gateway.core.routing import asked
 
     world = load_world(path)
-    since_ns = instant(since, world.timezone)
+    since_ns = instant(since, world.timezone, "--from")
     wanted = [
         one for one in asked(world) if not place or place in {each.id for each in ancestors(world, one.place)}
     ]

@@ -16,6 +16,7 @@ from gateway import packs, yamlfile
 from gateway.checks import Surroundings
 from gateway.core.calendars import local_date
 from gateway.core.model import World
+from gateway.core.quotas import Quota, lowered, span
 from gateway.grammar import SiteKeys
 from gateway.packs import SHIPPED, Directories
 from gateway.problems import ConfigError, Problems, Verbatim, one_of, say
@@ -235,6 +236,7 @@ def load(
     surroundings = Surroundings(
         timezone=keys.timezone if keys else "",
         channels=tuple(keys.channels) if keys else None,
+        groups=_groups(keys) if keys else frozenset(),
         subscribe=keys.broker.subscribe if keys else None,
         intake=keys.web.intake is not None if keys else None,
         today=local_date(now_ns, keys.timezone) if keys and now_ns is not None else None,
@@ -303,7 +305,7 @@ def _config(keys: ConfigKeys, path: Path, builder: Builder, environ: Mapping[str
             link_valid_s=web.link_valid,
             intake=_resolved(web.intake, resolve) if web.intake else None,
         ),
-        channels={name: _channel(name, keys, builder, resolve) for name in keys.channels},
+        channels=_channels(keys, builder, resolve),
         path=path,
     )
 
@@ -360,6 +362,25 @@ def _holds_secret(url: str) -> bool:
 # ---------------------------------------------------------------- channels
 
 
+def _channels(
+    keys: ConfigKeys, builder: Builder, resolve: Callable[[Path], Path]
+) -> dict[str, ChannelConfig]:
+    """All of them; one that is made of others is made of such as are there, each of one only."""
+    found = {name: _channel(name, keys, builder, resolve) for name in keys.channels}
+    plain = [name for name, one in found.items() if one.kind != "failover"]
+    taken: set[str] = set()
+    for group in found.values():
+        if group.kind != "failover":
+            continue
+        for name in group.settings.get("of", "").split():
+            if name not in plain or name in taken:
+                what = say("unknown", what=say("what_channel"), value=name)
+                left = [one for one in plain if one not in taken]
+                builder.mistake(keys, f"channels.{group.name}.of", what, one_of(left))
+            taken.add(name)
+    return found
+
+
 def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[Path], Path]) -> ChannelConfig:
     entry, step = dict(keys.channels[name]), f"channels.{name}"
     kind = entry.pop("kind", "")
@@ -382,9 +403,21 @@ def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[P
     for key in sorted(required):
         if not entry.get(key):
             builder.mistake(keys, step, say("without", first=f"kind: {kind}", second=key), say("required"))
+    if module and "at_most" in entry:
+        _check_at_most(keys, step, entry["at_most"], getattr(module, "QUOTAS", ()), builder)
     secrets = {key: resolve(Path(value)) for key, value in entry.items() if key.endswith("_file")}
     settings = {key: value for key, value in entry.items() if key not in secrets}
     return ChannelConfig(name=name, kind=kind, settings=settings, secrets=secrets)
+
+
+def _check_at_most(keys: ConfigKeys, step: str, text: str, quotas: Sequence[Quota], builder: Builder) -> None:
+    """A site may promise its providers less than they let through, never more."""
+    try:
+        lowered(quotas, text)
+    except ValueError:
+        most = " ".join(f"{one.most}/{span(one.span_s)}" for one in quotas if not one.ours)
+        expected = Verbatim("value", words=(f"不超过 {most}，写法相同", f"at most {most}, written so"))
+        builder.mistake(keys, f"{step}.at_most", say("value", value=text), expected)
 
 
 def _module_of(kind: str) -> ModuleType | None:
@@ -395,6 +428,12 @@ def _module_of(kind: str) -> ModuleType | None:
         return channels.find(kind)
     except ValueError:
         return None
+
+
+def _groups(keys: ConfigKeys) -> frozenset[str]:
+    """The channels that need no address of a person."""
+    kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
+    return frozenset(name for name, kind in kinds.items() if getattr(kind, "GROUP", False))
 
 
 def _refuse_kind(keys: ConfigKeys, step: str, kind: str, builder: Builder) -> None:

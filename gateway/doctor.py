@@ -31,8 +31,10 @@ from gateway.config import BrokerConfig, Config, InfluxConfig
 from gateway.core.calibration import due_within
 from gateway.core.duty import absences
 from gateway.core.model import OWN, SECOND, World
+from gateway.core.quotas import WARNS_AT, Use, span
 from gateway.core.routing import asked
 from gateway.problems import ConfigError
+from gateway.usage import used
 
 ANSWER_S = 10.0  # what a broker or database gets to answer
 FREE_BYTES_LEAST = 1 << 30  # below it a day of a rated load (5,000 samples/s × 200 bytes) cannot be kept
@@ -51,7 +53,7 @@ PRIVATE = 0o700
 class Finding:
     """One check's answer. `ok` with a hint is advice; not ok always has a hint, the next step."""
 
-    name: str  # config, secrets, disk, clock, broker, database, calibration, oncall, gateway
+    name: str  # config, secrets, disk, clock, broker, database, channels, calibration, oncall, gateway
     ok: bool
     detail: str
     hint: str = ""
@@ -84,6 +86,7 @@ def diagnose(
     findings += _guarded("broker", t, lambda: [_broker(config.broker, t)])
     findings += _guarded("database", t, lambda: [_database(config.influx, watch, t)])
     findings += _guarded("clock", t, lambda: [_clock(watch, t)])
+    findings += _guarded("channels", t, lambda: _channels(config, time.time_ns(), t))
     if world is not None:
         findings += _guarded("calibration", t, lambda: _calibration(world, time.time_ns(), t))
         findings += _guarded("oncall", t, lambda: [_oncall(world, time.time_ns(), t)])
@@ -133,6 +136,30 @@ def _configuration(problems: Sequence[ConfigError], locale: str, t: Texts) -> Fi
     return Finding(
         "config", False, told, t("改好以上各行，再运行 lilong check", "put these right, then lilong check")
     )
+
+
+# ---------------------------------------------------------------- channels
+
+
+def _channels(config: Config, now_ns: int, t: Texts) -> list[Finding]:
+    """Each channel's limits and how much of them is used; nothing where no provider has one."""
+    return [_channel(name, uses, t) for name, uses in used(config, now_ns)]
+
+
+def _channel(name: str, uses: Sequence[Use], t: Texts) -> Finding:
+    said = ", ".join(map(_use, uses))
+    fullest = max(one.used / one.quota.most for one in uses)
+    if fullest < WARNS_AT:
+        return Finding("channels", True, f"{name} {said}")
+    zh = "额度将尽：检查是否有规则反复告警，或在阶梯中把另一种方式放在前面"
+    en = "little is left: does a rule ring too often? Or put another way first in the ladder"
+    return Finding("channels", fullest < 1, f"{name} {said}", t(zh, en))
+
+
+def _use(one: Use) -> str:
+    """As in 40/50 in 24h (wang)."""
+    words = f"{one.used}/{one.quota.most} in {span(one.quota.span_s)}"
+    return f"{words} ({one.person})" if one.person else words
 
 
 # ---------------------------------------------------------------- calibration

@@ -755,7 +755,7 @@ class ClockKeys:
     acknowledge: Duration | None = None
     handle: Duration | None = None
     verify: Duration | None = None
-    verify_by: Literal["sensor", "person"] | None = None
+    verify_by: Literal["", "sensor", "person"] = ""
     during: During | None = None
     origin: Origin = NOWHERE
 
@@ -764,7 +764,7 @@ class ClockKeys:
             "acknowledge_s": self.acknowledge,
             "handle_s": self.handle,
             "verify_s": self.verify,
-            "verify_by": self.verify_by,
+            "verify_by": self.verify_by or None,
             "during": self.during,
         }
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

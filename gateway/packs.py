@@ -63,7 +63,11 @@ def load_world(
     if len(builder.problems):
         return None
     digest = loading.digest(surroundings.timezone)
-    world = replace(_world(parts, surroundings.timezone, digest), tunings=checks.tunings(parts, builder))
+    world = replace(
+        _world(parts, surroundings.timezone, digest),
+        tunings=checks.tunings(parts, builder),
+        groups=surroundings.groups,
+    )
     if lint:
         checks.lint(parts, world, builder)
         checks.lint_people(parts, surroundings.today, builder)

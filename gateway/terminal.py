@@ -143,8 +143,8 @@ def local_time(wall_ns: int, zone: str) -> str:
     return local(wall_ns, zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def instant(when: str, timezone: str) -> int:
-    """Nanoseconds of a local time such as 2026-11-22T14:05; of now when it is left out."""
+def instant(when: str, timezone: str, option: str = "--at") -> int:
+    """Nanoseconds of a local time such as 2026-11-22T14:05; of now when `option` was left out."""
     from gateway.core.calendars import zone
 
     if not when:
@@ -152,6 +152,6 @@ def instant(when: str, timezone: str) -> int:
     try:
         found = datetime.fromisoformat(when)
     except ValueError:
-        sys.exit(f"lilong: {when}: {say('须为', 'expected')} 2026-11-22T14:05")
+        sys.exit(f"lilong: {option} {when}: {say('须为', 'expected')} 2026-11-22T14:05")
     found = found if found.tzinfo else found.replace(tzinfo=zone(timezone))
     return int(found.timestamp() * 1000) * 1_000_000

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.core.model import SECOND, Message, World
 from gateway.core.places import windows_of
+from gateway.core.units import QUANTITIES
 from simulators.encoding import Encoder, Said, concrete
 from simulators.incidents import Fault, Incident, Remembered, Script, Truth, span_ns
 from simulators.lives import DAY, Episode, Life, life_of, midnight_before, midnights
@@ -21,6 +22,7 @@ DELAY_S = (0.05, 0.8)  # from measuring to publishing
 TWICE = 0.01  # of the messages are published twice at once: a lost PUBACK
 AGAIN = 0.003  # are published again much later: a device that repeats its buffer
 AGAIN_S = (15.0, 90.0)
+SURE = 0.9  # at least, of what a camera sees in an incident
 STATES = frozenset({"lift", "waste", "shed"})  # scenes whose devices publish their state retained
 WINDOW = "drop_off"
 
@@ -109,6 +111,7 @@ class _Speaker:
         self.episodes = self._episodes_of(ns)
         said = self.life.say(ns, self.episodes)
         said[""] |= one.said
+        self._assure([], said)
         return Sent(ns, self.topic, self.encode(said, ns, 0), retained=True)
 
     def _instants(self) -> Iterator[int]:
@@ -152,7 +155,17 @@ class _Speaker:
         said = self.life.say(ns, self.episodes)
         for incident in now:
             incident.bend(ns, said)
+        self._assure(now, said)
         for incident in now:
             if incident.fault is Fault.FROZEN:
                 said = self.frozen.setdefault(incident.name, said)
         return said
+
+    @staticmethod
+    def _assure(now: list[Incident], said: Said) -> None:
+        """A camera is sure of what an incident shows it, unless the incident says how sure."""
+        if any(course.quantity == "confidence" for one in now for course in one.courses):
+            return
+        for own in said.values():
+            if "confidence" in own and any(v and QUANTITIES[name].is_event for name, v in own.items()):
+                own["confidence"] = max(own["confidence"], SURE)

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 from gateway.channels.base import Answer, Channel, Listening, Setup
+from gateway.core.quotas import Quota, lowered
 
-__all__ = ["Answer", "Channel", "Listening", "Setup", "build", "find", "kinds"]
+__all__ = [
+    "Answer",
+    "Channel",
+    "Listening",
+    "Setup",
+    "build",
+    "build_all",
+    "find",
+    "groups",
+    "kinds",
+    "quotas",
+]
 
 _NOT_KINDS = frozenset(
     {"__init__", "aliyun", "base", "clouds", "coded", "pace", "signers", "wecom_callback", "wording"}
 )
+
+
+FAILOVER = "failover"
 
 
 def kinds() -> list[str]:
@@ -29,7 +45,48 @@ def find(kind: str) -> ModuleType:
     return import_module(f"{__name__}.{kind}")
 
 
+class Entry(Protocol):
+    """One entry of `channels` in lilong.yaml, as config.ChannelConfig is."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, str]: ...
+    @property
+    def secrets(self) -> Mapping[str, Path]: ...
+
+
+def build_all(entries: Iterable[Entry]) -> dict[str, Channel]:
+    """Every channel by its name; what others are made of first. Raises as `build`."""
+    entries = list(entries)
+    plain = {one.name: one for one in entries if one.kind != FAILOVER}
+    built = {name: build(name, one.kind, one.settings, one.secrets) for name, one in plain.items()}
+    others = {name: (built[name], quotas(name, one.kind, one.settings)) for name, one in plain.items()}
+    for one in entries:
+        if one.kind == FAILOVER:
+            setup = Setup(name=one.name, settings=one.settings, secrets=one.secrets, others=others)
+            built[one.name] = find(one.kind).build(setup)
+    return built
+
+
+def groups(entries: Iterable[Entry]) -> dict[str, str]:
+    """By the name of each member, the failover that it belongs to: what is heard of it is heard of that."""
+    made = [one for one in entries if one.kind == FAILOVER]
+    return {name: one.name for one in made for name in one.settings.get("of", "").split()}
+
+
 def build(name: str, kind: str, settings: Mapping[str, str], secrets: Mapping[str, Path]) -> Channel:
     """The channel of one entry of lilong.yaml. Raises ValueError naming the setting that is wrong."""
     channel: Channel = find(kind).build(Setup(name=name, settings=settings, secrets=secrets))
     return channel
+
+
+def quotas(name: str, kind: str, settings: Mapping[str, str]) -> tuple[Quota, ...]:
+    """What one channel may carry; `at_most` lowers it. Raises ValueError naming the setting."""
+    declared: tuple[Quota, ...] = getattr(find(kind), "QUOTAS", ())
+    try:
+        return lowered(declared, settings.get("at_most", ""))
+    except ValueError as error:
+        raise ValueError(f"channels.{name}.at_most: {error}") from None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from gateway import telemetry
 from gateway.core.backoff import retry_after_s
 from gateway.core.model import Notification, Told
+from gateway.core.quotas import Quota, Quotas, span
 
 RETRY_S_MOST = 300.0  # a provider may ask for an hour; a person in danger may not have it
 DETAIL_CHARACTERS_MOST = 200
@@ -27,20 +29,34 @@ class Answer:
     card: str = ""  # by what it is changed once somebody has answered: see Kind.ANSWERED
     once: bool = False  # of UNKNOWN: sent again it might reach the person, and cost, twice
     receipt_s: float = 0.0  # within this a receipt should come, else the ladder goes on; 0: none comes
+    personal: bool = False  # of LATER and REFUSED: it lies with this address; others are served
 
 
 class Channel(Protocol):
     """One way to reach a person. Found by its kind: `kind: webhook` is gateway/channels/webhook.py,
 
     which has `build(setup: Setup) -> Channel`, and the names it reads: `SETTINGS` (of which it cannot do
-    without `REQUIRED`) and `SECRETS` (needed all); perhaps `FORMS`, what settings may look like.
+    without `REQUIRED`) and `SECRETS` (needed all); perhaps `FORMS`, what settings may look like. What its
+    provider lets through are `QUOTAS` of core.quotas; who rings a person adds PERSON. `at_most` lowers them.
+    With `GROUP = True` it tells a group or a place: nobody needs an address on it.
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
-        """One attempt, at most 10 s. Never raises for the far side's faults.
+        """One attempt, at most 10 s (of each member of a failover). Never raises for the far side's faults.
 
         `text` is what to say without the link, `link` opens the case on the person's phone.
         """
+        ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A channel that counts by itself what it sends."""
+
+    span_s: float  # how far back it wants to know
+
+    def recount(self, sent: Sequence[Notification], at: int) -> None:
+        """What the store says was sent, as of the steady instant `at`."""
         ...
 
 
@@ -126,6 +142,7 @@ class Setup:
     name: str
     settings: Mapping[str, str]
     secrets: Mapping[str, Path]  # setting name -> file
+    others: Mapping[str, tuple[Channel, Sequence[Quota]]] = field(default_factory=dict)  # to be made of
 
     def judge(self, forms: Mapping[str, Form]) -> None:
         """Raises ValueError for the first setting that is not as it may be."""
@@ -144,6 +161,23 @@ class Setup:
         if not text:
             raise ValueError(f"channels.{self.name}: {path} is empty")
         return Secret(text)
+
+
+USED = telemetry.gauge(
+    "lilong_quota_used_ratio",
+    "How much of a limit was used at the last sending, by its span; of those per number the fullest",
+    ["channel", "span"],
+)
+
+
+def spend(channel: str, quotas: Quotas, told: Notification, at: int) -> None:
+    """Counts one sending, and says so when a limit comes near."""
+    for use in quotas.take(told, at):
+        reason = f"{use.used} of {use.quota.most} in {span(use.quota.span_s)}, per {use.quota.per}"
+        telemetry.log("quota_short", "warning", channel=channel, person=use.person, reason=reason)
+    for use in quotas.uses(at):
+        if not use.quota.ours:
+            USED.labels(channel, span(use.quota.span_s)).set(use.used / use.quota.most)
 
 
 class Secret:

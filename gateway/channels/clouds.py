@@ -122,12 +122,12 @@ def over_limit(barred: Barred, number: str) -> Answer | None:
     if not left_s:
         return None
     words = f"this number has reached a limit of the provider: not asked again for {left_s:.0f} s"
-    return Answer(Told.LATER, words, min(left_s, RETRY_S_MOST))
+    return Answer(Told.LATER, words, min(left_s, RETRY_S_MOST), personal=True)
 
 
 def later(barred: Barred, number: str, said: str, span_s: float) -> Answer:
     barred.bar(number, span_s)
-    return Answer(Told.LATER, said, min(span_s, RETRY_S_MOST))
+    return Answer(Told.LATER, said, min(span_s, RETRY_S_MOST), personal=True)
 
 
 # ---------------------------------------------------------------- settings

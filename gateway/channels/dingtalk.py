@@ -22,8 +22,10 @@ from gateway.channels.base import Answer, Secret, Setup, cut
 from gateway.channels.pace import Pace
 from gateway.channels.wording import plain, sign, title
 from gateway.core.model import Level, Notification, Told
+from gateway.core.quotas import PERSON, Quota
 
-SETTINGS = frozenset({"url"})  # only for a relay that speaks the same
+GROUP = True
+SETTINGS = frozenset({"url", "at_most"})  # only for a relay that speaks the same
 REQUIRED: frozenset[str] = frozenset()
 SECRETS = frozenset({"token_file", "secret_file"})
 URL = "https://oapi.dingtalk.com/robot/send"
@@ -32,6 +34,7 @@ TEXT_BYTES_MOST = 5_000  # the whole may have 20,000; nobody reads that much on 
 MESSAGES_MOST, WINDOW_S = 20, 60.0  # per robot
 RED_RESERVE = 3  # of those 20, kept free for red
 BARRED_S = 600.0
+QUOTAS = (Quota(most=MESSAGES_MOST, span_s=WINDOW_S, reserve=RED_RESERVE), *PERSON)
 OVER_LIMIT = 130101
 FOR_NOW = {-1: 5.0, OVER_LIMIT: BARRED_S}  # errcode -> seconds
 HINTS = {

@@ -26,10 +26,12 @@ from gateway.adapters import http
 from gateway.channels.base import Answer, Form, Secret, Setup, detail
 from gateway.channels.wording import sign
 from gateway.core.model import SECOND, Level, Notification, Told
+from gateway.core.quotas import PERSON
 
 SETTINGS = frozenset({"host", "port", "tls", "sender", "username", "password_file"})
 REQUIRED = frozenset({"host", "sender"})
 SECRETS: frozenset[str] = frozenset()
+QUOTAS = PERSON
 PORTS = {"starttls": 587, "ssl": 465, "none": 25}  # by `tls`; none: a relay in the house, without a password
 BUSY_S = 60.0  # greylisting wants minutes; the core's own patience is shorter and prevails
 CONTENT_FOLLOWS, TAKEN = 354, range(200, 300)

@@ -21,8 +21,10 @@ from gateway.channels.base import Answer, Secret, Setup, cut
 from gateway.channels.pace import Pace
 from gateway.channels.wording import plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told
+from gateway.core.quotas import PERSON, Quota
 
-SETTINGS = frozenset({"url"})  # only for a relay that speaks the same; the token follows it
+GROUP = True
+SETTINGS = frozenset({"url", "at_most"})  # only for a relay that speaks the same; the token follows it
 REQUIRED: frozenset[str] = frozenset()
 SECRETS = frozenset({"token_file", "secret_file"})
 URL = "https://open.feishu.cn/open-apis/bot/v2/hook"
@@ -31,6 +33,12 @@ TEXT_BYTES_MOST = 5_000  # the whole may have 20 kB
 MINUTE_MOST, MINUTE_S = 100, 60.0  # per robot
 SECOND_MOST, SECOND_S = 5, 1.0
 RED_RESERVE = 20  # of those 100, kept free for red
+QUOTAS = (
+    Quota(most=MINUTE_MOST, span_s=MINUTE_S, reserve=RED_RESERVE),
+    Quota(most=SECOND_MOST, span_s=SECOND_S),
+    *PERSON,
+)
+RUSH_EVERY_S, RUSH_S = 1800.0, 10.0  # at :00 and :30 all but red lets the others go first
 OVER_LIMIT, BUSY_S = 11232, 10.0
 FOR_NOW = {OVER_LIMIT: BUSY_S}  # code -> seconds
 HINTS = {
@@ -63,6 +71,9 @@ class Feishu:
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         urgent = notification.level is Level.RED
+        past_s = self._wall() % RUSH_EVERY_S
+        if past_s < RUSH_S and not urgent:
+            return Answer(Told.LATER, "everybody sends at :00 and :30: after the rush", RUSH_S - past_s)
         if wait_s := self._second.take() or self._minute.take(0 if urgent else RED_RESERVE):
             return Answer(Told.LATER, f"{SECOND_MOST} a second or {MINUTE_MOST} a minute are used up", wait_s)
         ask = partial(self._site.post, self._path(), self._body(notification, text, link), coded.JSON)

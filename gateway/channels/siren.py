@@ -18,6 +18,7 @@ from gateway import telemetry
 from gateway.channels.base import Answer, Form, Setup
 from gateway.core.model import Kind, Level, Notification, Told
 
+GROUP = True
 SETTINGS = frozenset({"on", "off", "sounds", "levels"})
 REQUIRED = frozenset({"on", "off"})
 SECRETS: frozenset[str] = frozenset()

@@ -20,12 +20,16 @@ from gateway.channels.aliyun import Account
 from gateway.channels.base import Answer, Call, Heard, Receipted, Replied, Secret, Setup
 from gateway.channels.clouds import Barred, mobile
 from gateway.core.model import SECOND, Notification, Told
+from gateway.core.quotas import DAY_S, PERSON, Per, Quota
 from gateway.core.templates import fill
 
-SETTINGS = frozenset({"key_id", "sign", "template", "variables", "receipt_within", "token_file", "url"})
+SETTINGS = frozenset(
+    {"key_id", "sign", "template", "variables", "receipt_within", "token_file", "url", "at_most"}
+)
 REQUIRED = frozenset({"key_id", "sign", "template", "variables"})
 SECRETS = frozenset({"key_secret_file"})
 URL = "https://dysmsapi.aliyuncs.com"
+QUOTAS = (Quota(most=50, span_s=DAY_S, per=Per.ADDRESS, reserve=10), *PERSON)  # of one template
 DETAILS_MOST = 50  # a page of QuerySendDetails; more than a number gets in a day of one template
 CHINA_S = 8 * 3600  # days are theirs
 WAITS, FAILED, DELIVERED = 1, 2, 3  # SendStatus
@@ -52,7 +56,7 @@ class SmsAliyun:
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         number = mobile(notification.address)
         if not number:
-            return Answer(Told.REFUSED, clouds.NO_MOBILE)
+            return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
         if full := clouds.over_limit(self._barred, number):
             return full
         until = self._account.deadline()

@@ -20,10 +20,12 @@ from gateway.channels import clouds, signers
 from gateway.channels.base import Answer, Call, Heard, Receipted, Replied, Secret, Setup
 from gateway.channels.clouds import Barred, Coded, mobile
 from gateway.core.model import Notification, Told
+from gateway.core.quotas import DAY_S, HOUR_S, PERSON, Per, Quota
 from gateway.core.templates import fill
 
 SETTINGS = frozenset(
-    {"key_id", "app_id", "region", "sign", "template", "variables"} | {"receipt_within", "token_file", "url"}
+    {"key_id", "app_id", "region", "sign", "template", "variables"}
+    | {"receipt_within", "token_file", "url", "at_most"}
 )
 REQUIRED = frozenset({"key_id", "app_id", "sign", "template", "variables"})
 SECRETS = frozenset({"key_secret_file"})
@@ -31,6 +33,12 @@ URL = "https://sms.tencentcloudapi.com"
 VERSION, REGION = "2021-01-11", "ap-guangzhou"
 HEARD = b'{"result":0,"errmsg":"OK"}'
 BUSY_S = 5.0
+QUOTAS = (  # as every account has them at first
+    Quota(most=1, span_s=30.0, per=Per.ADDRESS),
+    Quota(most=5, span_s=HOUR_S, per=Per.ADDRESS, reserve=2),
+    Quota(most=10, span_s=DAY_S, per=Per.ADDRESS, reserve=4),
+    *PERSON,
+)
 LIMITS = {  # of one number -> seconds it is left alone
     "LimitExceeded.PhoneNumberThirtySecondLimit": 30.0,
     "LimitExceeded.PhoneNumberOneHourLimit": 900.0,
@@ -85,7 +93,7 @@ class SmsTencent:
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         number = mobile(notification.address)
         if not number:
-            return Answer(Told.REFUSED, clouds.NO_MOBILE)
+            return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
         if full := clouds.over_limit(self._barred, number):
             return full
         body = msgspec.json.encode(self._ordered(notification, number))

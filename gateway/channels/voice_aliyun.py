@@ -20,16 +20,24 @@ from gateway.channels.aliyun import Account
 from gateway.channels.base import Answer, Call, Heard, Receipted, Replied, Secret, Setup
 from gateway.channels.clouds import Barred, mobile
 from gateway.core.model import Notification, Told
+from gateway.core.quotas import DAY_S, HOUR_S, MINUTE_S, PERSON, Per, Quota
 from gateway.core.templates import fill
 
 SETTINGS = frozenset(
-    {"key_id", "template", "variables", "show_number", "play_times", "receipt_within", "token_file", "url"}
+    {"key_id", "template", "variables", "show_number", "play_times", "receipt_within", "token_file"}
+    | {"url", "at_most"}
 )
 REQUIRED = frozenset({"key_id", "template", "variables"})
 SECRETS = frozenset({"key_secret_file"})
 URL = "https://dyvmsapi.aliyuncs.com"
 RECEIPT_S = 120.0  # it rings for up to a minute, is listened to, and only then reported
 PLAY_TIMES = "2"
+QUOTAS = (
+    Quota(most=1, span_s=MINUTE_S, per=Per.ADDRESS),
+    Quota(most=5, span_s=HOUR_S, per=Per.ADDRESS, reserve=2),
+    Quota(most=20, span_s=DAY_S, per=Per.ADDRESS, reserve=8),
+    *PERSON,
+)
 ANSWERED = {"200000": "接听并听完", "200001": "接听，没有听完"}
 NOT_ANSWERED = {
     "200002": "占线",
@@ -67,7 +75,7 @@ class VoiceAliyun:
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         number = mobile(notification.address)
         if not number:
-            return Answer(Told.REFUSED, clouds.NO_MOBILE)
+            return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
         if full := clouds.over_limit(self._barred, number):
             return full
         order = self._order(notification, number)

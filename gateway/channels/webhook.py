@@ -18,6 +18,7 @@ from gateway.adapters import http
 from gateway.channels.base import Answer, Secret, Setup, detail, pause_s
 from gateway.core.model import Notification, Told
 
+GROUP = True
 SETTINGS = REQUIRED = frozenset({"url"})
 SECRETS = frozenset({"secret_file"})
 ALREADY_HAS_IT = 409

@@ -27,10 +27,13 @@ from gateway.channels.pace import Paces
 from gateway.channels.wecom_callback import KEY, TOKEN, Envelope
 from gateway.channels.wording import fit, plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told, Verb
+from gateway.core.quotas import PERSON, Per, Quota
 from gateway.core.texts import LEVELS
 
 CALLBACK = frozenset({"callback_token_file", "callback_key_file"})  # both: the card has buttons
-SETTINGS = frozenset({"corp_id", "agent_id", "url"}) | CALLBACK  # url: only for a relay that speaks the same
+SETTINGS = (
+    frozenset({"corp_id", "agent_id", "url", "at_most"}) | CALLBACK
+)  # url: only for a relay that speaks the same
 REQUIRED = frozenset({"corp_id", "agent_id"})
 SECRETS = frozenset({"secret_file"})
 URL = "https://qyapi.weixin.qq.com/cgi-bin"
@@ -38,6 +41,7 @@ SEND, UPDATE = "/message/send", "/message/update_template_card"
 
 MEMBER_MOST, WINDOW_S = 16, 60.0  # of 30 a minute and 1,000 an hour: 16 a minute keeps both
 RED_RESERVE = 4  # of those 16, kept free for red
+QUOTAS = (Quota(most=MEMBER_MOST, span_s=WINDOW_S, per=Per.ADDRESS, reserve=RED_RESERVE), *PERSON)
 TEXT_BYTES_MOST = 2048
 TITLE_BYTES_MOST, BODY_BYTES_MOST = 128, 512  # of a card; more of it would be folded away
 BUTTON_BYTES_MOST = 30
@@ -223,8 +227,8 @@ def _judge_reach(answer: Answer) -> Answer:
 
 
 def compose(notification: Notification, text: str, link: str, agent: int, buttons: bool) -> dict[str, Any]:
-    """A card; a text where there is nothing to open (a test message)."""
-    if not link:
+    """A card; a text where there is nothing to open (a test) or more to read than it shows (a digest)."""
+    if not link or notification.together:
         return as_text(notification, text, link, agent)
     good = notification.kind is Kind.CLEARED
     card: dict[str, Any] = {

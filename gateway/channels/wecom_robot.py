@@ -20,8 +20,10 @@ from gateway.channels.base import Answer, Secret, Setup
 from gateway.channels.pace import Pace
 from gateway.channels.wording import fit, plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told
+from gateway.core.quotas import PERSON, Quota
 
-SETTINGS = frozenset({"url"})  # only for a relay that speaks the same
+GROUP = True
+SETTINGS = frozenset({"url", "at_most"})  # only for a relay that speaks the same
 REQUIRED: frozenset[str] = frozenset()
 SECRETS = frozenset({"key_file"})
 URL = "https://qyapi.weixin.qq.com/cgi-bin/webhook/send"
@@ -31,6 +33,7 @@ MARKDOWN_BYTES_MOST = 4096
 MESSAGES_MOST, WINDOW_S = 20, 60.0  # per robot; more is answered 45009 and the robot barred
 RED_RESERVE = 3  # of those 20, kept free for red
 BARRED_S = 60.0
+QUOTAS = (Quota(most=MESSAGES_MOST, span_s=WINDOW_S, reserve=RED_RESERVE), *PERSON)
 
 OVER_LIMIT = 45009
 FOR_NOW = {-1: 5.0, 45033: 5.0, OVER_LIMIT: BARRED_S}  # errcode -> seconds; busy, too many at once

@@ -32,6 +32,7 @@ class Surroundings:
 
     timezone: str
     channels: tuple[str, ...] | None
+    groups: frozenset[str]  # of them those that reach a group or a place, whoever is told
     subscribe: tuple[str, ...] | None
     intake: bool | None = None  # whether anything can be posted
     today: date | None = None  # whose year must be in the calendar; None: the calendar is not asked

@@ -133,7 +133,7 @@ class Casebook:
         """A provider has it, or may have it: what becomes of it there may still be heard."""
         state = NotificationState.ACCEPTED if outcome.told is Told.ACCEPTED else NotificationState.UNSURE
         until = step.at + int(outcome.receipt_s * SECOND) if outcome.receipt_s > 0 else 0
-        told = replace(told, number=outcome.number, receipt_by=until)
+        told = replace(told, number=outcome.number, receipt_by=until, told_at=step.at)
         self.settle(step, told, state, outcome.detail)
         if told.number or until or state is NotificationState.UNSURE:
             self._remember(step, replace(told, state=state, detail=outcome.detail))

@@ -270,14 +270,15 @@ class Caseload:
         self.telling.outcome(step, outcome)
         self.receipts.outcome(step, outcome)
 
-    def unwatched(self, armed: Callable[[str, str], bool]) -> list[str]:
-        """The open cases that time alone would never move although it must: there should be none."""
-        return [
-            case.id
-            for case in self.state.cases.values()
-            if (self.telling.must_move(case) or self.telling.next_at(case) is not None)
-            and not armed("climb", case.id)
-        ]
+    def unwatched(self, armed: Callable[[str, str], int | None]) -> list[str]:
+        """The open cases that time alone would not move, or too late: there should be none."""
+        found = []
+        for case in self.state.cases.values():
+            due, next_at = armed("climb", case.id), self.telling.next_at(case)
+            late = next_at is not None and (due is None or due > next_at)
+            if late or (due is None and self.telling.must_move(case)):
+                found.append(case.id)
+        return found
 
     def timers(self) -> list[tuple[int, str, str]]:
         """What must be armed again after a restart or a change of World."""

@@ -124,13 +124,19 @@ def _by_post(world: World, post: Post, wall_ns: int, by: Sequence[str]) -> Holde
     return Holder(found[0], post.role, post.at, way, found[1])
 
 
+def addresses(world: World, person: Person, by: Sequence[str]) -> list[tuple[str, str]]:
+    """(channel, address) of each channel by which a person is told; "" where a group is told with them."""
+    reach = dict.fromkeys(world.groups, "") | dict(person.reach)
+    return [(channel, reach[channel]) for channel in by if channel in reach]
+
+
 def _present(world: World, person: Person, wall_ns: int, by: Sequence[str]) -> tuple[Person, str] | Lack:
     """The person or whoever stands in, and for whom; or why neither can be told."""
     day, away = local_date(wall_ns, world.timezone), ""
     for _ in range(DELEGATES_MOST):
         leave = next((one for one in person.leave if one.since <= day < one.until), None)
         if leave is None:
-            reached = any(channel in person.reach for channel in by) if by else bool(person.reach)
+            reached = bool(addresses(world, person, by) if by else person.reach)
             return (person, away) if reached else Lack.UNREACHABLE
         away = away or person.id
         delegate = world.persons.get(leave.delegate)

@@ -706,6 +706,7 @@ class World:
     off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
     clocks: tuple[Clock, ...] = ()  # none: only what rules say counts, and the sensor alone verifies
     join_within_s: float = 0.0  # alerts of one place and scene join one case; 0: each has its own
+    groups: frozenset[str] = frozenset()  # channels that reach a group or a place: no address is needed
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
@@ -876,7 +877,7 @@ class Stage(StrEnum):
     SUSPENDED = "suspended"  # its clocks stand until the day of return
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The human side of an alert. Open until its stage is CLOSED, FALSE or MERGED."""
 
     id: str
@@ -980,6 +981,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     rung: int = 0  # of its case's ladder when it was made: how many had been taken
     receipt_by: int = 0  # steady: until then a receipt is waited for; 0: none is
     card: str = ""  # of ANSWERED: what it changes
+    told_at: int = 0  # steady: when it was sent, for all we know; counts against the channel's limits
+    together: int = 0  # of a digest, which is never stored: how many it stands for
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from gateway.core.model import SECOND, Act, Alert, AlertState, Case, Kind, Recur
 from gateway.core.state import Closing
 from gateway.core.telling import Telling
 
+ENDED_MOST = 10  # episodes that are over, named in an open case; the alerts themselves name their case
 JOINED_MOST = 100  # alerts of one moment in one case: each more is written down with all before it
 
 
@@ -44,13 +45,21 @@ class Placing:
         rule = self.book.rule_of(alert)
         silent = rule is not None and not rule.tells  # as it is now: the case may be of an edit ago
         troubles = tuple(dict.fromkeys((*case.troubles, trouble_of(alert))))
-        case = replace(case, alerts=(*case.alerts, alert.id), level=level, silent=silent, troubles=troubles)
+        case = replace(
+            case, alerts=(*self._lately(case), alert.id), level=level, silent=silent, troubles=troubles
+        )
         if news or rises:
             case = replace(case, rule=alert.rule, device=alert.device, component=alert.component)
             self.telling.climb_anew(step, case, Kind.RISEN if rises else kind)
         else:
             self.book.keep_case(step, case)
             step.joined[case.id] = None
+
+    def _lately(self, case: Case) -> tuple[str, ...]:
+        """What stands in a case, and what ended there last: one that comes and goes for weeks stays small."""
+        ended = [name for name in case.alerts if name not in self.state.alerts]
+        old = frozenset(ended[:-ENDED_MOST])
+        return tuple(name for name in case.alerts if name not in old)
 
     def _joinable(self, step: Step, alert: Alert) -> Case | None:
         """The unanswered case of this trouble, or of this place and moment: a new episode never joins an old

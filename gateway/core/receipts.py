@@ -74,7 +74,12 @@ class Receipts:
         elif told.state not in OPEN:
             late = told.state is NotificationState.MISSED
             self._ignore(step, receipt, "too late" if late else "heard already")
-        elif receipt.delivered:
+        else:
+            for one in self._same_text(told):
+                self._receipted(step, one, receipt)
+
+    def _receipted(self, step: Step, told: Notification, receipt: Receipt) -> None:
+        if receipt.delivered:
             self._heard(step, told, NotificationState.DELIVERED, receipt.detail)
             self.telling.reached(step, told)
         else:
@@ -152,6 +157,12 @@ class Receipts:
                 return told
         return None
 
+    def _same_text(self, told: Notification) -> list[Notification]:
+        """With all that the provider has under the same name: they were one text, a digest."""
+        same = (told.channel, told.address, told.number)
+        others = [one for one in self.state.sent.values() if (one.channel, one.address, one.number) == same]
+        return [told, *(one for one in others if told.number and one.id != told.id and one.state in OPEN)]
+
     def _overtaken(self, step: Step, receipt: Receipt) -> Notification | None:
         """A receipt may be here before the answer that the message was taken: then it was."""
         told = self.state.notifications.get(receipt.number)
@@ -165,6 +176,6 @@ class Receipts:
 
 
 def _plain(address: str) -> str:
-    """An address without what may be written otherwise: 138…, 86138… and +86 138… are one."""
+    """An address without what may be written otherwise: 138… and +86 138… are one, WangJL and wangjl too."""
     digits = "".join(letter for letter in address if letter in "0123456789")
-    return digits[-DIGITS:] if len(digits) >= DIGITS else address.strip()
+    return digits[-DIGITS:] if len(digits) >= DIGITS else address.strip().casefold()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gateway.core.calendars import DAY_MIN, MINUTE_NS, begun, hours_of, local
-from gateway.core.duty import Asked, Gap, Holder, holder
+from gateway.core.duty import Asked, Gap, Holder, addresses, holder
 from gateway.core.model import SECOND, Device, During, Level, Person, Step, World
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def recipients(world: World, place: str, step: Step, wall_ns: int) -> Told:
         found = holder(world, place, role, wall_ns, step.by)
         if found.person is not None and found.person.id not in told:
             person = found.person
-            channels = tuple((name, person.reach[name]) for name in step.by if name in person.reach)
+            channels = tuple(addresses(world, person, step.by))
             told[person.id] = Recipient(person, channels, found, copy)
         gaps |= {} if copy else dict.fromkeys(found.gaps)
     return Told(tuple(told.values()), tuple(gaps))

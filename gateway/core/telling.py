@@ -11,7 +11,7 @@ from gateway.core.backoff import wait_s
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import ANSWERED, ENDED, SAME_CLOCK, TURNS, UNANSWERED, Turn
 from gateway.core.clocks import DAY_S, began_at, needs_person, runs_out_at
-from gateway.core.duty import Gap, departed, next_end, post_key, successor
+from gateway.core.duty import Gap, addresses, departed, next_end, post_key, successor
 from gateway.core.model import (
     SECOND,
     Act,
@@ -455,9 +455,8 @@ class Telling:
         steps = self.steps(case)
         if person is None or not steps:
             return False
-        for channel in steps[0].by:
-            if channel in person.reach:
-                self._notify(step, case, alert, kind, person.id, channel, person.reach[channel], note)
+        for channel, address in addresses(self.world, person, steps[0].by):
+            self._notify(step, case, alert, kind, person.id, channel, address, note)
         return True
 
     def tell_everyone_told(self, step: Step, case: Case, alert: Alert, kind: Kind) -> None:

@@ -18,8 +18,9 @@ class Timers:
             self._armed[kind, key] = due
             heapq.heappush(self._heap, (due, kind, key))
 
-    def armed(self, kind: str, key: str) -> bool:
-        return (kind, key) in self._armed
+    def armed(self, kind: str, key: str) -> int | None:
+        """When it is due; None: it is not."""
+        return self._armed.get((kind, key))
 
     def next_due(self) -> int | None:
         """The first instant at which one is due; an earlier one may have taken its place since."""

@@ -92,7 +92,7 @@ def bare_world(files: Iterable[Path], locale: str) -> tuple[World | None, list[C
     directories = packs.Directories(
         devices=(packs.BUILTIN, *map(str, models)), rules=tuple(map(str, rules)), sites=()
     )
-    surroundings = Surroundings(timezone=TIMEZONE, channels=None, subscribe=None)
+    surroundings = Surroundings(timezone=TIMEZONE, channels=None, groups=frozenset(), subscribe=None)
     owner = yamlfile.Map("", 0, {})
     world = packs.load_world(directories, Path(), surroundings, Builder(problems), owner, {})
     return world, problems.listed()

@@ -39,6 +39,7 @@ CALLBACKS = telemetry.counter(
     ["channel", "outcome"],
 )
 
+NO_GROUPS: Mapping[str, str] = {}
 Said = Receipted | Replied
 Make = Callable[[int, int], Event]
 
@@ -62,9 +63,11 @@ class Callbacks:
         reader: Callable[[], sqlite3.Connection],
         now_ns: Callable[[], int] = time.time_ns,
         answer_s: float = ANSWER_S,
+        groups: Mapping[str, str] = NO_GROUPS,
     ) -> None:
         self._listeners, self._submit, self._now_ns = listeners, submit, now_ns
         self._world, self._reader, self._answer_s = world, reader, answer_s
+        self._groups = groups  # a channel that is part of another -> as whose its messages were sent
         self._attempts = Attempts()
         self._pending: Counter[str] = Counter()
         self._heard: OrderedDict[tuple[str, str], Sequence[Future[Any]]] = OrderedDict()
@@ -120,6 +123,7 @@ class Callbacks:
         return "heard" if before is None else "again"
 
     def _submit_all(self, channel: str, said: Sequence[Said]) -> list[Future[Any]]:
+        channel = self._groups.get(channel, channel)
         made = [event_of(one, channel, self._world(), self._reader()) for one in said]
         for one, make in zip(said, made, strict=True):
             if make is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ class Queue:
 
 
 class Door:
-    def __init__(self, folder: Path, answer_s: float = 0.5) -> None:
+    def __init__(self, folder: Path, answer_s: float = 0.5, groups: Mapping[str, str] = {}) -> None:
         self.ear, self.queue = Ear(), Queue()
         self.store = Store(folder / "state")
         self.store.commit([Record(Tick(1, 1), [CARD])])
@@ -78,6 +78,7 @@ class Door:
             self.store.reader,
             lambda: 9_500_000_000,
             answer_s,
+            groups,
         )
         healthy = Health(progressing=True, broker=True, store_writable=True)
         deps = Deps(
@@ -94,6 +95,15 @@ class Door:
     def stop(self) -> None:
         self.web.stop()
         self.store.close()
+
+
+def test_what_a_member_of_a_failover_hears_is_about_the_failover(tmp_path: Path) -> None:
+    """Its messages were sent under that name, and only so is the receipt's found."""
+    found = Door(tmp_path, groups={"card": "sms"})
+    found.ear.said = (Receipted("biz-1", True), Replied("13800000001", "1"))
+    assert found.call().status_code == 200
+    assert [one.channel for one in found.queue.events] == ["sms", "sms"]  # type: ignore[union-attr]
+    found.stop()
 
 
 @pytest.fixture

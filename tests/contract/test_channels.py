@@ -59,7 +59,7 @@ def test_every_kind_is_under_this_contract() -> None:
 
     Those whose far side is no HTTP server keep the same contract in a file of their own.
     """
-    assert set(channels.kinds()) == {*DIALECTS, "inbox", "email", "siren"}
+    assert set(channels.kinds()) == {*DIALECTS, "inbox", "email", "siren", "failover"}
 
 
 def test_inbox_accepts_at_once() -> None:

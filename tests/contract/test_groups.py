@@ -116,6 +116,17 @@ def test_dingtalk_leaves_a_barred_robot_alone(ding: Room) -> None:
     assert ding.send().told is Told.ACCEPTED
 
 
+@pytest.mark.parametrize("past_s", [0, 5, 9])
+def test_feishu_lets_the_rush_of_the_half_hours_go_first(fei: Room, past_s: int) -> None:
+    fei.ours.now = fei.group.wall.now = fei.group.wall.now // 1800 * 1800 + past_s
+    answer = fei.send(level=Level.ORANGE)
+    assert (answer.told, answer.retry_after_s) == (Told.LATER, 10 - past_s)
+    assert fei.provider.requests == []
+    assert fei.send(level=Level.RED).told is Told.ACCEPTED
+    fei.ours.now += answer.retry_after_s
+    assert fei.send(level=Level.ORANGE).told is Told.ACCEPTED
+
+
 def test_feishu_is_busy_for_a_moment(fei: Room) -> None:
     fei.group.barred_until = fei.group.now() + 5
     assert fei.send().told is Told.LATER

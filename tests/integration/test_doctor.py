@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -14,9 +15,12 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import doctor
-from gateway.config import ArchiveConfig, BrokerConfig, Config, InfluxConfig, WebConfig
+from gateway.adapters.store import Record, Store
+from gateway.config import ArchiveConfig, BrokerConfig, ChannelConfig, Config, InfluxConfig, WebConfig
+from gateway.core.model import SECOND, NotificationState, Tick
 from gateway.doctor import ClockWatch, Finding, Texts, diagnose
 from gateway.problems import ConfigError, say
+from tests.contract.dialects import notification
 from tests.servers.certificates import make_certificates
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.process import free_port
@@ -230,6 +234,36 @@ def test_mistakes_are_told_in_the_readers_language() -> None:
     zh, en = diagnose(None, [mistake], "zh"), diagnose(None, [mistake], "en")
     assert [told.ok for told in zh + en] == [False, False]
     assert zh[0].detail != en[0].detail and "lilong.yaml:3" in zh[0].detail
+
+
+def test_how_much_of_each_channels_limits_is_used(tmp_path: Path) -> None:
+    """As the store tells it, also of a failover's members; nobody's number is shown."""
+    kinds = {"sms-ali": "sms_aliyun", "sms-tx": "sms_tencent", "call": "voice_aliyun", "page": "inbox"}
+    entries = {name: ChannelConfig(name=name, kind=kind) for name, kind in kinds.items()}
+    entries["sms"] = ChannelConfig(name="sms", kind="failover", settings={"of": "sms-ali sms-tx"})
+    config = replace(make_config(tmp_path), channels=entries)
+    assert doctor._channels(config, 0, ENGLISH) == []
+    now_ns, at, hour = 10**18, 10**15, 3600 * SECOND
+    by = [("sms", "sms-tx: Ok")] * 9 + [("sms", "sms-ali: OK")] + [("call", "OK")] * 2
+    sent = [
+        notification(
+            id=f"n{n}", channel=channel, detail=detail, state=NotificationState.ACCEPTED,
+            address="13800000001", due_at=at - n * hour, told_at=at - n * hour,
+        )
+        for n, (channel, detail) in enumerate(by)
+    ]  # fmt: skip
+    store = Store(config.state)
+    store.commit([Record(Tick(1, 1), sent)])
+    with closing(sqlite3.connect(store.path)) as db:
+        db.execute("INSERT INTO checkpoint VALUES (1, 1, ?, ?, x'', 0)", (at, now_ns))
+        db.commit()
+    found = {one.detail.split(" ")[0]: one for one in doctor._channels(config, now_ns, ENGLISH)}
+    store.close()
+    assert "1/50 in 24h (wang)" in found["sms-ali"].detail
+    assert "9/10 in 24h (wang)" in found["sms-tx"].detail and "little is left" in found["sms-tx"].hint
+    assert "2/20 in 24h" in found["call"].detail and found["call"].ok
+    assert found.keys() == {"sms-ali", "sms-tx", "call"}
+    assert "1380000" not in repr(found)
 
 
 def test_every_check_answers_whatever_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def check(play):
     for case in state.cases.values():
         standing = [one for one in case.alerts if one in state.alerts]
         if standing and case.stage in UNANSWERED and not case.silent:
-            assert engine.timers.armed("climb", case.id), "nobody has answered what stands"
+            assert engine.timers.armed("climb", case.id) is not None, "nobody has answered what stands"
         if case.stage is Stage.SUSPENDED:
             assert case.suspended_until is not None and case.suspended_until > state.at
         worst = cases.book.worst(case)

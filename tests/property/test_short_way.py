@@ -41,7 +41,7 @@ def play(script) -> tuple[list, bytes]:
 def test_the_short_way_says_what_the_long_way_says(script):
     assert CABINET.lateness_s < 700, "else nothing of the script is late"
     with (
-        patch.object(Subject, "plain", lambda subject, values: False),
+        patch.object(Subject, "plain", property(lambda subject: False, lambda subject, plain: None)),
         patch.object(Subject, "asked", lambda subject, values: subject.judges),
     ):
         expected = play(script)

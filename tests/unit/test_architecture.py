@@ -48,6 +48,7 @@ RINGS = {
     "gateway.control": 3,
     "gateway.selfcheck": 3,
     "gateway.doctor": 3,
+    "gateway.usage": 3,
     "gateway.tuning": 3,
     "gateway.web": 3,
     "gateway.app": 4,

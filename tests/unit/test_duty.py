@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config import load
 from gateway.core.duty import Asked, Gap, Lack, Way, absences, holder, instants, next_end, successor
 from gateway.core.model import (
     Calendar,
@@ -165,6 +167,21 @@ def test_five_levels_of_empty_posts_fall_up_in_one_question():
         Gap("keeper", "yard", Lack.LEAVE, "lin"),
         Gap("keeper", "committee", Lack.UNREACHABLE, "mute"),
     )
+
+
+def test_a_group_is_told_with_whoever_is_told():
+    """A robot in the duty room, a siren: no person has an address there, and it speaks all the same."""
+    known = site(post("keeper", "yard", "lin"), persons=[replace(person("lin"), reach={"inbox": "lin"})])
+    step = Step(role="keeper", by=("inbox", "sms", "robot"))
+    (alone,) = recipients(known, "grid", step, NOON).recipients
+    (together,) = recipients(replace(known, groups=frozenset({"robot"})), "grid", step, NOON).recipients
+    assert alone.channels == (("inbox", "lin"),)
+    assert together.channels == (("inbox", "lin"), ("robot", ""))
+
+
+def test_the_kind_of_a_channel_says_whether_it_is_a_group():
+    found = load(Path(__file__).parents[2] / "deploy/example/lilong.yaml", "en", environ={})
+    assert found.world is not None and found.world.groups == {"duty-robot", "street-hook"}
 
 
 def test_then_the_declared_roles_then_the_head_of_the_unit_above():

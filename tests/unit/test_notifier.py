@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -17,6 +17,7 @@ from gateway import notifier as module
 from gateway import telemetry
 from gateway.channels.base import Answer, Receipted
 from gateway.core.model import SECOND, Event, Level, Notification, NotificationState, Outcome, Receipt, Told
+from gateway.core.quotas import Quota
 from gateway.notifier import ASK_S, Notifier, StoreLedger
 from tests.contract.dialects import notification
 from tests.waiting import until
@@ -78,6 +79,9 @@ class Book:
         rows = [one for one in self.rows if one.channel == channel and one.id not in self.settled]
         return sorted(rows, key=lambda one: -one.level)[:most]
 
+    def sent(self, channel: str, since_at: int) -> list[Notification]:
+        return []
+
 
 class Pipeline:
     """Stamps and keeps events; commits them at once unless told to wait."""
@@ -109,7 +113,12 @@ class Pipeline:
 
 
 class Bench:
-    def __init__(self, street: Recorder | None = None) -> None:
+    def __init__(
+        self,
+        street: Recorder | None = None,
+        quotas: Mapping[str, Sequence[Quota]] = module.NO_QUOTAS,
+        starts: bool = True,
+    ) -> None:
         self.clock, self.book = Hand(), Book()
         self.pipeline = Pipeline(self.book)
         self.street, self.duty = street or Recorder(), Recorder()
@@ -119,8 +128,10 @@ class Bench:
             self.clock,
             self.book,
             lambda one: f"https://a.example/c/{one.id}",
+            quotas,
         )
-        self.notifier.start()
+        if starts:
+            self.notifier.start()
 
 
 @pytest.fixture
@@ -271,6 +282,41 @@ def test_stop_ends_the_threads_and_leaves_the_rest_due() -> None:
     until(lambda: not any(t.name in ("notifier-street", "notifier-duty") for t in threading.enumerate()), 5)
 
 
+def test_without_a_token_the_thread_waits_for_its_instant_and_takes_no_other_way() -> None:
+    bench = Bench(quotas={"street": [Quota(most=1, span_s=60.0)]})
+    bench.notifier.offer([notification(id="n1"), notification(id="n2", person="li", address="li")])
+    bench.pipeline.next()
+    bench.notifier.offer([notification(id="other", channel="duty")])
+    assert bench.pipeline.next().notification == "other"
+    assert bench.street.sent == ["n1"] and bench.notifier.waiting()["street"] == 1
+    bench.clock.now = 60 * SECOND - 1
+    assert bench.pipeline.outcomes.empty()
+    bench.clock.now = 60 * SECOND
+    assert bench.pipeline.next().notification == "n2"
+    bench.notifier.stop()
+
+
+def test_a_store_that_cannot_say_what_was_sent_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sent without knowing, a message could be the one too many."""
+    bench = Bench(quotas={"street": [Quota(most=1, span_s=60.0)]}, starts=False)
+    asked: list[int] = []
+    before = notification(id="n0", told_at=0)
+
+    def sent(channel: str, since_at: int) -> list[Notification]:
+        if channel == "street":
+            asked.append(since_at)
+        return [before] if len(asked) > 1 or _raise() else []
+
+    monkeypatch.setattr(bench.book, "sent", sent)
+    bench.notifier.start()
+    bench.notifier.offer([notification(id="n1")])
+    until(lambda: len(asked) == 2 and bench.notifier.waiting()["street"] == 1)
+    assert bench.street.sent == []
+    bench.clock.now = 60 * SECOND
+    assert bench.pipeline.next().notification == "n1"
+    bench.notifier.stop()
+
+
 # ---------------------------------------------------------------- the store as ledger
 
 
@@ -310,6 +356,19 @@ def test_ledger_gives_the_urgent_first(ledger: tuple[StoreLedger, sqlite3.Connec
     put(base, notification(id="done", state=NotificationState.ACCEPTED))
     assert [one.id for one in book.due("street", 9)] == ["red", "yellow"]
     assert [one.id for one in book.due("street", 1)] == ["red"]
+
+
+def test_ledger_knows_what_was_sent(ledger: tuple[StoreLedger, sqlite3.Connection]) -> None:
+    book, base = ledger
+    for state in NotificationState:
+        put(base, notification(id=state.value, state=state, due_at=90, told_at=100))
+    put(base, notification(id="held", state=NotificationState.ACCEPTED, due_at=10, told_at=100))
+    put(base, notification(id="old", state=NotificationState.ACCEPTED, due_at=10, told_at=20))
+    put(base, notification(id="before the upgrade", state=NotificationState.ACCEPTED, due_at=99))
+    put(base, notification(id="other", channel="duty", state=NotificationState.ACCEPTED, due_at=99))
+    found = {one.id: one.told_at for one in book.sent("street", 50)}
+    went = {"accepted", "unsure", "delivered", "failed", "missed", "held"}
+    assert found == dict.fromkeys(went, 100) | {"before the upgrade": 99}
 
 
 # ---------------------------------------------------------------- asking for receipts

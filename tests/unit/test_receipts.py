@@ -89,9 +89,11 @@ def ignored(play) -> list[str]:
 
 
 def test_a_notification_keeps_its_number(play):
+    play.wait(3)
     accept(play)
     taken = play.notifications()[-1]
     assert (taken.number, taken.receipt_by) == ("biz-1", play.at + 60 * SECOND)
+    assert taken.told_at == play.at > 0, "what a restart counts against the provider's limits"
 
 
 def test_delivered_is_an_entry_and_the_ladder_keeps_its_time(play):
@@ -115,6 +117,21 @@ def test_without_a_receipt_the_next_rung_goes_at_once(play):
     assert due(play)[1:] == [("wang", "voice", Kind.ESCALATED)]
     assert history(play)[-2:] == ["unreceipted", "escalated"]
     assert "notification_undelivered" in play.noted()
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_one_receipt_is_for_all_that_one_text_told(play, delivered):
+    """A digest: the provider knows one message, we know what stands in it."""
+    play.say({3: 80})
+    both = [n for n in play.notifications() if n.state is NotificationState.DUE]
+    assert [n.person for n in both] == ["wang", "wang"]
+    for one in both:
+        play.told(one, number="biz-1", receipt_s=60.0)
+    receipt(play, number=both[0].id, delivered=delivered)  # as sms_aliyun says it: by our id of the worst
+    heard = [n.id for n in play.notifications() if n.state is (DELIVERED if delivered else FAILED)]
+    assert sorted(heard) == sorted(n.id for n in both)
+    receipt(play, number=both[1].id)
+    assert ignored(play) == ["heard already"]
 
 
 def test_a_failed_receipt_does_not_wait_for_its_time(play):
@@ -436,3 +453,15 @@ def test_what_is_over_is_forgotten(play):
     play.say(smoke=1)
     accept(play, "biz-2")
     assert [one.number for one in play.engine.state.sent.values()] == ["biz-2"]
+
+
+def test_a_userid_is_the_same_in_any_case():
+    """WeCom says wangjl of whom its console calls WangJL."""
+    ladder = (Step(role="property", by=("app",)),)
+    wang = Person(id="wang", says="王经理", unit="firm", reach={"app": "WangJL"})
+    street = world(rules=(SMOKE,), ladders={level: ladder for level in Level}, persons={"wang": wang})
+    play = Play(engine=Engine(street, State(identity="0000002a")))
+    play.say(smoke=1)
+    play.told(play.notifications()[-1], number="msg-1")
+    play.give(Reply(play.at, play.wall(), "app", "wangjl", "1", ""))
+    assert play.case().stage is Stage.ACKNOWLEDGED
