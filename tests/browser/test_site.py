@@ -89,7 +89,7 @@ def test_the_page_says_what_where_and_what_to_do(street: Street, fire: str) -> N
         "红色报警",
         "充电区",
         "远程断开",
-        "10 分钟",
+        "2 分钟",  # the street's clock for red is shorter than the rule's own
         "筛查提示，不是法定鉴定结论",
         "我来处理",
     ):
@@ -105,7 +105,7 @@ def test_looking_changes_nothing(street: Street, fire: str) -> None:
     """Chats and mail scanners fetch every address they see, also those inside the page."""
     page = get(street, street.path(told=told(street, fire)))
     paths = re.findall(r'(?:href|action)="(/c/[^"]+)"', page.text)
-    assert len(paths) == 3
+    assert len(paths) == 7  # one for each act of somebody who has been told
     before, acts = street.case(fire), len(street.acts)
     for path in [street.path(told=told(street, fire)), *paths] * 3:
         for method in ("GET", "HEAD"):

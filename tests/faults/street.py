@@ -75,6 +75,7 @@ units:
   - {id: firm, says: 试验物业}
 persons:
   - {id: keeper, says: 值班员, unit: firm, reach: {hook: duty}}
+join_within: 0s # each alarm has a message of its own, so that none can hide another's loss
 posts:
   - {role: duty, at: yard, unit: firm, person: keeper, from: "2020-01-01"}
 ladders:
