@@ -111,7 +111,7 @@ def _problems(db: sqlite3.Connection, report: Report) -> list[str]:
 
 def _late(report: Report) -> list[str]:
     rows = [f"  {' · '.join(row[:6])}" for row in tables.late_rows(report)[:LATE]]
-    more = len(report.late) - len(rows)
+    more = report.late_count - len(rows)
     tail = [f"  另有 {more} 件"] if more > 0 else []
     return ["现在逾期：", *rows, *tail] if rows else ["现在逾期：无"]
 

@@ -14,7 +14,7 @@ from gateway.core.load import STANDING_NS, Load, is_borne
 from gateway.core.model import Alert, Case, Stage, World
 from gateway.core.places import ancestors
 
-LATE_MOST = 200  # rows of the list of what is overdue; the count is the true one
+LATE_MOST = 200  # rows of the list of what is overdue; `late_count` is the true number
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +33,7 @@ class Report:
     groups: dict[str, Tally] = field(default_factory=dict)  # "" for those that belong to none
     load: Load = field(default_factory=Load)
     late: list[Course] = field(default_factory=list)  # open and overdue, whenever they were found
+    late_count: int = 0
     found_on: Counter[str] = field(default_factory=Counter)  # local date -> cases
     closed_on: Counter[str] = field(default_factory=Counter)
     standing: list[Alert] = field(default_factory=list)  # for more than a day, now
@@ -52,7 +53,8 @@ def gather(
     for course in courses(db, since_ns, until_ns, now_ns):
         if here(course.case.place):
             _note(report, course, owner(course))
-    report.late = _late(db, until_ns, now_ns, here)
+    late = _late(db, until_ns, now_ns, here)
+    report.late, report.late_count = late[:LATE_MOST], len(late)
     _note_load(report, db, here)
     return report
 
@@ -84,7 +86,7 @@ def _late(db: sqlite3.Connection, until_ns: int, now_ns: int, here: Callable[[st
     """The worst first, then the oldest."""
     cases = (case for case in history.open_before(db, until_ns) if here(case.place) and not case.silent)
     found = [one for case in cases if (one := course_of(db, case, now_ns)) and one.late_now]
-    return sorted(found, key=lambda one: (-one.case.level, one.found_ns))[:LATE_MOST]
+    return sorted(found, key=lambda one: (-one.case.level, one.found_ns))
 
 
 def _note_load(report: Report, db: sqlite3.Connection, here: Callable[[str], bool]) -> None:

@@ -15,12 +15,13 @@ from gateway.core.model import SECOND
 from gateway.reporting import tables
 from gateway.reporting.gather import Report
 
-WIDTH = 640
-BAR, GAP, LABEL = 22, 8, 190  # of a lying bar: its height, the space below, the room for its name
+WIDTH = 420  # a phone's: its letters stay legible there
+BAR, GAP, LABEL = 22, 8, 125  # of a lying bar: its height, the space below, the room for its name
 DAY_HEIGHT, DAY_FOOT = 140, 20  # of the chart by days, and of the dates below it
 DAYS_MOST = 92  # a bar a day up to a quarter; beyond that each bar is a week
 GROUPS_MOST = 30  # bars: the table has them all
 DATES_MOST = 6
+DATE = 36  # the room that one takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Bars:
 def lying(rows: Sequence[tuple[str, float, str]]) -> Bars:
     """A bar a row of (name, value, text), as long as its share of the largest."""
     most = max((value for _, value, _ in rows), default=0.0) or 1.0
-    room = WIDTH - LABEL - 70
+    room = WIDTH - LABEL - 55
     bars = [
         Bar(LABEL, place * (BAR + GAP), round(room * value / most, 1), BAR, name, text)
         for place, (name, value, text) in enumerate(rows)
@@ -72,7 +73,7 @@ def by_days(report: Report) -> Bars:
             count = counts[side][place]
             height = round((DAY_HEIGHT - 14) * count / most, 1)
             x = round(place * room + side * room * 0.45, 1)
-            name = f"{day:%m-%d}" if named and not side else ""
+            name = f"{day:%m-%d}" if named and not side and x < WIDTH - DATE else ""
             bars.append(Bar(x, DAY_HEIGHT - height, round(room * 0.42, 1), height, name, str(count), css))
     return Bars(bars, DAY_HEIGHT + DAY_FOOT)
 

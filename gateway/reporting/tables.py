@@ -118,7 +118,7 @@ def _late_row(world: World, course: Course) -> Row:
     found = local(course.found_ns, world.timezone).strftime("%m-%d %H:%M")
     says = f"{rule.says if rule else case.rule} · {pages.subject(world, case)}"
     where = " · ".join(pages.near_places(world, case.place))
-    return found, case.level.word, STAGES[course.stage].zh, says, where, who, case.id
+    return found, _LEVEL[case.level], STAGES[course.stage].zh, says, where, who, case.id
 
 
 def stage_rows(course: Course, world: World) -> list[Row]:
@@ -236,6 +236,7 @@ def as_json(report: Report) -> dict[str, Any]:
             {"id": name, "name": name_of(report.world, name), "rank": rank, **_tally(report.groups[name])}
             for rank, name in enumerate(ranked(report.groups), 1)
         ],
+        "overdue_count": report.late_count,
         "overdue": [
             {"case": one.case.id, "stage": str(one.stage), "found_ns": one.found_ns} for one in report.late
         ],

@@ -109,7 +109,7 @@ def test_what_is_gathered_is_what_happened(report: Report) -> None:
         Stage.CLOSED: ([161], 0, 0),
     }
     assert list(report.groups) == ["jw"] and report.groups["jw"].found == 2
-    assert [one.case.rule for one in report.late] == ["slot-hot"]
+    assert [one.case.rule for one in report.late] == ["slot-hot"] and report.late_count == 1
     assert report.found_on == {"2026-11-02": 2} and report.closed_on == {"2026-11-02": 1}
 
 
