@@ -43,6 +43,7 @@ from gateway.links import Links, load_keys
 from gateway.notifier import Notifier, StoreLedger
 from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError, say
+from gateway.reporting.digest import write_apart
 from gateway.selfcheck import Parts, SelfCheck
 from gateway.web.app import create_app
 from gateway.web.callbacks import Callbacks
@@ -129,7 +130,10 @@ class App:
         self.pipeline.listen_to(self.subscriber)
         self.intake = _intake(self.config, self.pipeline, self.clock)
         self.web = WebServer(create_app(self._deps()), self.config.web.host, self.config.web.port)
-        self.chores = Chores(self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind)
+        self.chores = Chores(
+            self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind,
+            lambda: write_apart(self.config.path),
+        )  # fmt: skip
         self.selfcheck = SelfCheck(
             Parts(
                 store=self.store,

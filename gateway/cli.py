@@ -18,6 +18,7 @@ from gateway.cli_cases import act, audit
 from gateway.cli_devices import devices
 from gateway.cli_models import model, schema
 from gateway.cli_oncall import oncall
+from gateway.cli_report import digest, report
 from gateway.cli_route import route
 from gateway.cli_rules import rule
 from gateway.cli_scenarios import test
@@ -215,8 +216,11 @@ def cases(path: Path, everything: bool, sheet: str | None) -> None:
 
 @main.command()
 @click.argument("case", default="")
+@click.option(
+    "--stages", is_flag=True, help="instead of its history: every stage, how long, by whom, late or not"
+)
 @config_option
-def show(case: str, path: Path) -> None:
+def show(case: str, stages: bool, path: Path) -> None:
     """详情 · One case, and what happened since. CASE is its id, or the end of it; left out: the newest."""
     from gateway.core.model import Case
     from gateway.web.pages import view_case
@@ -226,11 +230,17 @@ def show(case: str, path: Path) -> None:
         found = db.execute(query, (case, case, case)).fetchall()
         if not found or (case and len(found) > 1):
             sys.exit(f"lilong: {'more than one' if found else 'no'} such case; see lilong cases --all")
-        view = view_case(db, judging_world(db), _value(found[0]["body"], Case), time.time_ns())
+        world, whole, now_ns = judging_world(db), _value(found[0]["body"], Case), time.time_ns()
+        view = view_case(db, world, whole, now_ns)
+        rows = (
+            _stages(db, world, whole, now_ns)
+            if stages
+            else [(one.at, one.text, one.note) for one in view.lines]
+        )
     click.echo(f"【{view.badge.zh}】{view.says} · {view.subject}\n{' · '.join(view.place)}")
     click.echo(f"{view.quantity} {view.value} {view.limit}".strip())
     click.echo(f"{view.stage.zh} {view.owner}".rstrip() + (f"\n要做：{view.action}" if view.open else ""))
-    print_table([(line.at, line.text, line.note) for line in view.lines])
+    print_table(rows)
 
 
 main.add_command(alerts)
@@ -252,6 +262,8 @@ def reset(case: str, person: str, reason: str, path: Path) -> None:
 
 main.add_command(act)
 main.add_command(audit)
+main.add_command(report)
+main.add_command(digest)
 
 
 @main.command()
@@ -375,6 +387,15 @@ def _value(body: bytes, kind: type[Any]) -> Any:
     import msgspec
 
     return msgspec.json.decode(body, type=kind)
+
+
+def _stages(db: sqlite3.Connection, world: Any, case: Any, now_ns: int) -> list[Sequence[str]]:
+    from gateway.reporting import tables
+    from gateway.reporting.gather import course_of
+
+    course = course_of(db, case, now_ns)
+    head = tuple(say(one.zh, one.en) for one in tables.STAGE_HEAD)
+    return [head, *(tables.stage_rows(course, world) if course else [])]
 
 
 def _case_row(case: Any, world: Any) -> Sequence[str]:

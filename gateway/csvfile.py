@@ -417,11 +417,11 @@ def write(rows: Iterable[Cells], cls: type) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(paths)
-    writer.writerows([_guarded(row.get(path, "")) for path in paths] for row in rows)
+    writer.writerows([guarded(row.get(path, "")) for path in paths] for row in rows)
     return out.getvalue()
 
 
-def _guarded(cell: str) -> str:
+def guarded(cell: str) -> str:
     """What a spreadsheet would run as a formula gets the mark that makes it a text; a number is none."""
     return f"'{cell}" if cell.startswith(_FORMULA) and isinstance(resolve(cell), str) else cell
 

@@ -75,6 +75,8 @@ class Telling:
     def climb_anew(self, step: Step, case: Case, kind: Kind) -> None:
         """A new or higher level: the ladder begins again, through any acknowledgement of the lower one."""
         self.book.cancel_due(step, case)
+        if case.stage is not Stage.FOUND:
+            self.book.enter(step, case.id, Turn.RAISED)  # the history tells every turn
         case = replace(
             case, stage=TURNS[case.stage, Turn.RAISED], rung=0, climbing_at=step.at,
             changed_ns=step.wall_ns, answered_at=None, agreed=(), until_ns=0, suspended_at=None,

@@ -44,6 +44,7 @@ ENTRIES: Mapping[str, Said] = {
     "sent": Said("通知已送出", "sent"),
     "escalated": Said("无人响应，上报 {who}", "escalated"),
     "post_empty": Said("岗位空缺：{note}", "empty post"),
+    "raised": Said("从头逐级通知", "the ladder begins again"),
     "quiet": Said("静默时段，{note} 起通知", "quiet hours"),
     "handed_over": Said("岗位换人，移交给 {who}：{note}", "handed over"),
     "agreed": Said("{who} 接手，还须他人一同接手", "taken on, not by enough yet"),

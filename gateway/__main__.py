@@ -1,0 +1,5 @@
+"""`python -m gateway`: the command without its script."""
+
+from gateway.cli import main
+
+main()
