@@ -63,22 +63,42 @@ directories: {{sites: [site]}} # models and rules: those that come with the pack
 broker:
   {{host: {host}, port: {mqtt_port}, protocol: 3.1.1, client_id: demo, subscribe: [site/#, application/#]}}
 web: {{listen: "{host}:{web_port}", public_url: "http://{host}:{web_port}", link_key_file: link-key}}
-channels: {{inbox: {{kind: inbox}}}}
+channels: # the real ones; at their far side are the practice telephones
+  wecom:
+    kind: wecom_app
+    corp_id: {corp}
+    agent_id: "{agent}"
+    secret_file: wecom-secret
+    callback_token_file: wecom-token
+    callback_key_file: wecom-key
+    url: {phones}/cgi-bin
+  sms: {{kind: sms_aliyun, sign: {sign}, receipt_within: {receipt}, {cloud}}}
+  voice: {{kind: voice_aliyun, receipt_within: {receipt}, {cloud}}}
 """
+CLOUD = "key_id: {key_id}, template: {template}, variables: {variables}, "
+CLOUD += 'key_secret_file: cloud-secret, token_file: push-token, url: "{phones}"'
+WAYS = {"wecom": "企业微信", "sms": "短信", "voice": "电话"}
+RECEIPT = "600s"  # of street time: a loaded machine may take its time
 
 WELCOME = """
   里弄 Lilong · 演示街道 a street to practise on  ({devices} 台设备 devices, ×{speed:g})
 
     控制台 console          {url}/
-    王经理的手机 his phone  {url}/inbox/wang
+    王经理的手机 his phone  {phones}/wang
+    其他人的手机 the others' {phones}/
     街道时间 street time    {clock} ({zone})
 
   接下来 what will happen (街道时间 street time):
 {programme}
 
-  在手机页点“我来处理”，就不再上报 press it on his phone, and nobody higher up is told.
+  不理会就打电话，再往上报；在手机上点“收到”或按 1，就不再上报。
+  Ignore it, and he is called, then the next post is told; press 收到 or 1 on a phone, and that stops.
   发给每个人的消息 every message to a person appears below. Ctrl-C 结束 ends everything.
 """
+
+
+def street_ns(anchor: Anchor) -> int:
+    return anchor.wall_ns + int((time.monotonic_ns() - anchor.monotonic_ns) * anchor.speed)
 
 
 class DemoError(Exception):
@@ -91,6 +111,7 @@ class Stage:
 
     directory: Path
     web_port: int
+    phones: str  # address of the practice telephones
     anchor: Anchor
     seed: int
 
@@ -108,8 +129,7 @@ class Stage:
 
     def now_ns(self) -> int:
         """Street time."""
-        anchor = self.anchor
-        return anchor.wall_ns + int((time.monotonic_ns() - anchor.monotonic_ns) * anchor.speed)
+        return street_ns(self.anchor)
 
     @property
     def database(self) -> Path:
@@ -131,7 +151,9 @@ def run_demo(
         with ExitStack() as stack:
             folder = stack.enter_context(_folder(directory, keep))
             mqtt_port = stack.enter_context(broker(folder))
-            stage = Stage(directory=folder, web_port=free_port(port), anchor=_anchor(speed), seed=seed)
+            anchor, web_port = _anchor(speed), free_port(port)
+            phones = stack.enter_context(telephones(street / "site", f"http://{HOST}:{web_port}", anchor))
+            stage = Stage(directory=folder, web_port=web_port, phones=phones, anchor=anchor, seed=seed)
             _write_config(stage, street, mqtt_port)
             _run_gateway(stage, street, mqtt_port)
     except DemoError as error:
@@ -221,10 +243,39 @@ def _anchor(speed: float) -> Anchor:
 
 def _write_config(stage: Stage, street: Path, mqtt_port: int) -> None:
     """lilong.yaml and the site beside it, for the gateway and for whoever wants to look or edit."""
+    from simulators import clouds, phones, wecom
+
     shutil.copytree(street / "site", stage.directory / "site", dirs_exist_ok=True)
-    stage.config.write_text(
-        CONFIG.format(zone=ZONE, host=HOST, mqtt_port=mqtt_port, web_port=stage.web_port), encoding="utf-8"
+    secrets = {
+        "wecom-secret": wecom.CORP_SECRET,
+        "wecom-token": wecom.TOKEN,
+        "wecom-key": wecom.AES_KEY,
+        "cloud-secret": phones.KEY_SECRET,
+        "push-token": phones.PUSH_TOKEN,
+    }
+    for name, secret in secrets.items():
+        (stage.directory / name).write_text(secret, encoding="utf-8")
+    cloud = CLOUD.format(
+        key_id=clouds.KEY_ID, template=clouds.TEMPLATE, variables=" ".join(clouds.NAMES), phones=stage.phones
     )
+    text = CONFIG.format(
+        zone=ZONE, host=HOST, mqtt_port=mqtt_port, web_port=stage.web_port, phones=stage.phones,
+        corp=wecom.CORP_ID, agent=wecom.AGENT, sign=phones.SIGN, cloud=cloud, receipt=RECEIPT,
+    )  # fmt: skip
+    stage.config.write_text(text, encoding="utf-8")
+
+
+# ---------------------------------------------------------------- the telephones
+
+
+@contextmanager
+def telephones(site: Path, gateway: str, anchor: Anchor) -> Iterator[str]:
+    """The practice providers and everybody's phone, ready; gives their address."""
+    from simulators.phones import PhoneServer, Telephones, owners_of
+
+    phones = Telephones(owners_of(site), gateway, lambda: street_ns(anchor) / SECOND, anchor.speed)
+    with PhoneServer(phones) as server:
+        yield server.url
 
 
 # ---------------------------------------------------------------- the children
@@ -362,7 +413,8 @@ def messages(database: Path) -> list[Notification]:
 
 def told_line(one: Notification, world: World) -> str:
     person = world.persons.get(one.person)
-    return f"  {_clock(one.created_ns)}  {person.says if person else one.person} ← {one.title}  ({one.kind})"
+    to, way = person.says if person else one.person, WAYS.get(one.channel, one.channel)
+    return f"  {_clock(one.created_ns)}  {to} ← {way} {one.title}  ({one.kind})"
 
 
 def welcome(stage: Stage, devices: int) -> str:
@@ -370,7 +422,7 @@ def welcome(stage: Stage, devices: int) -> str:
     acts = {line["incident"]: line for line in lines}.values()
     programme = [f"    {_clock(act['begins_ns'])}  {act['says']}  {act['incident']}" for act in acts]
     return WELCOME.format(
-        devices=devices, speed=stage.anchor.speed, url=stage.url, zone=ZONE,
+        devices=devices, speed=stage.anchor.speed, url=stage.url, phones=stage.phones, zone=ZONE,
         clock=_clock(stage.now_ns()), programme="\n".join(programme),
     )  # fmt: skip
 

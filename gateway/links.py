@@ -29,6 +29,7 @@ MAC_BYTES = 16  # 128 bits: not to be guessed, and short enough for a message
 KEY_BYTES_LEAST = 32
 TOKEN_CHARACTERS_MOST = 1024  # longer ones are not even looked at
 VALID_S = 24 * 3600
+SEEN = "."  # stands in no notification's id
 _DOMAIN = b"lilong link\0"  # a key used elsewhere too would still make other signatures
 
 
@@ -65,9 +66,14 @@ class Grant:
     expires_s: int
     nonce: str  # the notification's id: tells two links to the same case apart
 
-    def but(self, purpose: Purpose) -> Grant:
-        """The same for another purpose: how the page makes its buttons."""
-        return replace(self, purpose=purpose)
+    def but(self, purpose: Purpose, seen: int = 0) -> Grant:
+        """The same for another purpose: how the page makes its buttons.
+
+        A button acts once. `seen` tells the buttons of one page from those of the same page later, when
+        more has happened: a second note, or "done" once more after the sensor disagreed, is another press.
+        """
+        link = self.nonce.partition(SEEN)[0]
+        return replace(self, purpose=purpose, nonce=f"{link}{SEEN}{seen}" if seen else link)
 
 
 class LinkError(Exception):

@@ -161,6 +161,7 @@ def copied(responsible: Person | None) -> str:
 ROLES = {  # of the shipped packs and the example; others by their id
     "property": "物业",
     "committee": "居委",
+    "grid": "网格",
     "street": "街道",
     "fire-station": "微型消防站",
 }

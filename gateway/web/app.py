@@ -131,7 +131,8 @@ class _Site:
         grant, case = granted
         if grant.purpose is not Purpose.SHOW:
             return self._note(403)
-        buttons = pages.buttons(case, grant, self._deps.links, self._standing(case))
+        seen = rows.newest_entry(self._deps.reader(), case.id)
+        buttons = pages.buttons(case, grant, self._deps.links, self._standing(case), seen=seen)
         return await self._case_page(case, buttons, grant.person)
 
     async def act(self, request: Request) -> Response:

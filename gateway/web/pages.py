@@ -321,10 +321,17 @@ def allowed(case: Case, purpose: Purpose, standing: Standing, person: str) -> bo
 
 
 def buttons(
-    case: Case, grant: Grant, links: Links, standing: Standing, purposes: Sequence[Purpose] = ACTING
+    case: Case,
+    grant: Grant,
+    links: Links,
+    standing: Standing,
+    purposes: Sequence[Purpose] = ACTING,
+    seen: int = 0,
 ) -> Buttons:
+    """`seen`: the newest line of the case's history that the page shows; without it, its last change."""
+    names = {Purpose.RETURN: "return_"}
     made = {
-        "return_" if purpose is Purpose.RETURN else purpose.value: f"/c/{links.token(grant.but(purpose))}"
+        names.get(purpose, purpose.value): f"/c/{links.token(grant.but(purpose, seen or case.changed_ns))}"
         for purpose in purposes
         if allowed(case, purpose, standing, grant.person)
     }

@@ -64,6 +64,12 @@ def entries_of(db: sqlite3.Connection, case: str) -> list[Entry]:
     return _entries(rows)
 
 
+def newest_entry(db: sqlite3.Connection, case: str) -> int:
+    """The number of the last line of a case's history; 0 when there is none."""
+    (found,) = db.execute("SELECT MAX(seq) FROM entry WHERE case_id = ?", (case,)).fetchone()
+    return found or 0
+
+
 def deeds_of(db: sqlite3.Connection, person: str, cases: Collection[str]) -> list[Entry]:
     """What a person did on some cases, oldest first."""
     marks = ",".join("?" * len(cases))

@@ -27,7 +27,7 @@ LILONG_YAML = """\
 state: state
 directories: {{devices: [{root}/devices], rules: [{root}/rules], sites: [{site}]}}
 broker: {{host: 127.0.0.1, subscribe: [site/#, application/#]}}
-channels: {{inbox: {{kind: inbox}}}}
+channels: {{wecom: {{kind: inbox}}, sms: {{kind: inbox}}, voice: {{kind: inbox}}}} # nothing leaves the box
 """
 
 
@@ -54,7 +54,7 @@ class Street:
         self.pipeline = Pipeline(self.world, self.store, self.clock, self._offer, lambda *_: None)
         self.links = Links([b"k" * 32])
         self.notifier = Notifier(
-            {"inbox": Inbox()},
+            dict.fromkeys(("wecom", "sms", "voice"), Inbox()),
             self.pipeline.submit,
             self.clock,
             StoreLedger(self.store.reader),
@@ -74,7 +74,7 @@ class Street:
             health=lambda: self.healthy,
             history=lambda *_: self.samples,
             now_ns=self.clock.wall_ns,
-            inboxes=frozenset({"inbox"}),
+            inboxes=frozenset({"wecom"}),
         )
 
     def __enter__(self) -> Street:
@@ -136,7 +136,7 @@ class Street:
         """The messages a person has got, once there are so many."""
 
         def got() -> list[Notification]:
-            found = messages_to(self.store.reader(), person, {"inbox"})
+            found = messages_to(self.store.reader(), person, {"wecom"})
             return found if len(found) >= at_least else []
 
         return until(got, 10, f"{at_least} messages to {person}")

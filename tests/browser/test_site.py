@@ -77,6 +77,13 @@ def post(street: Street, path: str, form: dict[str, str] | None = None, **header
     return ask(street, "POST", path, form or {}, **headers)
 
 
+def button(page: str, label: str) -> str:
+    """Where the plain button of a page posts to."""
+    found = re.search(rf'<form method="post" action="([^"]+)" class="act">\s*<button[^>]*>{label}<', page)
+    assert found, page
+    return found[1]
+
+
 # ---------------------------------------------------------------- looking
 
 
@@ -162,6 +169,29 @@ def test_done_replayed_after_the_sensor_disagreed(street: Street, fire: str) -> 
     acts = len(street.acts)
     post(street, path)
     assert len(street.acts) == acts
+
+
+def test_done_again_on_the_same_page_after_the_sensor_disagreed(street: Street, fire: str) -> None:
+    """The link of one message serves all along: its page has a new button, and that is no old press."""
+    link = street.path(Purpose.SHOW, told(street, fire))
+    for bounced in (1, 2):
+        post(street, button(get(street, link).text, "已处理"))
+        lines = street.store.reader().execute(
+            "SELECT COUNT(*) FROM entry WHERE case_id = ? AND what = 'bounced'", (fire,)
+        )
+        assert lines.fetchone()[0] == bounced
+
+
+def test_two_notes_from_one_page_are_two(street: Street, fire: str) -> None:
+    link = street.path(Purpose.SHOW, told(street, fire))
+    for words in ("门锁着", "拿到钥匙了"):
+        form = re.search(r'action="(/c/[^"]+)"[^>]*>\s*<label for="note"', get(street, link).text)
+        assert form
+        post(street, form[1], {"note": words})
+    rows = street.store.reader().execute(
+        "SELECT note FROM entry WHERE case_id = ? AND what = 'note'", (fire,)
+    )
+    assert [note for (note,) in rows] == ["门锁着", "拿到钥匙了"]
 
 
 def test_show_token_cannot_act(street: Street, fire: str) -> None:

@@ -1,7 +1,6 @@
-"""Pretend clouds: they check signature, clock and limits as the real ones document, and remember.
+"""The practice clouds on a pretend provider's wire, and Tencent's.
 
-A cloud takes an order, or refuses it inside a 200; `lose` takes it and says nothing, which is what a
-time-out after acceptance is. What it has taken it can report, as its pushes do.
+`lose` takes an order and says nothing, which is what a time-out after acceptance is.
 """
 
 from __future__ import annotations
@@ -9,44 +8,19 @@ from __future__ import annotations
 import json
 import re
 import socket
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from gateway.channels import signers
+from simulators import clouds
+from simulators.clouds import DAY_S, KEY_ID, NAMES, SIGN, TEMPLATE, Cloud, Taken
 from tests.contract.provider import Provider, Request, reply
 
-DAY_S = 86_400.0
-KEY_ID = "LTAI5tEXAMPLE"
-SIGN, TEMPLATE, NAMES = "枫林街道", "SMS_154950909", ("level", "title", "place", "situation")
 MOBILE = "13812341234"
 
 
-@dataclass
-class Taken:
-    """One message or call that a cloud has accepted."""
-
-    out_id: str
-    number: str  # BizId, CallId, SerialNo
-    phone: str
-    at_s: float
-    values: list[str]
-    status: int = 1  # 1 on its way, 2 failed, 3 delivered
-
-
-@dataclass
-class Cloud:
-    """`wall` is Unix seconds, and the only clock here."""
-
-    secret: str
-    wall: Callable[[], float]
-    limits: Mapping[float, int]  # seconds -> how many to one number within them
-    taken: list[Taken] = field(default_factory=list)
-    tried: list[tuple[str, float]] = field(default_factory=list)  # refused ones count too, for some
-    nonces: set[str] = field(default_factory=set)
+class Wired(Cloud):
+    """A cloud as a behaviour of a Provider."""
 
     def behave(self, provider: Provider, wire: socket.socket) -> bool:
         status, body = self.answer(provider.requests[-1])
@@ -62,138 +36,15 @@ class Cloud:
         self.answer(provider.requests[-1])
         return reply(504, b"<html>gateway time-out</html>")(provider, wire)
 
-    def answer(self, request: Request) -> tuple[int, dict[str, Any]]:
-        raise NotImplementedError
 
-    def over(self, phone: str) -> float:
-        """The span whose limit this number has reached, 0 when none; the attempt is counted."""
-        now = self.wall()
-        self.tried.append((phone, now))
-        for span_s, most in sorted(self.limits.items()):
-            if sum(one == phone and now - at < span_s for one, at in self.tried) > most:
-                return span_s
-        return 0.0
-
-    def take(self, out_id: str, phone: str, values: list[str]) -> Taken:
-        one = Taken(out_id, f"9006{len(self.taken):014d}^0", phone, self.wall(), values)
-        self.taken.append(one)
-        return one
-
-
-# ---------------------------------------------------------------- Aliyun
-
-LIMIT_WORDS = {60.0: "触发分钟级流控Permits", 3600.0: "触发小时级流控Permits", DAY_S: "触发天级流控Permits"}
-SMS_LIMITS = {DAY_S: 50}  # per number, signature and template, in a rolling day
-CALL_LIMITS = {60.0: 1, 3600.0: 5, DAY_S: 20}
-
-
-class Aliyun(Cloud):
-    """dysmsapi and dyvmsapi 2017-05-25."""
-
-    def answer(self, request: Request) -> tuple[int, dict[str, Any]]:
-        query = dict(parse_qsl(urlsplit(request.path).query, keep_blank_values=True))
-        if code := self.unsigned(request, query):
-            return 400, {"Code": code, "Message": "Specified signature is not matched", "RequestId": "R"}
-        action = request.headers["x-acs-action"]
-        if action == "QuerySendDetails":
-            return 200, self.details(query)
-        code, words, taken = (self.sms if action == "SendSms" else self.call)(query)
-        number = {"BizId" if action == "SendSms" else "CallId": taken.number} if taken else {}
-        return 200, {"Code": code, "Message": words, "RequestId": "R", **number}
-
-    def unsigned(self, request: Request, query: Mapping[str, str]) -> str:
-        headers = request.headers
-        date = datetime.fromisoformat(headers["x-acs-date"].replace("Z", "+00:00")).timestamp()
-        if abs(date - self.wall()) > 900:
-            return "InvalidTimeStamp.Expired"
-        if headers["x-acs-signature-nonce"] in self.nonces:
-            return "SignatureNonceUsed"
-        self.nonces.add(headers["x-acs-signature-nonce"])
-        expected = signers.aliyun(KEY_ID, self.secret, query, headers, request.body)
-        return "" if headers.get("authorization") == expected else "SignatureDoesNotMatch"
-
-    def sms(self, query: Mapping[str, str]) -> tuple[str, str, Taken | None]:
-        phone = query["PhoneNumbers"]
-        values = json.loads(query["TemplateParam"])
-        if not re.fullmatch(r"1[3-9]\d{9}", phone):
-            return "isv.MOBILE_NUMBER_ILLEGAL", f"{phone}invalid mobile number", None
-        if query["SignName"] != SIGN:
-            return "isv.SMS_SIGNATURE_ILLEGAL", "短信签名不合法", None
-        if query["TemplateCode"] != TEMPLATE:
-            return "isv.SMS_TEMPLATE_ILLEGAL", "短信模板不合法", None
-        return self.deliver(query, phone, values)
-
-    def call(self, query: Mapping[str, str]) -> tuple[str, str, Taken | None]:
-        phone, values = query["CalledNumber"], json.loads(query["TtsParam"])
-        if query["PlayTimes"] not in ("1", "2", "3"):
-            return "isv.INVALID_PARAMETERS", "参数异常", None
-        if query["TtsCode"] != TEMPLATE:
-            return "isv.TTS_TEMPLATE_ILLEGAL", "TTS模板不合法", None
-        return self.deliver(query, phone, values)
-
-    def deliver(
-        self, query: Mapping[str, str], phone: str, values: dict[str, str]
-    ) -> tuple[str, str, Taken | None]:
-        if set(values) != set(NAMES):
-            return "isv.TEMPLATE_MISSING_PARAMETERS", "模板缺少变量", None
-        if any("://" in value for value in values.values()):
-            return "isv.PARAM_NOT_SUPPORT_URL", "不支持url", None
-        if any(not 1 <= len(value) <= 35 for value in values.values()):
-            return "isv.PARAM_LENGTH_LIMIT", "参数超出长度限制", None
-        if span_s := self.over(phone):
-            return "isv.BUSINESS_LIMIT_CONTROL", f"{LIMIT_WORDS[span_s]}:{self.limits[span_s]}", None
-        return "OK", "OK", self.take(query["OutId"], phone, list(values.values()))
-
-    def details(self, query: Mapping[str, str]) -> dict[str, Any]:
-        day = query["SendDate"]
-        found = [
-            {
-                "PhoneNum": one.phone, "OutId": one.out_id, "SendStatus": one.status,
-                "ErrCode": {1: "", 2: "MOBILE_NOT_ON_SERVICE", 3: "DELIVERED"}[one.status],
-            }
-            for one in self.taken
-            if one.phone == query["PhoneNumber"] and china_day(one.at_s) == day
-        ]  # fmt: skip
-        return {"Code": "OK", "TotalCount": len(found), "SmsSendDetailDTOs": {"SmsSendDetailDTO": found}}
-
-    # ------------------------------------------------------------ pushes
-
-    def report(self, *taken: Taken, delivered: bool = True) -> bytes:
-        """SmsReport."""
-        return json.dumps(
-            [
-                {
-                    "phone_number": one.phone, "send_time": "2026-09-21 20:53:20",
-                    "report_time": "2026-09-21 20:53:25", "success": delivered,
-                    "err_code": "DELIVERED" if delivered else "MOBILE_NOT_ON_SERVICE",
-                    "err_msg": "用户接收成功" if delivered else "停机", "sms_size": "1",
-                    "biz_id": one.number, "out_id": one.out_id,
-                }
-                for one in taken
-            ]
-        ).encode()  # fmt: skip
-
-    def call_report(self, one: Taken, status: str = "200000", dtmf: str = "") -> bytes:
-        """VoiceReport."""
-        return json.dumps(
-            [
-                {
-                    "status_code": status, "callee": one.phone, "duration": "10", "voice_type": "voice",
-                    "call_id": one.number, "caller": "02164310000", "status_msg": "执行完成",
-                    "out_id": one.out_id, "dtmf": dtmf, "toll_type": "LOCAL",
-                }
-            ]
-        ).encode()  # fmt: skip
-
-
-def china_day(wall_s: float) -> str:
-    return time.strftime("%Y%m%d", time.gmtime(wall_s + 8 * 3600))
+class Aliyun(clouds.Aliyun, Wired):
+    """Both services of Aliyun."""
 
 
 # ---------------------------------------------------------------- Tencent
 
 
-class Tencent(Cloud):
+class Tencent(Wired):
     """sms 2021-01-11."""
 
     def answer(self, request: Request) -> tuple[int, dict[str, Any]]:

@@ -22,7 +22,8 @@ from gateway.channels.webhook import Webhook
 from gateway.channels.wecom_app import WecomApp
 from gateway.channels.wecom_robot import WecomRobot
 from gateway.core.model import Kind, Level, Notification
-from tests.contract.clouds import KEY_ID, MOBILE, NAMES, SIGN, TEMPLATE, Aliyun, Tencent
+from simulators.clouds import KEY_ID, NAMES, SIGN, TEMPLATE
+from tests.contract.clouds import MOBILE, Aliyun, Tencent
 from tests.contract.provider import Behaviour, Check, Request, json_post, reply
 
 SECRET = "s3cr3t-9b1f6c0e-7a42-4d0f"

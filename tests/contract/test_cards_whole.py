@@ -25,7 +25,8 @@ from gateway.web.callbacks import Callbacks
 from gateway.web.deps import Deps, Health
 from gateway.web.rows import find_case
 from gateway.web.server import WebServer
-from tests.contract.corp import AES_KEY, AGENT, CORP_ID, CORP_SECRET, TOKEN, Corp, call, press
+from simulators.wecom import AES_KEY, AGENT, CORP_ID, CORP_SECRET, TOKEN, press
+from tests.contract.corp import Corp, call
 from tests.contract.provider import Provider
 from tests.unit.worlds import SMOKE, TOPIC, payload, world
 from tests.waiting import until

@@ -28,20 +28,9 @@ from gateway.core.model import (
     Told,
 )
 from gateway.core.state import State
+from simulators.clouds import CALL_LIMITS, DAY_S, KEY_ID, SIGN, SMS_LIMITS, TEMPLATE
 from tests.contract import dialects
-from tests.contract.clouds import (
-    CALL_LIMITS,
-    DAY_S,
-    KEY_ID,
-    MOBILE,
-    SIGN,
-    SMS_LIMITS,
-    TEMPLATE,
-    TENCENT_LIMITS,
-    Aliyun,
-    Cloud,
-    Tencent,
-)
+from tests.contract.clouds import MOBILE, TENCENT_LIMITS, Aliyun, Tencent, Wired
 from tests.contract.dialects import SECRET, WALL_S, Hand, notification
 from tests.contract.provider import Provider, hang_up, reply, silence
 from tests.unit.worlds import HOT, SMOKE, Play, world
@@ -62,7 +51,7 @@ class Bench:
     secret: str = SECRET
     hand: Hand = field(default_factory=Hand)
     skew_s: float = 0.0
-    cloud: Cloud = field(init=False)
+    cloud: Wired = field(init=False)
     channel: Any = field(init=False)
 
     def __post_init__(self) -> None:

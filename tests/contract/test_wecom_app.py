@@ -16,7 +16,8 @@ from gateway.channels.base import Call, Listening, Replied, Secret
 from gateway.channels.wecom_app import MEMBER_MOST, RED_RESERVE, HearingWecomApp, WecomApp, compose
 from gateway.channels.wecom_callback import WINDOW_S, Envelope
 from gateway.core.model import Kind, Level, Notification, Told
-from tests.contract.corp import AES_KEY, AGENT, CARD_S, CORP_ID, CORP_SECRET, TOKEN, Corp, call, press
+from simulators.wecom import AES_KEY, AGENT, CARD_S, CORP_ID, CORP_SECRET, TOKEN, press
+from tests.contract.corp import Corp, call
 from tests.contract.dialects import TOTAL_S, notification
 from tests.contract.provider import Provider, reply, silence
 

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import html
-import os
-import re
 import signal
 import socket
-import sqlite3
-import subprocess
-import sys
 import threading
 import time
-import urllib.parse
-import urllib.request
-from contextlib import closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -27,6 +18,7 @@ from gateway.core.model import SECOND
 from simulators.incidents import load_script
 from simulators.neighbourhood import Sent
 from simulators.publisher import UNACKED_MAX, Pace, Publisher
+from tests.integration.playing import Demo
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -103,59 +95,6 @@ def test_a_missing_broker_is_named():
 # ---------------------------------------------------------------- the whole of it
 
 
-class Demo:
-    """`lilong demo` in a process of its own; `lines` are what its screen shows."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self.home, self.port = tmp_path, demo.free_port(18420)
-        settings = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
-        command = [
-            sys.executable,
-            "-c",
-            "from gateway.cli import main; main()",
-            "demo",
-            "--port",
-            str(self.port),
-        ]
-        self.process = subprocess.Popen(
-            command, cwd=tmp_path, env=settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        self.lines: list[str] = []
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout
-        self.lines.extend(iter(self.process.stdout.readline, ""))
-
-    def shows(self, text: str, seconds: float) -> str:
-        return until(
-            lambda: next((line for line in self.lines if text in line), ""), seconds, f"{text}: {self.lines}"
-        )
-
-    def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://{demo.HOST}:{self.port}{path}", timeout=10) as response:
-            return response.read().decode()
-
-    def children(self) -> list[str]:
-        """Command lines of processes that work in its folder."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue  # it ended while we looked
-            if "lilong-demo-" in line and str(self.home) in line:
-                found.append(line)
-        return found
-
-    def end(self, number: int = signal.SIGINT) -> int:
-        self.process.send_signal(number)
-        status = self.process.wait(30)
-        self.reader.join(10)
-        return status
-
-
 @pytest.fixture
 def playing(tmp_path):
     running = Demo(tmp_path)
@@ -172,29 +111,12 @@ def test_the_first_alert_comes_within_thirty_seconds_and_can_be_answered(playing
     print(f"first alert {time.monotonic() - ready:.1f} s after ready")
     assert len(playing.children()) == 2  # broker and street
     assert "充电仓过热" in playing.get("/")
-    inbox = playing.get("/inbox/wang")
-    button = re.search(r'action="(/c/[^"]+)"', inbox)
-    assert button, inbox
-    press(playing, html.unescape(button[1]))
-    database = next(playing.home.glob("lilong-demo-*/state/lilong.db"))
-    until(lambda: entries(database, "acknowledged"), 10)
+    card = playing.phone("wang").waits_for("card", "黄色提示", 10)
+    playing.phone("wang").press(card, "acknowledge")
+    until(lambda: "acknowledged" in playing.history(playing.case_of(card)), 10)
     assert playing.end() == 0
     assert playing.children() == []
     assert list(playing.home.glob("lilong-demo-*")) == []
-
-
-def press(playing: Demo, action: str) -> None:
-    body = urllib.parse.urlencode({"back": "inbox"}).encode()
-    request = urllib.request.Request(
-        f"http://{demo.HOST}:{playing.port}{action}", body, {"Origin": f"http://{demo.HOST}:{playing.port}"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert response.status == 200
-
-
-def entries(database: Path, what: str) -> int:
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as reader:
-        return reader.execute("SELECT COUNT(*) FROM entry WHERE what = ?", (what,)).fetchone()[0]
 
 
 def test_ended_before_it_is_ready_it_leaves_nothing(playing):

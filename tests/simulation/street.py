@@ -36,6 +36,7 @@ from simulators.lives import (
 )
 
 SITE = Path(__file__).parents[2] / "simulators" / "site"
+CHANNELS = "channels: {wecom: {kind: inbox}, sms: {kind: inbox}, voice: {kind: inbox}}\n"  # of that site
 ZONE = ZoneInfo("Asia/Shanghai")
 START_NS = int(datetime(2026, 11, 2, tzinfo=ZONE).timestamp()) * SECOND  # a Monday, midnight
 IDENTITY = "000000e5"
@@ -83,7 +84,7 @@ def street(seed: int, stock: tuple[Stock, ...] = STOCK) -> World:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "lilong.yaml"
         text = f"broker: {{host: h, subscribe: [site/#, application/#]}}\ndirectories: {{sites: [{SITE}]}}\n"
-        file.write_text(text, encoding="utf-8")
+        file.write_text(text + CHANNELS, encoding="utf-8")
         loaded = load(file, "en")
     assert loaded.world, loaded.problems
     dice = random.Random(f"{seed}/street")

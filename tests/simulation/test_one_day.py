@@ -43,6 +43,7 @@ TOGETHER = 500  # records in one transaction: the day is about what is stored, n
 CONFIG = f"""
 broker: {{host: 127.0.0.1, subscribe: [site/#, application/#]}}
 directories: {{sites: [{STREET / "site"}]}}
+channels: {{wecom: {{kind: inbox}}, sms: {{kind: inbox}}, voice: {{kind: inbox}}}}
 """
 
 
