@@ -111,7 +111,7 @@ def test_each_rung_with_person_channel_instant_and_reason(run) -> None:
     assert [(one["person"], one["copy"], one["after_s"], one["at"], list(one["by"])) for one in told] == [
         ("wang", False, 0, "2026-11-03 21:00:00", ["inbox"]),
         ("bo", True, 0, "2026-11-03 21:00:00", ["inbox"]),
-        ("bo", False, 120, "2026-11-03 21:02:00", ["inbox"]),
+        ("bo", False, 120, "2026-11-03 21:02:00", ["hook", "inbox"]),
     ]
 
 
@@ -153,7 +153,7 @@ def test_a_question_without_an_answer(run, words, told) -> None:
 
 ROUTES = """\
 routes:
-  - {device: cab-1, rule: slot-hot, level: red, at: 2026-11-03T21:00, expect: [wang, "copy:bo", bo@2m/inbox]}
+  - {device: cab-1, rule: slot-hot, level: red, at: 2026-11-03T21:00, expect: [wang,copy:bo,bo@2m/hook/inbox]}
   - {device: cab-1, rule: slot-hot, level: yellow, at: 2026-11-03T12:00, expect: [%s]}
 """
 
@@ -181,7 +181,7 @@ def test_many_are_compared_with_what_is_expected(run, folder: Path, expect, pass
 
 
 def test_a_table_says_the_same(run, folder: Path) -> None:
-    rows = "device,rule,level,at,expect\ncab-1,slot-hot,red,2026-11-03T21:00,wang copy:bo bo@2m/inbox\n"
+    rows = "device,rule,level,at,expect\ncab-1,slot-hot,red,2026-11-03T21:00,wang copy:bo bo@2m/hook/inbox\n"
     (folder / "routes.csv").write_text(rows, "utf-8")
     ran = run("route", "test", "--file", str(folder / "routes.csv"), "--json")
     assert ran.exit_code == 0 and json.loads(ran.stdout)[0]["passed"] is True
