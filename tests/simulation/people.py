@@ -20,6 +20,7 @@ class People:
         self.done_ns, self.reset_ns, self.note = done_ns, reset_ns, note
         self._due: list[tuple[int, int, Make]] = []
         self._number = count()
+        self._read: set[tuple[str, str, Kind, int]] = set()
 
     def plan(self, at_ns: int, make: Make) -> None:
         heapq.heappush(self._due, (at_ns, next(self._number), make))
@@ -33,10 +34,14 @@ class People:
         return (timer, Tick) if timer is not None and timer <= until_ns else None
 
     def told(self, told: Notification, now: int) -> None:
-        """The provider takes it at once; that all is well asks nothing of anybody."""
+        """The provider takes it at once; that all is well asks nothing of anybody, nor does the same by
+        another channel.
+        """
         self.plan(now + PROVIDER_NS, outcome(told))
-        if told.kind is Kind.CLEARED:
+        read = told.case, told.person, told.kind, now
+        if told.kind is Kind.CLEARED or read in self._read:
             return
+        self._read.add(read)
         if told.kind in (Kind.VERIFY, Kind.UNVERIFIED):
             self.plan(now + self.done_ns, act(told, Verb.VERIFY, self.note))
             return
