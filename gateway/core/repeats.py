@@ -16,21 +16,29 @@ LOOKED_BACK_MOST = (
     5_000  # messages among which a device's last one is looked for, once an instant comes twice
 )
 
+Said = tuple[str, bytes]  # topic and payload
+
 
 class Repeats:
     """The last messages. `recent` are (at, message), those of the event being stepped not among them yet."""
 
     def __init__(self, recent: Iterable[tuple[int, Message]]) -> None:
         self.recent: deque[tuple[int, Message]] = deque(recent, maxlen=RECENT_MOST)
+        self._count = len(self.recent)  # of all that have ever been among them: the number of the next one
+        self._numbers: dict[Said, int] = {}  # of the last message that said so; made once somebody asks
+        self._numbered = 0  # so many messages have been looked at for it
         self._items: Sequence[Message] = []  # of the event being stepped
-        self._said: set[tuple[str, bytes]] | None = None
+        self._said: set[Said] = set()  # by those of them before `_said_until`
         self._said_until = 0
 
     def begin(self, items: Sequence[Message]) -> None:
-        self._items, self._said, self._said_until = items, None, 0
+        self._items, self._said_until = items, 0
+        if self._said:
+            self._said = set()
 
     def end(self, at: int) -> None:
         self.recent.extend(zip(repeat(at), self._items, strict=False))
+        self._count += len(self._items)
 
     def delivered_before(self, event: Messages, deaf_since: int) -> set[int]:
         """Which messages were delivered and committed before: asked only of those the broker flags itself."""
@@ -58,7 +66,7 @@ class Repeats:
             return True
         if measured_ns > newest:
             return False
-        if (message.topic, message.payload) in self._said_until_now(index):
+        if self._came_before(message, index):
             return True
         tie = measured_ns >= newest - TIES_NS and reading.sequence != "" and not watch.numbered
         return tie and self._last_number(watch, message.topic, index) == reading.sequence
@@ -74,11 +82,22 @@ class Repeats:
                     continue
         return ""
 
-    def _said_until_now(self, index: int) -> set[tuple[str, bytes]]:
-        """What came before message `index`, also in its own event; made once somebody asks."""
-        said = self._said
-        if said is None:
-            said = self._said = {(old.topic, old.payload) for _, old in self.recent}
-        said.update((one.topic, one.payload) for one in self._items[self._said_until : index])
+    def _came_before(self, message: Message, index: int) -> bool:
+        """Whether the very bytes came before message `index`, also in its own event."""
+        new = self._items[self._said_until : index]
+        self._said.update((one.topic, one.payload) for one in new)
         self._said_until = index
-        return said
+        self._number_the_new()
+        said = message.topic, message.payload
+        return said in self._said or self._numbers.get(said, -1) >= self._count - len(self.recent)
+
+    def _number_the_new(self) -> None:
+        """Looks at what has come since somebody asked last: at each message once, however often one asks."""
+        new = min(self._count - self._numbered, len(self.recent))
+        if len(self._numbers) + new > 2 * RECENT_MOST:
+            self._numbers.clear()
+            new = len(self.recent)
+        newest = list(islice(reversed(self.recent), new))
+        for number, (_, old) in enumerate(reversed(newest), self._count - new):
+            self._numbers[old.topic, old.payload] = number
+        self._numbered = self._count
