@@ -283,13 +283,13 @@ class Judging:
 
     def weigh_due(self, step: Step, due: int, key: str) -> None:
         """Looks again, though nobody spoke; while we cannot hear, time proves nothing."""
-        wanted = self.state.waking.pop(key, None)
+        wanted = self.state.waking.get(key)
         if wanted is None:
             return
-        if wanted > due:  # put off since: a restarted engine knows of no earlier one
-            self.state.waking[key] = wanted
+        if wanted > due:  # put off since: a restarted engine knows of no earlier one, nor keeps another order
             self.timers.push(wanted, "weigh", key)
             return
+        del self.state.waking[key]
         if due < self.state.patient_until or not self.state.link_up:
             self.state.waking[key] = later = max(self.state.patient_until, due + REJUDGE_NS)
             self.timers.push(later, "weigh", key)

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import pytest
 
 from gateway import telemetry
-from gateway.core.model import Act, Level, Stage, Verb
+from gateway.core.model import Act, Level, Notification, Stage, Verb
 from gateway.links import Purpose
 from gateway.web import guard, server
 from tests.browser.street import Street
@@ -48,8 +48,13 @@ CABINETS = [f"cabinet-{place}-{n}" for place in ("heping", "xincun-1", "xincun-2
 HOT = iter([(device, slot) for slot in range(1, 9) for device in CABINETS])
 
 
-def told(street: Street, case: str) -> Any:
-    return [one for one in street.told(street.case(case).responsible) if one.case == case][-1]
+def told(street: Street, case: str) -> Notification:
+    """The last message of a case to whoever is responsible; another channel may have been the quicker one."""
+
+    def found() -> list[Notification]:
+        return [one for one in street.told(street.case(case).responsible) if one.case == case]
+
+    return until(found, 10, "the message of the case")[-1]
 
 
 class Answer:

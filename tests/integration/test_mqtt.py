@@ -563,6 +563,7 @@ def test_qos_2_is_taken_and_said(connect: Connect, protocol: int, said: list[tel
         broker.send(b"\x62\x02\x00\x07" + scripted_publish(b"site/a", b"after", 8, protocol))
         assert sorted(m.payload for m in taker.wait_for(2)) == [b"after", b"twice safe"]
         until(lambda: broker.of_kind(7), what="PUBCOMP")
+        until(lambda: broker.of_kind(4), what="PUBACK")
         assert broker.of_kind(4) == [pubacks([8])]
     assert named(said, "mqtt_exactly_once")
 
