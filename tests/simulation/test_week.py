@@ -1,4 +1,8 @@
-"""A week of 2,000 devices, with restarts, outages and edits thrown in: nothing missed, nothing false."""
+"""A week of 2,000 devices, with restarts, outages and edits thrown in: nothing missed, nothing false.
+
+Always the same week, so that what lands does not hang on chance; `python -m tests.simulation.week --seed N`
+plays any other, and finds what this one does not.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from tests.simulation.judging import Verdict, judge, report
 from tests.simulation.street import STOCK
 from tests.simulation.week import Week, prepare
 
-SEEDS = 1 << 16  # a short number to type again
+SEED = 1
 # What must have been met in a week for it to have proved anything.
 MET = {
     "alert_fell", "alert_hidden", "alert_latched", "baseline_fitted", "case_closed", "device_clock_skewed",
@@ -26,8 +30,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two minutes of wor
 
 
 @pytest.fixture(scope="module")
-def week(seed) -> Week:
-    return prepare(seed % SEEDS).play()
+def week() -> Week:
+    return prepare(SEED).play()
 
 
 @pytest.fixture(scope="module")
