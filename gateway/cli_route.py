@@ -63,7 +63,7 @@ def route_test(
 
 
 def _answer(world: World, device: str, rule: str, level: str, wall_ns: int) -> Answer:
-    from gateway.core.model import Level
+    from gateway.core.model import LEVEL_OF
     from gateway.tuning.routes import answer, unasked
 
     known = world.devices.get(device)
@@ -71,10 +71,10 @@ def _answer(world: World, device: str, rule: str, level: str, wall_ns: int) -> A
     if known is None or judge is None:
         what = f"device {device}" if known is None else f"rule {rule}"
         sys.exit(f"lilong: no {what}; see lilong {'devices' if known is None else 'rule'} list")
-    wrong = unasked(world, known, judge, Level[level.upper()])
+    wrong = unasked(world, known, judge, LEVEL_OF[level])
     if wrong:
         sys.exit(f"lilong: {say(*wrong)}")
-    return answer(world, known, judge, Level[level.upper()], wall_ns)
+    return answer(world, known, judge, LEVEL_OF[level], wall_ns)
 
 
 def _print(found: Answer) -> None:

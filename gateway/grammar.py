@@ -17,6 +17,7 @@ from gateway.core.conditions import parsed
 from gateway.core.derived import WAYS
 from gateway.core.expressions import Expression
 from gateway.core.model import (
+    LEVEL_OF,
     SECOND,
     Actor,
     Basis,
@@ -217,7 +218,7 @@ def parse_level_key(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError
     scene, dot, level = value.rpartition(".")
-    if level not in [one.word for one in Level] or (dot and not re.fullmatch(IDENTIFIER, scene)):
+    if level not in LEVEL_OF or (dot and not re.fullmatch(IDENTIFIER, scene)):
         raise ValueError
     return value
 
@@ -225,7 +226,7 @@ def parse_level_key(value: Any) -> str:
 def level_of(key: str) -> tuple[str, Level]:
     """Scene ("" for all) and level of a key of that kind."""
     scene, _, level = key.rpartition(".")
-    return scene, Level[level.upper()]
+    return scene, LEVEL_OF[level]
 
 
 def parse_status_topic(value: Any) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from gateway.core.model import Level, Origin
+from gateway.core.model import LEVEL_OF, Level, Origin
 from gateway.problems import Phrase, Problems, one_of, say
 from gateway.yamlfile import Broken, List, Map, Node, Row, Scalar
 
@@ -128,9 +128,9 @@ def _window(value: Any) -> str:
 
 
 def _level(value: Any) -> Level:
-    if value not in [level.word for level in Level]:
+    if not isinstance(value, str) or value not in LEVEL_OF:
         raise ValueError
-    return Level[value.upper()]
+    return LEVEL_OF[value]
 
 
 def _some_text(value: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from gateway.core.model import SECOND, Level
+from gateway.core.model import LEVEL_OF, SECOND, Level
 from simulators.encoding import Said
 from simulators.lives import Episode, midnight_before, since_midnight_ns
 from simulators.reading import convert, read_yaml
@@ -264,7 +264,7 @@ def _must(must: _Must) -> Must:
     return Must(
         rule=must.rule,
         component=must.component,
-        level=Level[must.level.upper()],
+        level=LEVEL_OF[must.level],
         earliest_ns=span_ns(earliest),
         latest_ns=span_ns(latest),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.model import Alert, AlertState, Level
+from gateway.core.model import LEVEL_OF, Alert, Level
 from simulators.incidents import Truth
 
 MINUTE_NS = 60_000_000_000
@@ -84,7 +84,7 @@ def score(truths: Sequence[Truth], alerts: Iterable[Seen], until_ns: int | None 
 
 
 def _look_for(truth: Truth, seen: list[Seen], result: Score, until_ns: int | None) -> None:
-    level = Level[truth.level.upper()]
+    level = LEVEL_OF[truth.level]
     for one in seen:
         reached = one.at_least(level) if _subject(one) == _subject(truth) else None
         if reached is not None and truth.earliest_ns <= reached <= truth.latest_ns:
@@ -106,7 +106,7 @@ def _unexplained(one: Seen, truths: Sequence[Truth], explained: set[tuple[str, s
     explained.add(key)
     if first < min(truth.earliest_ns for truth in mine):
         return f"too early for {mine[0].incident}"
-    highest = max(Level[truth.level.upper()] for truth in mine)
+    highest = max(LEVEL_OF[truth.level] for truth in mine)
     worst = max(level for level, _ in one.reached)
     return f"{worst.word}, and {highest.word} is the worst of {mine[0].incident}" if worst > highest else ""
 
@@ -132,11 +132,13 @@ def _shown(seen: Seen) -> str:
 def seen_in_effects(alerts: Iterable[Alert]) -> list[Seen]:
     """From every Alert effect of a run, in the order the engine gave them."""
     first: dict[str, Alert] = {}
-    reached: dict[str, dict[Level, int]] = {}
+    rises: dict[str, dict[Level, int]] = {}
     for alert in alerts:
         first.setdefault(alert.id, alert)
-        reached.setdefault(alert.id, {}).setdefault(alert.level, alert.changed_ns)
-    return [_seen(alert, reached[alert.id]) for alert in first.values()]
+        reached = rises.setdefault(alert.id, {})
+        if alert.level > max(reached, default=0):
+            reached[alert.level] = alert.changed_ns
+    return [_seen(alert, tuple(rises[alert.id].items())) for alert in first.values()]
 
 
 def seen_in_store(directory: Path) -> tuple[list[Seen], int]:
@@ -144,36 +146,18 @@ def seen_in_store(directory: Path) -> tuple[list[Seen], int]:
     file = directory / "lilong.db"
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as reader:
         bodies = reader.execute("SELECT body FROM alert ORDER BY raised_ns").fetchall()
-        entries = reader.execute("SELECT case_id, what, wall_ns FROM entry ORDER BY seq").fetchall()
         last_ns = reader.execute("SELECT MAX(wall_ns) FROM log").fetchone()[0] or 0
     alerts = [msgspec.json.decode(body, type=Alert) for (body,) in bodies]
-    return [_seen(alert, _rises(alert, entries)) for alert in alerts], last_ns
+    return [_seen(alert, alert.rises) for alert in alerts], last_ns
 
 
-def _rises(alert: Alert, entries: Iterable[tuple[str, str, int]]) -> dict[Level, int]:
-    """When each level was reached: a case may tell of several episodes, each in its own time."""
-    words = {level.word: level for level in Level}
-    rises: dict[Level, int] = {}
-    for case, what, wall_ns in entries:
-        if case == alert.case and what in words and _during(alert, wall_ns):
-            rises.setdefault(words[what], wall_ns)
-    if rises and min(rises.values()) > alert.raised_ns:  # it moved to its cause's case, which others share
-        rises[min(rises)] = alert.raised_ns
-    return rises
-
-
-def _during(alert: Alert, wall_ns: int) -> bool:
-    return alert.raised_ns <= wall_ns and (alert.state is AlertState.FIRING or wall_ns <= alert.changed_ns)
-
-
-def _seen(alert: Alert, levels: dict[Level, int]) -> Seen:
-    reached = levels or {alert.worst: alert.raised_ns}
+def _seen(alert: Alert, rises: tuple[tuple[Level, int], ...]) -> Seen:
     return Seen(
         alert=alert.id,
         rule=alert.rule,
         device=alert.device,
         component=alert.component,
-        reached=tuple(sorted(reached.items(), key=lambda pair: pair[1])),
+        reached=rises or ((alert.worst, alert.raised_ns),),  # an older store's alert knows its worst only
     )
 
 

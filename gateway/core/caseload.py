@@ -71,9 +71,10 @@ class Caseload:
         alert = Alert(
             id=self.book.new_id(step), rule=rule.id, device=track.device, component=track.component, case="",
             level=level, worst=level, state=AlertState.FIRING, raised_ns=step.wall_ns,
-            changed_ns=step.wall_ns, quantity=rule.quantity, value=track.value,
-            limit=_limit(rule, level), count=max(track.count, 1), heard_ns=_heard_ns(step, track),
-            evidence=track.evidence, mode=rule.mode, point="event" in rule.steps, chattering=track.chattering,
+            rises=((level, step.wall_ns),), changed_ns=step.wall_ns, quantity=rule.quantity,
+            value=track.value, limit=_limit(rule, level), count=max(track.count, 1),
+            heard_ns=_heard_ns(step, track), evidence=track.evidence, mode=rule.mode,
+            point="event" in rule.steps, chattering=track.chattering,
             called=rule.called, unit=parsed(rule.when).unit if rule.when else "",
             origin=str(rule.origin) if rule.origin.line else "", digest=self.world.digest,
         )  # fmt: skip
@@ -133,8 +134,9 @@ class Caseload:
 
     def _level_changed(self, step: Step, track: Track, rule: Rule, alert: Alert, level: Level) -> Alert:
         rises, news, worst = level > alert.level, level > alert.worst, max(alert.worst, level)
+        path = (*alert.rises, (level, step.wall_ns)) if news else alert.rises
         alert = replace(
-            alert, level=level, worst=worst, changed_ns=step.wall_ns, value=track.value,
+            alert, level=level, worst=worst, rises=path, changed_ns=step.wall_ns, value=track.value,
             limit=_limit(rule, level), count=track.count, evidence=track.evidence,
         )  # fmt: skip
         event = "alert_rose" if rises else "alert_fell"

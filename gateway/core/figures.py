@@ -14,7 +14,7 @@ from math import ceil
 
 from gateway.core.cases import ANSWERED, ENDED, UNANSWERED, Turn
 from gateway.core.duty import holds, posts_at
-from gateway.core.model import SECOND, Case, Entry, Level, Stage, World
+from gateway.core.model import LEVEL_OF, SECOND, Case, Entry, Level, Stage, World
 from gateway.core.places import ancestors
 
 LATE = ("overdue", Turn.EXPIRED)  # lines that say that a clock ran out
@@ -27,7 +27,6 @@ LEADS: Mapping[str, Stage] = {  # line of the history -> the stage that begins w
     Turn.REJECTED: Stage.HANDLING,
     Turn.EXPIRED: Stage.SENT,
 }
-LEVELS: Mapping[str, Level] = {level.word: level for level in Level}
 LEGS: Mapping[Stage, tuple[Stage, ...]] = {  # by what ends it: the stages whose time it is; never suspended
     Stage.SENT: (Stage.FOUND, Stage.RETURNED),
     Stage.ACKNOWLEDGED: UNANSWERED,
@@ -64,9 +63,9 @@ def spans(entries: Iterable[Entry]) -> tuple[Span, ...]:
     found: list[Span] = []
     worst: Level | None = None
     for entry in entries:
-        rose = entry.what in LEVELS and (worst is None or LEVELS[entry.what] > worst)
+        rose = entry.what in LEVEL_OF and (worst is None or LEVEL_OF[entry.what] > worst)
         stage = _stage_after(entry, found[-1].stage if found else None, rose and worst is not None)
-        worst = LEVELS[entry.what] if rose else worst
+        worst = LEVEL_OF[entry.what] if rose else worst
         if found and entry.what in LATE:
             found[-1] = replace(found[-1], late=True)
         if stage is not None and (not found or stage is not found[-1].stage):

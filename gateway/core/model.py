@@ -50,6 +50,9 @@ class Level(IntEnum):
         return self.name.lower()
 
 
+LEVEL_OF = {level.word: level for level in Level}
+
+
 class Verdict(Enum):
     """What one condition says of one reading. UNKNOWN moves nothing, arms nothing, clears nothing."""
 
@@ -844,6 +847,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     state: AlertState
     raised_ns: int
     changed_ns: int
+    rises: tuple[tuple[Level, int], ...] = ()  # its level path: each worse one and when it was first there
     quantity: str
     value: float | None  # what moved it last; None for silence
     limit: float | None

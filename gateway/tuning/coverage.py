@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gateway.core.model import Level, Limit, Rule
+from gateway.core.model import LEVEL_OF, Level, Limit, Rule
 from gateway.core.silence import is_silence
 from gateway.core.units import QUANTITIES
 from gateway.series import Said, value_of
@@ -19,7 +19,6 @@ from gateway.tuning.scenarios import Happened, Played
 
 NEAR = 0.2  # of a limit's size
 WAYS = ("raised", "cleared", "not_raised")
-LEVELS = {level.word: level for level in Level}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def _covered(rule: Rule, limit: Limit, played: Sequence[Played]) -> Covered:
     ways: dict[str, str] = {}
     for one in played:
         own = [event for event in one.happened if event.rule == rule.id]
-        raised = {LEVELS[event.what] for event in own if event.what in LEVELS}
+        raised = {LEVEL_OF[event.what] for event in own if event.what in LEVEL_OF}
         if limit.level in raised:
             ways.setdefault("raised", one.scenario.name)
         elif any(level < limit.level for level in raised) or _near(one, rule, limit):
@@ -72,11 +71,11 @@ def _cleared(happened: Iterable[Happened]) -> Iterator[Level]:
     stood: dict[tuple[str, str], set[Level]] = {}
     for one in happened:
         levels = stood.setdefault((one.device, one.component), set())
-        now = LEVELS.get(one.what, 0 if one.what == "clear" else max(Level))
+        now = LEVEL_OF.get(one.what, 0 if one.what == "clear" else max(Level))
         yield from [level for level in levels if level > now]
         levels -= {level for level in levels if level > now}
-        if one.what in LEVELS:
-            levels.add(LEVELS[one.what])
+        if one.what in LEVEL_OF:
+            levels.add(LEVEL_OF[one.what])
 
 
 # ---------------------------------------------------------------- how near it was

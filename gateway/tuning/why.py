@@ -17,7 +17,7 @@ from gateway.core.alerts import Phase
 from gateway.core.calendars import maintained
 from gateway.core.conditions import Counts, parsed
 from gateway.core.effective import Said, effective, provenance
-from gateway.core.model import SECOND, Alert, Case, Device, Entry, Level, Notification, Rule, World
+from gateway.core.model import LEVEL_OF, SECOND, Alert, Case, Device, Entry, Notification, Rule, World
 from gateway.core.silence import is_silence
 from gateway.tuning.facts import Term, bound, hours_said, judge_of, number_of, sparkline, terms_of
 from gateway.tuning.replaying import Fetch, from_archive, reach_s
@@ -26,7 +26,7 @@ from gateway.web import rows as store_rows
 BEFORE_S, AFTER_S = 3600.0, 600.0  # of readings around the raise, at least
 BEFORE_S_MOST = 7 * 86400.0
 READINGS_MOST = 8  # shown one by one, the last ones up to the raise
-PATH = {level.word for level in Level} | {
+PATH = LEVEL_OF.keys() | {
     "found", "cleared", "latched", "reset", "chattering", "symptom", "symptom_ended", "merged", "rule_gone",
     "unjudged", "unknown", "known", "member_gone",
 }  # fmt: skip
@@ -154,8 +154,16 @@ def _of_the_case(
         )
         for one in sent
     )  # fmt: skip
-    path = tuple(one for one in store_rows.entries_of(db, alert.case) if one.what in PATH)
+    path = tuple(one for one in store_rows.entries_of(db, alert.case) if _of_its_path(alert, case, one))
     return told, path, case
+
+
+def _of_its_path(alert: Alert, case: Case | None, entry: Entry) -> bool:
+    """Alerts of one place share a case: a level another one reached is not of this one's path."""
+    alone = case is None or len(case.alerts) < 2
+    if alone or entry.what not in LEVEL_OF:
+        return entry.what in PATH
+    return (LEVEL_OF[entry.what], entry.wall_ns) in alert.rises
 
 
 def _with_readings(found: Why, fetch: Fetch, world: World, rule: Rule, device: Device) -> Why:

@@ -93,6 +93,17 @@ def test_who_was_told_and_the_path(kept) -> None:
     assert [one.what for one in found.why().path] == ["found", "yellow", "orange"], "levels, not deeds"
 
 
+def test_a_path_holds_no_level_of_another_alert_in_the_case(kept) -> None:
+    found = kept(WARM, SMOKE, join_within_s=120)
+    found.say(smoke=1)
+    found.wait(1)
+    found.say(t=70)
+    smoke, warm = of(found.effects, Alert)[0], of(found.effects, Alert)[-1]
+    assert smoke.case == warm.case and smoke.rule != warm.rule
+    assert [one.what for one in found.why(smoke).path] == ["found", "red"]
+    assert [one.what for one in found.why(warm).path] == ["found", "orange"]
+
+
 def test_a_symptom_names_its_cause(kept) -> None:
     found = kept(SMOKE, replace(WARM, inhibited_by=(Cause(rule="smoke"),)))
     found.say(smoke=1)
