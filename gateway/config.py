@@ -237,6 +237,7 @@ def load(
         timezone=keys.timezone if keys else "",
         channels=tuple(keys.channels) if keys else None,
         groups=_groups(keys) if keys else frozenset(),
+        loud=_loud(keys) if keys else frozenset(),
         subscribe=keys.broker.subscribe if keys else None,
         intake=keys.web.intake is not None if keys else None,
         today=local_date(now_ns, keys.timezone) if keys and now_ns is not None else None,
@@ -434,6 +435,14 @@ def _groups(keys: ConfigKeys) -> frozenset[str]:
     """The channels that need no address of a person."""
     kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
     return frozenset(name for name, kind in kinds.items() if getattr(kind, "GROUP", False))
+
+
+def _loud(keys: ConfigKeys) -> frozenset[str]:
+    """The channels that ring, and those that may hand on to one."""
+    kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
+    rings = {name for name, kind in kinds.items() if getattr(kind, "LOUD", False)}
+    made = {name: str(entry.get("of", "")).split() for name, entry in keys.channels.items()}
+    return frozenset(rings | {name for name, members in made.items() if rings & set(members)})
 
 
 def _refuse_kind(keys: ConfigKeys, step: str, kind: str, builder: Builder) -> None:

@@ -67,10 +67,12 @@ def load_world(
         _world(parts, surroundings.timezone, digest),
         tunings=checks.tunings(parts, builder),
         groups=surroundings.groups,
+        loud=surroundings.loud,
     )
     if lint:
         checks.lint(parts, world, builder)
         checks.lint_people(parts, surroundings.today, builder)
+        checks.lint_clocks(parts, world, surroundings.today, builder)
     return world
 
 

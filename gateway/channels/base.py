@@ -39,6 +39,7 @@ class Channel(Protocol):
     without `REQUIRED`) and `SECRETS` (needed all); perhaps `FORMS`, what settings may look like. What its
     provider lets through are `QUOTAS` of core.quotas; who rings a person adds PERSON. `at_most` lowers them.
     With `GROUP = True` it tells a group or a place: nobody needs an address on it.
+    With `LOUD = True` it rings: nothing that is no alarm goes by it while there is another way.
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:

@@ -710,6 +710,7 @@ class World:
     clocks: tuple[Clock, ...] = ()  # none: only what rules say counts, and the sensor alone verifies
     join_within_s: float = 0.0  # alerts of one place and scene join one case; 0: each has its own
     groups: frozenset[str] = frozenset()  # channels that reach a group or a place: no address is needed
+    loud: frozenset[str] = frozenset()  # channels that ring: what is no alarm goes by another
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
@@ -923,6 +924,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     troubles: tuple[str, ...] = ()  # rule|device|component of every alert that was ever in it
     copies: tuple[str, ...] = ()  # persons who were only informed
     agreed: tuple[str, ...] = ()  # who has said "mine" while more than one must
+    denied: tuple[str, ...] = ()  # who has called it false while more than one must
 
 
 class NotificationState(StrEnum):
@@ -987,6 +989,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     card: str = ""  # of ANSWERED: what it changes
     told_at: int = 0  # steady: when it was sent, for all we know; counts against the channel's limits
     together: int = 0  # of a digest, which is never stored: how many it stands for
+    asks: tuple[Verb, ...] = (Verb.ACKNOWLEDGE,)  # what may be done by it; older stores' asked for this alone
 
 
 class Refused(msgspec.Struct, frozen=True):
