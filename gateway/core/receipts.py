@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from gateway.core.asking import INFORMED
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import UNANSWERED
 from gateway.core.model import (
@@ -24,7 +25,7 @@ from gateway.core.model import (
     Told,
     Verb,
 )
-from gateway.core.telling import INFORMED, Telling
+from gateway.core.telling import Telling
 
 OPEN = (NotificationState.ACCEPTED, NotificationState.UNSURE)  # nothing has been heard of it yet
 LADDER = (  # what the next rung can tell as well
@@ -36,6 +37,7 @@ ENTRIES = {
     NotificationState.DELIVERED: "delivered",
     NotificationState.FAILED: "undelivered",
     NotificationState.MISSED: "unreceipted",
+    NotificationState.CANCELLED: "unneeded",
 }
 PATIENCE_S = 60.0  # a provider that wants red to wait for longer is not waited for
 NOTE_CHARACTERS_MOST = 200
@@ -92,10 +94,17 @@ class Receipts:
             self._undelivered(step, told, NotificationState.MISSED, "no receipt in time")
 
     def _undelivered(self, step: Step, told: Notification, state: NotificationState, detail: str) -> None:
+        if told.channel in self.book.world.loud and self._is_answered(told.case):
+            self._heard(step, told, NotificationState.CANCELLED, detail)
+            return  # it rang on for what somebody has taken on meanwhile: no fault of anybody's
         self._heard(step, told, state, detail)
         fields = {"case": told.case, "channel": told.channel, "error": detail}
         step.note("notification_undelivered", **fields)
         self._unreached(step, told)
+
+    def _is_answered(self, case: str) -> bool:
+        found = self.state.cases.get(case)
+        return found is None or found.stage not in UNANSWERED
 
     def _heard(self, step: Step, told: Notification, state: NotificationState, detail: str) -> None:
         told = replace(told, state=state, detail=detail[:NOTE_CHARACTERS_MOST], receipt_by=0)
