@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 _NOT_KINDS = frozenset(
-    {"__init__", "aliyun", "base", "clouds", "coded", "pace", "signers", "wecom_callback", "wording"}
+    {"__init__", "aliyun", "base", "clouds", "coded", "signers", "wecom_callback", "wording"}
 )
 
 
