@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway import __version__, channels, memory, telemetry
+from gateway import __version__, bridge, channels, memory, telemetry
 from gateway.adapters import systemd
 from gateway.adapters.archive import ArchiveSink
 from gateway.adapters.clock import Anchor, Clock
@@ -41,6 +41,7 @@ from gateway.core.state import State
 from gateway.forwarder import Forwarder, Sink
 from gateway.links import Links, load_keys
 from gateway.notifier import Notifier, StoreLedger
+from gateway.outward import Outward
 from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError, say
 from gateway.reporting.digest import write_apart
@@ -114,6 +115,7 @@ class App:
         self.forwarder = Forwarder(
             self.store, lambda: self.world, _sinks(self.config, self.clock), self.clock
         )
+        self.outward = Outward(bridge.lanes(self.config.outward, self.store, lambda: self.world, self.clock))
         self.links = _links(self.config)
         self.channels = channels.build_all(self.config.channels.values())
         self.notifier = Notifier(
@@ -132,7 +134,7 @@ class App:
         self.web = WebServer(create_app(self._deps()), self.config.web.host, self.config.web.port)
         self.chores = Chores(
             self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind,
-            lambda: write_apart(self.config.path),
+            lambda: write_apart(self.config.path), bridge.daily(self.config.outward, self.outward),
         )  # fmt: skip
         self.selfcheck = SelfCheck(
             Parts(
@@ -182,6 +184,7 @@ class App:
         self.notifier.offer(self.store.due_notifications())
         self.notifier.offer(self.store.awaited_notifications(self.clock.at()))
         self.forwarder.start()
+        self.outward.start()
         self.web.start()
         memory.settle()  # before the first message: it stops every thread
         self.subscriber.start()
@@ -206,6 +209,7 @@ class App:
         self.notifier.stop(TELLING_S)  # before the pipeline, which then commits what became of the last ones
         self.pipeline.stop()  # before the network, which then sends the last acknowledgements
         self.subscriber.stop()
+        self.outward.stop(FORWARDING_S)
         self.forwarder.stop(FORWARDING_S)
         self.store.close()
         telemetry.log("stopped")
@@ -358,6 +362,7 @@ class App:
 
     def _committed(self, first: int, records: Sequence[Record]) -> None:
         self.forwarder.notify(first, records)
+        self.outward.notify()
 
     def _link(self, up: bool, reason: str) -> None:
         self.pipeline.submit_in_order(lambda at, wall_ns: Link(at, wall_ns, up))
@@ -435,7 +440,7 @@ def _out_of_quarantine(row: sqlite3.Row, at: int, _: int) -> Messages:
 
 def changed_parts(before: Config, after: Config) -> list[str]:
     """Top-level keys of lilong.yaml that only a restart puts in force."""
-    names = ("state", "timezone", "influx", "archive", "web", "channels")
+    names = ("state", "timezone", "influx", "archive", "web", "channels", "outward")
     found = [name for name in names if getattr(before, name) != getattr(after, name)]
     same_filters = replace(before.broker, subscribe=after.broker.subscribe)
     return found if same_filters == after.broker else [*found, "broker"]

@@ -90,6 +90,8 @@ CODES: dict[str, tuple[str, str]] = {
     "L905": ("an empty or broken cell", "empty_cell line_break"),
     "L906": ("a cell that a spreadsheet spoilt", "sheet_error shortened made_a_date full_width"),
     "L907": ("text that is not CSV", "broken_csv"),
+    "W301": ("a rule for which the catalogue of a platform has no code", "no_code"),
+    "W302": ("a code for what is no rule or scene", "code_of_nothing"),
     "W501": ("a level that no value can reach", "out_of_reach"),
     "W502": ("a level that can never clear", "never_clears"),
     "W503": ("a clear limit at the limit itself: it may flap", "clear_at_limit"),

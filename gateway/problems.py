@@ -353,6 +353,8 @@ PHRASES: dict[str, tuple[str, str]] = {
         "最长 {letters} 字的消息（短信 {parts} 条），如设备 {device}",
         "a message of up to {letters} characters ({parts} SMS), as of device {device}",
     ),
+    "no_code": ("目录里没有编码的规则 {rule}", "the rule {rule}, for which the catalogue has no code"),
+    "code_of_nothing": ("{value}：没有这样的规则或场景", "{value}, which is no rule or scene of the site"),
     "storm": (
         "{count} 台设备可能同时失联，都没有写 behind",
         "{count} devices that may fall silent at once, none of them behind anything",
@@ -384,6 +386,11 @@ PHRASES: dict[str, tuple[str, str]] = {
     "a_fitting_device": ("至少符合一台设备", "a rule that some device fits"),
     "once": ("只写一次", "one rule"),
     "parts_most": ("至多 {most} 条短信（{letters} 字）", "at most {most} SMS ({letters} characters)"),
+    "a_code": (
+        "codes 里该规则或其场景的编码，或写进 not_theirs",
+        "a code for it or its scene under codes, or its name under not_theirs",
+    ),
+    "rule_or_scene": ("规则或场景的名字", "the name of a rule or a scene"),
     "behind_something": (
         "设备条目里写 behind（经过的网关），至多 {most} 台没有",
         "`behind` in the devices' entries (the gateway they speak through); at most {most} without",
@@ -617,6 +624,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "red_stays": ("其数值；红色不可关闭", "other limits for it; red is never switched off"),
     "good_example": ("至少一个能解码的示例", "at least one example that decodes"),
     # -- what things are called
+    "what_fact": ("内容", "fact"),
+    "what_stage": ("阶段", "stage"),
+    "what_level": ("级别", "level"),
     "what_day": ("日期", "day"),
     "what_window": ("时段", "window"),
     "what_place": ("地点", "place"),

@@ -156,15 +156,7 @@ class Setup:
 
     def secret(self, name: str) -> Secret:
         """The content of a secret file. Raises ValueError with what is wrong, never with the content."""
-        path = self.secrets[name]
-        try:
-            text = path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = type(error).__name__
-            raise ValueError(f"channels.{self.name}: {path} cannot be read ({reason})") from None
-        if not text:
-            raise ValueError(f"channels.{self.name}: {path} is empty")
-        return Secret(text)
+        return read_secret(self.secrets[name], f"channels.{self.name}")
 
 
 USED = telemetry.gauge(
@@ -222,6 +214,17 @@ class Secret:
 
     def __repr__(self) -> str:
         return "***"
+
+
+def read_secret(path: Path, where: str) -> Secret:
+    """A secret file's content. Raises ValueError with what is wrong at `where`, never with the content."""
+    try:
+        text = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{where}: {path} cannot be read ({type(error).__name__})") from None
+    if not text:
+        raise ValueError(f"{where}: {path} is empty")
+    return Secret(text)
 
 
 def detail(text: str, *secrets: Secret) -> str:

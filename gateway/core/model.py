@@ -79,6 +79,7 @@ class Refusal(StrEnum):
     LENGTH = "length"  # a block of samples too short, too long, or of axes that differ
     EMPTY = "empty"  # decoded, but holds nothing we map
     DATABASE = "database"  # the time-series server refused this one point
+    OUTWARD = "outward"  # a system outside refused this one change of a case
     CRASHED = "crashed"  # our own code failed on it twice
 
 
