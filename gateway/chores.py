@@ -17,7 +17,7 @@ QUARANTINE_BYTES_MOST = 200_000_000
 
 
 class Chores:
-    """Trims the log, tidies store and memory at night, reminds in the morning, writes each week's digests."""
+    """Trims the log, tidies store, pictures and memory at night, reminds in the morning, writes digests."""
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class Chores:
         now_ns: Callable[[], int],
         remind: Callable[[], None],
         digest: Callable[[], None] = lambda: None,
+        photos: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._trim, self._now_ns = store, trim, now_ns
         options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 3600}
@@ -36,6 +37,7 @@ class Chores:
         self._scheduler.add_job(self._guard(store.mark_high_water), id="high-water", **often)
         self._scheduler.add_job(self._guard(self._cap), "interval", seconds=CAP_EVERY_S, id="cap")
         self._scheduler.add_job(self._guard(self._tidy), "cron", hour=3, minute=17, id="tidy")
+        self._scheduler.add_job(self._guard(photos), "cron", hour=3, minute=27, id="photos")
         self._scheduler.add_job(self._guard(remind), "cron", hour=8, minute=30, id="remind")
         weekly = {"trigger": "cron", "day_of_week": "mon", "hour": 6, "minute": 40}
         self._scheduler.add_job(self._guard(digest), id="digest", **weekly)
