@@ -12,7 +12,7 @@ import click
 from gateway.core.model import Verb
 from gateway.terminal import ask_gateway, config_option, judging_world, local_time, open_store, say
 
-VERBS = [verb.value for verb in Verb if verb is not Verb.RESET]  # that has a command of its own
+VERBS = [verb.value for verb in Verb if verb not in (Verb.RESET, Verb.PHOTO)]  # a command; a page
 
 
 @click.command()

@@ -151,6 +151,9 @@ EVENTS: dict[str, str] = {
     "intake_tokens_unusable": "the tokens file, or a line of it, cannot be used; those devices cannot post",
     "link_key_made": "a key for the links in messages was made",
     "link_refused": "a link was forged, expired or meant for something else",
+    "photo_refused": "a picture was turned away: too large, not one, or no room for it",
+    "photo_swapped": "the file of a picture is not what the history says it is; it is not shown",
+    "photos_removed": "pictures of long ago, or of no case, were removed from the disk",
     "web_failed": "a page could not be made",
     "web_started": "the pages are served",
 }

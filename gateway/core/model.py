@@ -754,6 +754,15 @@ class Verb(StrEnum):
     MERGE = "merge"  # into the case `to`
     SPLIT = "split"  # the alert `to` gets a case of its own
     REOPEN = "reopen"  # of one that ended: a new case that knows the old one
+    PHOTO = "photo"  # a picture that proves what was found or done
+
+
+class Photo(msgspec.Struct, frozen=True, array_like=True):
+    """A picture of the handling. The core sees its name and size; the bytes lie outside the log."""
+
+    sha256: str  # of the bytes as they are kept, hexadecimal
+    kind: str  # of core.photos.KINDS
+    size: int  # bytes
 
 
 class Act(msgspec.Struct, frozen=True, tag="act", array_like=True):
@@ -769,6 +778,7 @@ class Act(msgspec.Struct, frozen=True, tag="act", array_like=True):
     to: str = ""
     until_ns: int = 0
     reason: str = ""  # of the closed list core.cases.REASONS
+    photo: Photo | None = None  # of PHOTO
 
 
 class Told(StrEnum):
@@ -924,6 +934,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     troubles: tuple[str, ...] = ()  # rule|device|component of every alert that was ever in it
     copies: tuple[str, ...] = ()  # persons who were only informed
     agreed: tuple[str, ...] = ()  # who has said "mine" while more than one must
+    photos: tuple[str, ...] = ()  # sha256 of each picture that proves its handling
 
 
 class NotificationState(StrEnum):
