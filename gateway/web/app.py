@@ -339,6 +339,7 @@ class _Site:
             spans={key: text for key, (_, text) in words.SPANS.items()},
             receivers=pages.receivers(world, case, person, deps.now_ns()) if buttons.transfer else {},
             mine=mine,
+            person=person,
             local=not person,
             path=path,
         )
