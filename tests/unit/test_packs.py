@@ -58,6 +58,7 @@ from gateway.core.model import (
     Wave,
     World,
 )
+from gateway.core.templates import Template
 from gateway.core.units import QUANTITIES
 from gateway.grammar import (
     CalibrationKeys,
@@ -397,6 +398,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "`archive`": ArchiveConfig,
         "`web`": WebKeys,
         "`web.intake`": IntakeConfig,
+        "An entry of `templates`": Template,
         "A site file": SiteKeys,
         "An entry of `places`": Place,
         "An entry of `units`": Unit,
