@@ -50,6 +50,10 @@ class Purpose(StrEnum):
     MERGE = "merge"
     SPLIT = "split"
     REOPEN = "reopen"
+    SHELVE = "shelve"
+    OUT_OF_SERVICE = "out_of_service"
+    AGREE = "agree"
+    UNSHELVE = "unshelve"
 
     @property
     def verb(self) -> Verb | None:

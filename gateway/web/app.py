@@ -50,7 +50,7 @@ NOTES = {  # status -> title, words, English
     429: ("尝试次数太多", "请一分钟后再试。", "too many attempts"),
     503: ("暂时没有记下来", "您的操作没有保存，请稍后再按一次。", "not saved, please try again"),
 }
-NEED_WORDS = (Purpose.NOTE, Purpose.SUSPEND)
+NEED_WORDS = (Purpose.NOTE, Purpose.SUSPEND, Purpose.SHELVE)
 NO_WORDS = ("请写几个字", "返回上一页，写明原因后再提交。", "say why")
 LOCAL_ONLY = (
     "这个页面只在网关本机上打开",
@@ -159,7 +159,8 @@ class _Site:
         return RedirectResponse(self._way_back(grant, form), 303)
 
     def _standing(self, case: Case) -> pages.Standing:
-        return pages.standing_of(rows.alerts_of(self._deps.reader(), case.id), self._deps.world(), case)
+        db = self._deps.reader()
+        return pages.standing_of(rows.alerts_of(db, case.id), self._deps.world(), case, rows.shelves(db))
 
     def _granted(self, request: Request) -> tuple[Grant, Case] | Response:
         """Who may do what with which case; or the page that says why not."""
@@ -226,6 +227,7 @@ class _Site:
             results=words.RESULTS,
             returns=words.REJECTS if buttons.verify else words.RETURNS,
             spans={key: text for key, (_, text) in words.SPANS.items()},
+            shelf_spans=pages.shelf_spans(world, case) if buttons.shelve else {},
             receivers=pages.receivers(world, case, person, deps.now_ns()) if buttons.transfer else (),
             mine=mine,
             local=not person,
