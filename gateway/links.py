@@ -52,6 +52,10 @@ class Purpose(StrEnum):
     REOPEN = "reopen"
     PHOTO = "photo"
     LIST = "list"  # of all that is open for the person: no case of its own
+    SHELVE = "shelve"
+    OUT_OF_SERVICE = "out_of_service"
+    AGREE = "agree"
+    UNSHELVE = "unshelve"
 
     @property
     def verb(self) -> Verb | None:

@@ -14,6 +14,7 @@ from gateway import telemetry
 from gateway.core.backoff import retry_after_s
 from gateway.core.model import Notification, Told
 from gateway.core.quotas import Quota, Quotas, span
+from gateway.core.templates import Template
 
 RETRY_S_MOST = 300.0  # a provider may ask for an hour; a person in danger may not have it
 DETAIL_CHARACTERS_MOST = 200
@@ -42,7 +43,8 @@ class Channel(Protocol):
     which has `build(setup: Setup) -> Channel`, and the names it reads: `SETTINGS` (of which it cannot do
     without `REQUIRED`) and `SECRETS` (needed all); perhaps `FORMS`, what settings may look like. What its
     provider lets through are `QUOTAS` of core.quotas; who rings a person adds PERSON. `at_most` lowers them.
-    With `GROUP = True` it tells a group or a place: nobody needs an address on it.
+    With `GROUP = True` it tells a group or a place: nobody needs an address on it. `BLANKS` is there when it
+    says approved templates only: how their variables stand in the text, as in "${level}" or "{1}".
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
@@ -147,6 +149,7 @@ class Setup:
     settings: Mapping[str, str]
     secrets: Mapping[str, Path]  # setting name -> file
     others: Mapping[str, tuple[Channel, Sequence[Quota]]] = field(default_factory=dict)  # to be made of
+    templates: Sequence[Template] = ()  # of the register, that are its own
 
     def judge(self, forms: Mapping[str, Form]) -> None:
         """Raises ValueError for the first setting that is not as it may be."""

@@ -71,7 +71,7 @@ NO_PHOTO = {  # the words of an upload, where they are others
 }
 NO_LONGER = ("看不到这张照片", "已过保存期，或与记录不符。", "no longer kept, or not what was recorded")
 PICTURE_POLICY = "default-src 'none'; sandbox"
-NEED_WORDS = (Purpose.NOTE, Purpose.SUSPEND, Purpose.TRANSFER)
+NEED_WORDS = (Purpose.NOTE, Purpose.SUSPEND, Purpose.TRANSFER, Purpose.SHELVE)
 NOBODY = ("请选择交给谁", "返回上一页，从名单里选一个人。", "choose whom")
 NO_WORDS = ("请写几个字", "返回上一页，写明原因后再提交。", "say why")
 LOCAL_ONLY = (
@@ -196,7 +196,8 @@ class _Site:
         return NO_WORDS if grant.purpose in NEED_WORDS and not _words(form) else None
 
     def _standing(self, case: Case) -> pages.Standing:
-        return pages.standing_of(rows.alerts_of(self._deps.reader(), case.id), self._deps.world(), case)
+        db = self._deps.reader()
+        return pages.standing_of(rows.alerts_of(db, case.id), self._deps.world(), case, rows.shelves(db))
 
     def _granted(self, request: Request) -> tuple[Grant, Case] | Response:
         """Who may do what with which case; or the page that says why not."""
@@ -338,6 +339,7 @@ class _Site:
             returns=words.REJECTS if buttons.verify else words.RETURNS,
             spans={key: text for key, (_, text) in words.SPANS.items()},
             receivers=pages.receivers(world, case, person, deps.now_ns()) if buttons.transfer else {},
+            shelf_spans=pages.shelf_spans(world, case) if buttons.shelve else {},
             mine=mine,
             person=person,
             local=not person,

@@ -26,13 +26,15 @@ from gateway.core.model import (
     Notification,
     Person,
     Rule,
+    Shelf,
     Stage,
     Verb,
     World,
 )
 from gateway.core.places import ancestors
+from gateway.core.routing import scene_of, shelved_s_most
 from gateway.core.sentences import level_sentences
-from gateway.core.texts import LEVELS, clock, component_name, role_name, span
+from gateway.core.texts import LEVELS, clock, component_name, role_name, shelved, span
 from gateway.core.units import QUANTITIES, shown, sign
 from gateway.links import VALID_S, Grant, Links, Purpose
 from gateway.web import rows, words
@@ -41,8 +43,9 @@ from gateway.web.deps import Health
 
 HOUR_NS = 3600 * SECOND
 CHART_NS = HOUR_NS
-AT_THE_BOX = (Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN)  # and on no page: `lilong act`
+AT_THE_BOX = (Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN, Purpose.OUT_OF_SERVICE)  # `lilong act` alone
 ACTING = tuple(purpose for purpose in Purpose if purpose.verb and purpose not in AT_THE_BOX)
+SHELVING = (Purpose.SHELVE, Purpose.AGREE, Purpose.UNSHELVE)
 IN_A_MESSAGE = (Purpose.ACKNOWLEDGE, Purpose.DONE)  # the buttons below one
 REASONS: Mapping[Purpose, Mapping[str, str]] = {  # what must be said why, and what can be
     Purpose.FALSE: words.REASONS,
@@ -306,6 +309,9 @@ class Buttons:
     suspend: str = ""
     approve: str = ""
     verify: str = ""
+    shelve: str = ""
+    agree: str = ""
+    unshelve: str = ""
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
@@ -317,12 +323,28 @@ class Standing:
 
     latched: bool = False  # an alarm waits to be reset
     awaits: bool = False  # done and normal: somebody else must verify it
+    rings: bool = False  # something stands of which people are told: it can be shelved
+    shelved: bool = False  # something of it is on the shelf
+    shelve_asked_by: frozenset[str] = frozenset()  # who wants to shelve it, and needs another to agree
 
 
-def standing_of(alerts: Sequence[Alert], world: World, case: Case) -> Standing:
+def standing_of(alerts: Sequence[Alert], world: World, case: Case, shelves: Sequence[Shelf] = ()) -> Standing:
     normal = all(one.hidden_by or one.state == "cleared" for one in alerts)
     person = needs_person(world, rule_of(world, case.rule, case.device), case.level)
-    return Standing(is_latched(alerts), person and normal and case.stage is Stage.HANDLED)
+    stand = [one for one in alerts if one.state != "cleared" and not one.hidden_by]
+    return Standing(
+        is_latched(alerts),
+        person and normal and case.stage is Stage.HANDLED,
+        any(not one.shelved for one in stand),
+        any(one.shelved for one in stand),
+        frozenset(one.person for one in shelves if one.case == case.id and not one.in_force),
+    )
+
+
+def shelf_spans(world: World, case: Case) -> dict[str, str]:
+    """For how long its alarms may be shelved, in the words of a form."""
+    most_s = shelved_s_most(world, scene_of(world, case.device), case.level)
+    return {key: text for key, (span_s, text) in words.SPANS.items() if span_s <= most_s}
 
 
 def allowed(case: Case, purpose: Purpose, standing: Standing, person: str) -> bool:
@@ -331,6 +353,8 @@ def allowed(case: Case, purpose: Purpose, standing: Standing, person: str) -> bo
     """
     if purpose is Purpose.RESET:
         return standing.latched
+    if purpose in SHELVING:
+        return case.stage not in ENDED and _may_shelve(purpose, standing, person)
     if purpose in (Purpose.NOTE, Purpose.PHOTO):
         return case.stage not in ENDED
     verb = None if purpose in AT_THE_BOX else purpose.verb
@@ -340,6 +364,12 @@ def allowed(case: Case, purpose: Purpose, standing: Standing, person: str) -> bo
     if turn in (Turn.VERIFIED, Turn.REJECTED):
         return standing.awaits and person != case.handled_by
     return bool(case.until_ns) and person != case.word_by if purpose is Purpose.APPROVE else True
+
+
+def _may_shelve(purpose: Purpose, standing: Standing, person: str) -> bool:
+    if purpose is Purpose.AGREE:
+        return bool(standing.shelve_asked_by) and person not in standing.shelve_asked_by
+    return standing.rings if purpose is Purpose.SHELVE else standing.shelved
 
 
 def buttons(
@@ -578,6 +608,7 @@ class Console:
     overdue_count: int
     sheets: Sequence[tuple[words.Said, Sequence[Row]]]  # the open ones by list, empty lists left out
     ended: Sequence[Row]
+    shelved: Sequence[str]  # of what nobody is told now, until when, who answers for it and why
     pills: Sequence[Pill]
     troubles: Mapping[str, words.Said]
     inboxes: Sequence[tuple[str, str]]  # person, name
@@ -597,11 +628,17 @@ def view_console(
         overdue_count=sum(bool(row.overdue) for row in listed),
         sheets=[(name, found) for name in words.SHEETS.values() if (found := _on(listed, name))],
         ended=[_row(case, world, now_ns) for case in rows.ended_cases(db)],
+        shelved=[shelf_line(one, world, now_ns) for one in rows.shelves(db)],
         pills=pills(health, now_ns),
         troubles=troubles(health),
         inboxes=[(one.id, one.says) for one in persons or (world.persons.values() if inboxes else ())],
         clock=clock(now_ns, world.timezone, now_ns),
     )
+
+
+def shelf_line(shelf: Shelf, world: World, now_ns: int) -> str:
+    said = shelved(shelf, world, now_ns)
+    return said if shelf.in_force else f"{said} —— 等待另一人同意，报警照常"
 
 
 def _on(listed: Sequence[Row], sheet: words.Said) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.core.model import Alert, AlertState, Case, Entry, Level, Notification, Photo, Verb
+from gateway.core.model import Alert, AlertState, Case, Entry, Level, Notification, Photo, Shelf, Verb
 from gateway.core.photos import name, read
 
 T = TypeVar("T")
@@ -72,6 +72,13 @@ def standing_alerts(db: sqlite3.Connection) -> list[Alert]:
     """Those that nobody has been told of too: hidden behind a cause, in the shadow, without a case."""
     query = "SELECT body FROM alert WHERE state != ? ORDER BY level DESC, raised_ns"
     return _all(db, Alert, query, AlertState.CLEARED.value)
+
+
+def shelves(db: sqlite3.Connection) -> list[Shelf]:
+    """Of what nobody is told, or would not be, should somebody agree; what ends first comes first."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'shelf'").fetchone():
+        return []  # an older version's store, which nobody has opened since
+    return _all(db, Shelf, "SELECT body FROM shelf WHERE NOT ended ORDER BY until_ns, id")
 
 
 def entries_of(db: sqlite3.Connection, case: str) -> list[Entry]:

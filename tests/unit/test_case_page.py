@@ -49,14 +49,14 @@ def buttons(page):
 def test_each_stage_has_its_buttons(opened):
     site = opened(Stage.SENT)
     assert buttons(site.ask("GET", site.path())[1]) == [
-        "判为误报", "提交结果", "转交", "退单", "记下", "我来处理", "已处理",
+        "判为误报", "提交结果", "转交", "退单", "搁置", "记下", "我来处理", "已处理",
     ]  # fmt: skip
 
 
 def test_at_work_there_is_no_third_acknowledgement_but_a_suspension(opened):
     site = opened(Stage.HANDLING, acknowledged_by="wang")
     assert buttons(site.ask("GET", site.path())[1]) == [
-        "判为误报", "提交结果", "转交", "申请挂起", "记下", "已处理",
+        "判为误报", "提交结果", "转交", "申请挂起", "搁置", "记下", "已处理",
     ]  # fmt: skip
 
 
