@@ -17,7 +17,20 @@ from gateway.core.clocks import limit_s, needs_person, runs_out_ns
 from gateway.core.deeds import turn_of
 from gateway.core.duty import holder
 from gateway.core.effective import rule_of
-from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Shelf, Stage, Verb, World
+from gateway.core.model import (
+    SECOND,
+    Alert,
+    Case,
+    Entry,
+    Kind,
+    Notification,
+    Person,
+    Rule,
+    Shelf,
+    Stage,
+    Verb,
+    World,
+)
 from gateway.core.places import ancestors
 from gateway.core.routing import scene_of, shelved_s_most
 from gateway.core.sentences import level_sentences
@@ -92,7 +105,7 @@ class CaseView:
     normal: bool  # every alert of it has cleared
     latched: bool  # an alarm of it waits to be reset
     owner: str
-    asked: str  # who has it now, while nobody has taken it on
+    asked: Person | None  # who has it now, while nobody has taken it on
     basis: str
     clause: str
     confidence: str
@@ -138,7 +151,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         normal=alert is not None and alert.state == "cleared",
         latched=is_latched(alerts),
         owner=person_name(world, case.handled_by or case.acknowledged_by),
-        asked=person_name(world, case.responsible) if case.stage in UNANSWERED else "",
+        asked=world.persons.get(case.responsible) if case.stage in UNANSWERED else None,
         basis=rule.basis.text if rule else "",
         clause=rule.basis.clause if rule else "",
         confidence=CONFIDENCE.get(rule.basis.confidence, rule.basis.confidence) if rule else "",
