@@ -76,6 +76,7 @@ CODES: dict[str, tuple[str, str]] = {
     "L710": ("leave or overrides that overlap", "same_time"),
     "L711": ("a person as their own delegate", "own_delegate"),
     "L712": ("a route that no rule takes", "no_such_route"),
+    "L713": ("a channel that takes no page of text", "no_page"),
     "L801": ("no baseline for a rule that needs one", "no_baseline"),
     "L802": ("no such window at the device's place", "no_window"),
     "L803": ("no constant for a formula that needs it", "no_constant"),

@@ -195,6 +195,7 @@ class Config:
 
 
 STATE = Path("/var/lib/lilong")
+NO_PAGE = frozenset({"template", "sounds", "of"})  # settings of what takes no page of text
 ONLY_INBOX = {"inbox": {"kind": "inbox"}}
 
 
@@ -265,6 +266,7 @@ def load(
         timezone=keys.timezone if keys else "",
         channels=tuple(keys.channels) if keys else None,
         groups=_groups(keys) if keys else frozenset(),
+        whole=_whole(keys) if keys else None,
         subscribe=keys.broker.subscribe if keys else None,
         intake=keys.web.intake is not None if keys else None,
         today=local_date(now_ns, keys.timezone) if keys and now_ns is not None else None,
@@ -490,6 +492,14 @@ def _groups(keys: ConfigKeys) -> frozenset[str]:
     """The channels that need no address of a person."""
     kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
     return frozenset(name for name, kind in kinds.items() if getattr(kind, "GROUP", False))
+
+
+def _whole(keys: ConfigKeys) -> frozenset[str]:
+    """The channels that take a page of text: not those that fill a template, sound, or hand on."""
+    kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
+    return frozenset(
+        name for name, kind in kinds.items() if kind and not NO_PAGE & getattr(kind, "SETTINGS", frozenset())
+    )
 
 
 def _refuse_kind(keys: ConfigKeys, step: str, kind: str, builder: Builder) -> None:

@@ -355,6 +355,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "no_code": ("目录里没有编码的规则 {rule}", "the rule {rule}, for which the catalogue has no code"),
     "code_of_nothing": ("{value}：没有这样的规则或场景", "{value}, which is no rule or scene of the site"),
+    "no_page": ("{channel}：发不了整页文字的渠道", "{channel}, which takes no page of text"),
     "storm": (
         "{count} 台设备可能同时失联，都没有写 behind",
         "{count} devices that may fall silent at once, none of them behind anything",
@@ -386,6 +387,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "a_fitting_device": ("至少符合一台设备", "a rule that some device fits"),
     "once": ("只写一次", "one rule"),
     "parts_most": ("至多 {most} 条短信（{letters} 字）", "at most {most} SMS ({letters} characters)"),
+    "an_address": ("其中一个渠道的联系方式", "an address on one of these channels"),
     "a_code": (
         "codes 里该规则或其场景的编码，或写进 not_theirs",
         "a code for it or its scene under codes, or its name under not_theirs",
