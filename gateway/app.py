@@ -29,6 +29,7 @@ from gateway.adapters.archive import ArchiveSink
 from gateway.adapters.clock import Anchor, Clock
 from gateway.adapters.influx import InfluxSink
 from gateway.adapters.mqtt import Subscriber
+from gateway.adapters.photos import Photos
 from gateway.adapters.store import Record, Store
 from gateway.checks.edits import undeclared_edits
 from gateway.chores import Chores
@@ -51,6 +52,7 @@ from gateway.web.app import create_app
 from gateway.web.callbacks import Callbacks
 from gateway.web.deps import Deps, Health
 from gateway.web.history import recent_history
+from gateway.web.rows import photos_named, photos_of_open
 from gateway.web.server import WebServer
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ ANSWER_S = 20.0  # for the pipeline to take what a person asked for; control.PAT
 UNDER_WAY = f"the disk has not answered for {ANSWER_S:.0f} s: it is done as soon as it does"
 CHANGED_HINT = "say if_changed in the rule"
 KEY_FILE = "link-key"
+NOTHING_BESIDE: Mapping[str, str] = {}
 FILTERS = "filters"  # what the broker's session was last subscribed to
 
 
@@ -105,7 +108,14 @@ def load_or_last(path: Path, locale: str) -> tuple[Config, World | None]:
 class App:
     """One gateway. Raises ConfigurationRefused, StoreBusy, OSError while it is made."""
 
-    def __init__(self, path: Path, locale: str = "zh", anchor: Anchor | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        locale: str = "zh",
+        anchor: Anchor | None = None,
+        beside: Mapping[str, str] = NOTHING_BESIDE,
+    ) -> None:
+        """`beside`: addresses to show in the console's head, and their names."""
         self._path, self._locale = path, locale
         self.config, found = load_or_last(path, locale)
         self._config_ok = found is not None
@@ -132,7 +142,8 @@ class App:
         self._remember_filters(self.config)
         self.pipeline.listen_to(self.subscriber)
         self.intake = _intake(self.config, self.pipeline, self.clock)
-        self.web = WebServer(create_app(self._deps()), self.config.web.host, self.config.web.port)
+        self.photos = Photos(self.config.state)
+        self.web = WebServer(create_app(self._deps(beside)), self.config.web.host, self.config.web.port)
         mailing = Mailing(
             self.config.state,
             lambda: self.world,
@@ -142,7 +153,9 @@ class App:
         )
         self.chores = Chores(
             self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind,
-            self._write_digests, bridge.daily(self.config.outward, self.outward), mailing.send_due,
+            self._write_digests,
+            [("03:27", self._tidy_photos), *bridge.daily(self.config.outward, self.outward)],
+            mailing.send_due,
         )  # fmt: skip
         self.selfcheck = SelfCheck(
             Parts(
@@ -392,7 +405,12 @@ class App:
             hint = "update chinesecalendar, or write the year's holidays under calendar: in sites/"
             telemetry.log("calendar_year_missing", "warning", reason=str(year), hint=hint)
 
-    def _deps(self) -> Deps:
+    def _tidy_photos(self) -> None:
+        """Those of open cases stay whatever the room."""
+        db = self.store.reader()
+        self.photos.tidy(photos_named(db), photos_of_open(db))
+
+    def _deps(self, beside: Mapping[str, str]) -> Deps:
         return Deps(
             reader=self.store.reader,
             world=lambda: self.world,
@@ -405,6 +423,8 @@ class App:
             inboxes=frozenset(c.name for c in self.config.channels.values() if c.kind == "inbox"),
             intake=self.intake,
             callbacks=self._callbacks(),
+            photos=self.photos,
+            beside=beside,
         )
 
     def _callbacks(self) -> Callbacks | None:

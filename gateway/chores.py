@@ -46,7 +46,6 @@ class Chores:
         self._scheduler.add_job(self._guard(remind), "cron", hour=8, minute=30, id="remind")
         weekly = {"trigger": "cron", "day_of_week": "mon", "hour": 6, "minute": 40}
         self._scheduler.add_job(self._guard(digest), id="digest", **weekly)
-
         self._scheduler.add_job(self._guard(mail), "interval", seconds=MAIL_EVERY_S, id="mail")
         for time, chore in daily:
             hour, minute = time.split(":")

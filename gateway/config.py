@@ -6,23 +6,28 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 from gateway import catalogues, packs, yamlfile
 from gateway.checks import Surroundings
+from gateway.checks.parts import Text
+from gateway.checks.texts import check_templates
 from gateway.core.calendars import local_date
 from gateway.core.catalogue import Catalogue
 from gateway.core.model import World
 from gateway.core.quotas import Quota, lowered, span
+from gateway.core.templates import APPROVED, PARTS_MOST, STATES, VALUE_MOST, Template, variables
 from gateway.grammar import ClockTime, SiteKeys
 from gateway.packs import SHIPPED, Directories
 from gateway.problems import ConfigError, Problems, Verbatim, one_of, say
 from gateway.typed import (
     BROKEN,
+    ONE_OR_MORE,
     SECRET,
     Builder,
     Duration,
@@ -31,6 +36,7 @@ from gateway.typed import (
     Size,
     SomeText,
     between,
+    spell,
 )
 
 T = TypeVar("T")
@@ -151,6 +157,7 @@ class ChannelConfig:
     kind: str
     settings: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
+    templates: tuple[Template, ...] = ()  # what its provider has approved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +202,8 @@ class Config:
 
 
 STATE = Path("/var/lib/lilong")
-NO_PAGE = frozenset({"template", "sounds", "of"})  # settings of what takes no page of text
+NO_PAGE = frozenset({"sounds", "of"})  # settings of what sounds or hands on, and takes no page of text
+ONE_TEXT = frozenset({"template", "variables"})  # of a channel that says the same whatever has happened
 ONLY_INBOX = {"inbox": {"kind": "inbox"}}
 
 
@@ -221,6 +229,18 @@ class ConfigKeys:
     web: WebKeys = WebKeys()
     channels: Mapping[Identifier, Mapping[str, str]] = field(default_factory=lambda: dict(ONLY_INBOX))
     outward: Mapping[Identifier, OutwardKeys] = field(default_factory=dict)
+    templates: tuple[Template, ...] = ()
+
+
+spell(
+    Template,
+    text=("text", SomeText),
+    state=("state", Literal[STATES]),
+    since=("since", date),
+    kinds=("kinds", Annotated[tuple[SomeText, ...], ONE_OR_MORE]),
+    most=("most", Mapping[str, Annotated[int, between(1, VALUE_MOST)]]),
+    parts=("parts", Annotated[int, between(1, PARTS_MOST)]),
+)
 
 
 # ---------------------------------------------------------------- loading
@@ -267,6 +287,7 @@ def load(
         channels=tuple(keys.channels) if keys else None,
         groups=_groups(keys) if keys else frozenset(),
         whole=_whole(keys) if keys else None,
+        texts=_texts(keys) if keys else (),
         subscribe=keys.broker.subscribe if keys else None,
         intake=keys.web.intake is not None if keys else None,
         today=local_date(now_ns, keys.timezone) if keys and now_ns is not None else None,
@@ -424,6 +445,7 @@ def _channels(
     keys: ConfigKeys, builder: Builder, resolve: Callable[[Path], Path]
 ) -> dict[str, ChannelConfig]:
     """All of them; one that is made of others is made of such as are there, each of one only."""
+    check_templates(keys.templates, list(keys.channels), _blanks(keys), builder)
     found = {name: _channel(name, keys, builder, resolve) for name in keys.channels}
     plain = [name for name, one in found.items() if one.kind != "failover"]
     taken: set[str] = set()
@@ -445,8 +467,10 @@ def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[P
     module = _module_of(kind)
     if module is None:
         _refuse_kind(keys, step, kind, builder)
+    own = tuple(one for one in keys.templates if one.channel == name)
     known = module.SETTINGS | module.SECRETS if module else frozenset(entry)
     required = module.REQUIRED | module.SECRETS if module else frozenset()
+    required -= ONE_TEXT if own else frozenset()
     for key in entry:
         if SECRET.fullmatch(key):
             found, expected = say("inline_secret", key=key), say("secret_file", key=key)
@@ -461,11 +485,24 @@ def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[P
     for key in sorted(required):
         if not entry.get(key):
             builder.mistake(keys, step, say("without", first=f"kind: {kind}", second=key), say("required"))
+    if "template" in entry and hasattr(module, "BLANKS"):
+        _check_only(keys, step, entry["template"], own, builder)
     if module and "at_most" in entry:
         _check_at_most(keys, step, entry["at_most"], getattr(module, "QUOTAS", ()), builder)
     secrets = {key: resolve(Path(value)) for key, value in entry.items() if key.endswith("_file")}
     settings = {key: value for key, value in entry.items() if key not in secrets}
-    return ChannelConfig(name=name, kind=kind, settings=settings, secrets=secrets)
+    return ChannelConfig(name=name, kind=kind, settings=settings, secrets=secrets, templates=own)
+
+
+def _check_only(
+    keys: ConfigKeys, step: str, template: str, own: Sequence[Template], builder: Builder
+) -> None:
+    """One text for everything, of which nobody can say what it says of good news, or how long it becomes."""
+    if own:
+        found = say("both", first=f"{step}.template", second="templates")
+        builder.mistake(keys, f"{step}.template", found, say("registered"))
+    else:
+        builder.mistake(keys, f"{step}.template", say("text_unknown", value=template), say("registered"))
 
 
 def _check_at_most(keys: ConfigKeys, step: str, text: str, quotas: Sequence[Quota], builder: Builder) -> None:
@@ -498,7 +535,35 @@ def _whole(keys: ConfigKeys) -> frozenset[str]:
     """The channels that take a page of text: not those that fill a template, sound, or hand on."""
     kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
     return frozenset(
-        name for name, kind in kinds.items() if kind and not NO_PAGE & getattr(kind, "SETTINGS", frozenset())
+        name
+        for name, kind in kinds.items()
+        if kind and not hasattr(kind, "BLANKS") and not NO_PAGE & kind.SETTINGS
+    )
+
+
+def _blanks(keys: ConfigKeys) -> dict[str, str]:
+    """By channel, how a variable stands in the texts that its provider approves; of those that want them."""
+    kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
+    return {name: kind.BLANKS for name, kind in kinds.items() if kind and hasattr(kind, "BLANKS")}
+
+
+def _texts(keys: ConfigKeys) -> tuple[Text, ...]:
+    """Every text of the register, and of a channel that has none there its only one, which nobody knows."""
+    entries = {name: keys.channels[name] for name in _blanks(keys)}
+    registered = {one.channel for one in keys.templates}
+    told = [*keys.templates, *(_only(name, one) for name, one in entries.items() if name not in registered)]
+    signs = {name: entry.get("sign", "") for name, entry in entries.items()}
+    rings = {name for name, entry in entries.items() if entry["kind"].startswith("voice")}
+    return tuple(Text(one, signs[one.channel], one.channel in rings) for one in told if one.channel in signs)
+
+
+def _only(name: str, entry: Mapping[str, str]) -> Template:
+    try:
+        names = variables(entry.get("variables", ""))
+    except ValueError:
+        names = ()
+    return Template(
+        channel=name, id=entry.get("template", ""), text="", state=APPROVED, since=None, variables=names
     )
 
 

@@ -67,6 +67,7 @@ RINGS = {
     "gateway.cli_rules": 5,
     "gateway.cli_oncall": 5,
     "gateway.cli_route": 5,
+    "gateway.cli_shelf": 5,
     "gateway.cli_report": 5,
     "gateway.cli_why": 5,
     "gateway.cli": 5,

@@ -61,6 +61,7 @@ from gateway.core.model import (
     Wave,
     World,
 )
+from gateway.core.templates import Template
 from gateway.core.units import QUANTITIES
 from gateway.grammar import (
     CalibrationKeys,
@@ -403,6 +404,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "An entry of `outward`": OutwardKeys,
         "A catalogue": Catalogue,
         "`ask`": Ask,
+        "An entry of `templates`": Template,
         "A site file": SiteKeys,
         "An entry of `places`": Place,
         "An entry of `units`": Unit,
