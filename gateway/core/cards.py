@@ -25,7 +25,7 @@ class Cards:
     def keep(self, step: Step, outcome: Outcome) -> None:
         """A message was taken that can be changed later. Call it before the outcome itself is settled."""
         told = self.state.notifications.get(outcome.notification)
-        if told is None or not outcome.card or outcome.told is not Told.ACCEPTED:
+        if told is None or not told.case or not outcome.card or outcome.told is not Told.ACCEPTED:
             return
         card = replace(told, card=outcome.card)
         case = self.state.cases.get(told.case)

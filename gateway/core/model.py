@@ -683,6 +683,27 @@ class Clock:
     origin: Origin = field(default=Origin(), compare=False)
 
 
+DIGESTED = ("street", "area", "committee", "grid")  # kinds of places that have a weekly digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """Who gets the weekly digest of a place, and when in the week after."""
+
+    of: str  # the place
+    by: tuple[str, ...]  # channels
+    role: str = ""  # whoever answers for it there, then
+    person: str = ""  # or this one
+    day: str = "mon"
+    at: str = "08:00"
+    origin: Origin = field(default=Origin(), compare=False)
+
+    @property
+    def key(self) -> str:
+        """Tells it from every other: nobody gets the same place's twice on one way."""
+        return "|".join((self.of, self.role or self.person, *self.by))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Everything the core knows that is not state: swapped whole, atomically, on reload."""
@@ -708,6 +729,7 @@ class World:
     shelve_most_s: Mapping[str, float] = field(default_factory=dict)  # "red", "cabinet.red" -> the longest
     fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> others, when empty
     supervisor: Step | None = None  # who hears of an empty post
+    digests: tuple[Digest, ...] = ()
     off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
     clocks: tuple[Clock, ...] = ()  # none: only what rules say counts, and the sensor alone verifies
     join_within_s: float = 0.0  # alerts of one place and scene join one case; 0: each has its own
@@ -838,7 +860,18 @@ class Configured(msgspec.Struct, frozen=True, tag="configured", array_like=True)
     digest: str
 
 
-Event = Messages | Tick | Link | Act | Outcome | Receipt | Reply | Configured
+class Weekly(msgspec.Struct, frozen=True, tag="weekly", array_like=True):
+    """The digest of a place was made: whoever is to have it gets it, once."""
+
+    at: int
+    wall_ns: int
+    to: str  # Digest.key of who
+    week: str  # such as 2026-W47: the later one sorts behind
+    title: str
+    text: str
+
+
+Event = Messages | Tick | Link | Act | Outcome | Receipt | Reply | Weekly | Configured
 
 
 # ---------------------------------------------------------------- what comes out of it
@@ -1006,6 +1039,7 @@ class Kind(StrEnum):
     RESUMED = "resumed"  # its suspension is over
     REOPENED = "reopened"
     COPIED = "copied"  # for information: somebody else is responsible
+    WEEKLY = "weekly"  # the digest of a place: about no case
     GAP = "gap"  # a post that the ladder names is empty
     HANDED_OVER = "handed_over"  # another holds the post now, and has the case
     TAKEN_OVER = "taken_over"  # the case of whoever held the post before

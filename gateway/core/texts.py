@@ -53,6 +53,7 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.RESUMED: "{level}，挂起到期",
     Kind.REOPENED: "{level}，重新立案",
     Kind.COPIED: "{level}，抄送",
+    Kind.WEEKLY: "周报",
     Kind.GAP: "岗位空缺",
     Kind.HANDED_OVER: "{level}，已移交",
     Kind.TAKEN_OVER: "{level}，移交给您",
