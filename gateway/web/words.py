@@ -108,6 +108,9 @@ TROUBLES: Mapping[str, Said] = {
     "store": Said(
         "磁盘写不进：新情况不会出现在这里。请巡查重点部位，并联系网关管理员。", "nothing can be kept"
     ),
+    "channels": Said(
+        "有通知渠道接连失败：发不通时用电话通知责任人，并联系网关管理员。", "messages may not reach people"
+    ),
     "database": Said(
         "数据库连不上：报警不受影响，数据先存在本机，恢复后自动补写。", "alerts are not affected"
     ),
