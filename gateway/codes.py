@@ -96,6 +96,8 @@ CODES: dict[str, tuple[str, str]] = {
     "L905": ("an empty or broken cell", "empty_cell line_break"),
     "L906": ("a cell that a spreadsheet spoilt", "sheet_error shortened made_a_date full_width"),
     "L907": ("text that is not CSV", "broken_csv"),
+    "W301": ("a rule for which the catalogue of a platform has no code", "no_code"),
+    "W302": ("a code for what is no rule or scene", "code_of_nothing"),
     "W201": ("a template that is not approved, and so not used", "unapproved"),
     "W202": ("a template that asks for an answer where none is taken", "asks_in_vain"),
     "W203": ("an approved text that comes to be too long", "many_parts long_call"),

@@ -13,15 +13,16 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
-from gateway import packs, yamlfile
+from gateway import catalogues, packs, yamlfile
 from gateway.checks import Surroundings
 from gateway.checks.parts import Text
 from gateway.checks.texts import check_templates
 from gateway.core.calendars import local_date
+from gateway.core.catalogue import Catalogue
 from gateway.core.model import World
 from gateway.core.quotas import Quota, lowered, span
 from gateway.core.templates import APPROVED, PARTS_MOST, STATES, VALUE_MOST, Template, variables
-from gateway.grammar import SiteKeys
+from gateway.grammar import ClockTime, SiteKeys
 from gateway.packs import SHIPPED, Directories
 from gateway.problems import ConfigError, Problems, Verbatim, one_of, say
 from gateway.typed import (
@@ -160,6 +161,31 @@ class ChannelConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutwardKeys:
+    """A system that is told of every change of a case; with a catalogue, in a platform's words."""
+
+    url: Url
+    secret_file: Path
+    catalogue: Path | None = None
+    ask_url: Url | None = None  # where it is asked what it has; as `url`
+    reconcile_at: ClockTime = "04:20"
+    look_back_days: Annotated[int, between(1, 366)] = 30  # cases found in so many days are compared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutwardConfig:
+    """An entry of `outward`, its catalogue read."""
+
+    name: str
+    url: str
+    ask_url: str
+    secret_file: Path
+    catalogue: Catalogue | None
+    reconcile_at: str
+    look_back_days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     state: Path
     timezone: str
@@ -169,6 +195,7 @@ class Config:
     web: WebConfig
     channels: Mapping[str, ChannelConfig]
     path: Path
+    outward: Mapping[str, OutwardConfig] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- lilong.yaml as it is written
@@ -200,6 +227,7 @@ class ConfigKeys:
     archive: ArchiveConfig = ArchiveConfig()
     web: WebKeys = WebKeys()
     channels: Mapping[Identifier, Mapping[str, str]] = field(default_factory=lambda: dict(ONLY_INBOX))
+    outward: Mapping[Identifier, OutwardKeys] = field(default_factory=dict)
     templates: tuple[Template, ...] = ()
 
 
@@ -264,6 +292,9 @@ def load(
     )
     directories = keys.directories if keys else _alone(node, "directories", Directories, SHIPPED)
     world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets, lint)
+    if lint and world and config:
+        for catalogue in filter(None, (one.catalogue for one in config.outward.values())):
+            catalogues.lint(catalogue, world, builder)
     found = problems.listed()
     return Loaded(config if sound else None, None if found else world, found, problems.warnings())
 
@@ -302,6 +333,7 @@ def unreadable_files(config: Config) -> list[Path]:
     parts: list[Any] = [config.broker, config.influx, config.web, config.web.intake]
     named = [getattr(part, name) for part in parts if part for name in _file_fields(part)]
     named += [path for channel in config.channels.values() for path in channel.secrets.values()]
+    named += [one.secret_file for one in config.outward.values()]
     return [path for path in named if path and not os.access(path, os.R_OK)]
 
 
@@ -328,6 +360,28 @@ def _config(keys: ConfigKeys, path: Path, builder: Builder, environ: Mapping[str
         ),
         channels=_channels(keys, builder, resolve),
         path=path,
+        outward={name: _outward(name, one, folder, builder, resolve) for name, one in keys.outward.items()},
+    )
+
+
+def _outward(
+    name: str, keys: OutwardKeys, folder: Path, builder: Builder, resolve: Callable[[Path], Path]
+) -> OutwardConfig:
+    if keys.ask_url and keys.catalogue is None:
+        builder.mistake(
+            keys,
+            "ask_url",
+            say("without", first="ask_url", second="catalogue"),
+            say("together", words="ask_url, catalogue"),
+        )
+    return OutwardConfig(
+        name=name,
+        url=keys.url,
+        ask_url=keys.ask_url or keys.url,
+        secret_file=resolve(keys.secret_file),
+        catalogue=catalogues.read(folder / keys.catalogue, builder) if keys.catalogue else None,
+        reconcile_at=keys.reconcile_at,
+        look_back_days=keys.look_back_days,
     )
 
 
@@ -366,6 +420,8 @@ def _check_urls(keys: ConfigKeys, builder: Builder) -> None:
     """A password or key inside an address is a secret written into the file."""
     urls = {"influx.url": keys.influx.url if keys.influx else "", "web.public_url": keys.web.public_url or ""}
     urls |= {f"channels.{name}.url": entry.get("url", "") for name, entry in keys.channels.items()}
+    urls |= {f"outward.{name}.url": entry.url for name, entry in keys.outward.items()}
+    urls |= {f"outward.{name}.ask_url": entry.ask_url or "" for name, entry in keys.outward.items()}
     for path, url in urls.items():
         if _holds_secret(url):
             builder.mistake(keys, path, say("secret_in_url"), say("url_without_secret"))

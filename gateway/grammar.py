@@ -832,6 +832,7 @@ class SiteKeys:
     ladders: Annotated[Mapping[LevelKey, tuple[Step, ...]], LENIENT] = field(default_factory=dict)
     quiet: Mapping[LevelKey, WindowOrName] = field(default_factory=dict)
     acknowledge_by: Mapping[LevelKey, Acknowledgers] = field(default_factory=dict)
+    shelve_most: Mapping[LevelKey, PositiveDuration] = field(default_factory=dict)
     fallback: Mapping[Identifier, Roles] = field(default_factory=dict)
     supervisor: Step | None = None
     devices: Annotated[tuple[Device, ...], LENIENT] = ()

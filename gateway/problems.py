@@ -353,6 +353,8 @@ PHRASES: dict[str, tuple[str, str]] = {
         "最长 {letters} 字的消息（短信 {parts} 条），如设备 {device}",
         "a message of up to {letters} characters ({parts} SMS), as of device {device}",
     ),
+    "no_code": ("目录里没有编码的规则 {rule}", "the rule {rule}, for which the catalogue has no code"),
+    "code_of_nothing": ("{value}：没有这样的规则或场景", "{value}, which is no rule or scene of the site"),
     "no_blank": ("模板里没有变量可填的 {value}", "the blank {value}, which no variable fills"),
     "unused_variable": (
         "模板里没有用到的变量 {value}",
@@ -441,6 +443,11 @@ PHRASES: dict[str, tuple[str, str]] = {
     "registered": ("templates 下的登记", "an entry under templates"),
     "carried": ("简体字、不含链接和手机号", "simplified characters, without links and mobile numbers"),
     "parts_most": ("至多 {most} 条短信（{letters} 字）", "at most {most} SMS ({letters} characters)"),
+    "a_code": (
+        "codes 里该规则或其场景的编码，或写进 not_theirs",
+        "a code for it or its scene under codes, or its name under not_theirs",
+    ),
+    "rule_or_scene": ("规则或场景的名字", "the name of a rule or a scene"),
     "behind_something": (
         "设备条目里写 behind（经过的网关），至多 {most} 台没有",
         "`behind` in the devices' entries (the gateway they speak through); at most {most} without",
@@ -674,6 +681,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "red_stays": ("其数值；红色不可关闭", "other limits for it; red is never switched off"),
     "good_example": ("至少一个能解码的示例", "at least one example that decodes"),
     # -- what things are called
+    "what_fact": ("内容", "fact"),
+    "what_stage": ("阶段", "stage"),
+    "what_level": ("级别", "level"),
     "what_day": ("日期", "day"),
     "what_window": ("时段", "window"),
     "what_place": ("地点", "place"),

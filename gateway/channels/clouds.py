@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -23,6 +21,7 @@ from gateway.channels import coded
 from gateway.channels.base import (
     RETRY_S_MOST,
     Answer,
+    Barred,
     Call,
     Heard,
     Receipted,
@@ -39,7 +38,6 @@ from gateway.telemetry import mask
 GATEWAY_TIMEOUT = 504  # somebody between us did not hear the answer: it may have been taken
 WORDS_MOST = 100  # of theirs before our hint: all of a detail is at most 200
 RECEIPT_S, RECEIPT_S_MOST = 60.0, 600.0
-BARRED_MOST = 10_000  # numbers over their limit that we remember
 MOBILE = re.compile(r"(?:(?:\+|00)?86)?(1[3-9]\d{9})", re.ASCII)
 TOKEN_LEAST = 16
 TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{TOKEN_LEAST},128}}")  # it stands in an address
@@ -97,23 +95,6 @@ def text(document: Mapping[str, Any], name: str) -> str:
 
 
 # ---------------------------------------------------------------- limits
-
-
-class Barred:
-    """Numbers that have reached a limit: until when they are left alone. `now` is steady seconds."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now, self._until, self._lock = now, dict[str, float](), threading.Lock()
-
-    def left_s(self, number: str) -> float:
-        with self._lock:
-            return max(self._until.get(number, 0.0) - self._now(), 0.0)
-
-    def bar(self, number: str, span_s: float) -> None:
-        with self._lock:
-            if len(self._until) >= BARRED_MOST:
-                self._until = {one: until for one, until in self._until.items() if until > self._now()}
-            self._until[number] = self._now() + span_s
 
 
 def over_limit(barred: Barred, number: str) -> Answer | None:

@@ -17,8 +17,8 @@ import msgspec
 from gateway.adapters import http
 from gateway.channels import aliyun, clouds, coded
 from gateway.channels.aliyun import Account
-from gateway.channels.base import Answer, Call, Heard, Receipted, Replied, Secret, Setup
-from gateway.channels.clouds import Barred, mobile
+from gateway.channels.base import Answer, Barred, Call, Heard, Receipted, Replied, Secret, Setup
+from gateway.channels.clouds import mobile
 from gateway.core.model import SECOND, Notification, Told
 from gateway.core.quotas import DAY_S, PERSON, Per, Quota
 from gateway.core.templates import Template, Templates

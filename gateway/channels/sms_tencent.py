@@ -17,8 +17,8 @@ import msgspec
 
 from gateway.adapters import http
 from gateway.channels import clouds, signers
-from gateway.channels.base import Answer, Call, Heard, Receipted, Replied, Secret, Setup
-from gateway.channels.clouds import Barred, Coded, mobile
+from gateway.channels.base import Answer, Barred, Call, Heard, Receipted, Replied, Secret, Setup
+from gateway.channels.clouds import Coded, mobile
 from gateway.core.model import Notification, Told
 from gateway.core.quotas import DAY_S, HOUR_S, PERSON, Per, Quota
 from gateway.core.templates import Template, Templates

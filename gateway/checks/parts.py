@@ -132,6 +132,7 @@ class Parts:
             "ladders": {level_of(key)[1]: steps for key, steps in ladders.items() if "." not in key},
             "scene_ladders": {key: steps for key, steps in ladders.items() if "." in key},
             **{name: self.merged(name) for name in ("quiet", "acknowledge_by", "fallback")},
+            "shelve_most_s": self.merged("shelve_most"),
             "supervisor": next((site.supervisor for site in self.sites if site.supervisor), None),
         }
 

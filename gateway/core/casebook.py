@@ -23,6 +23,7 @@ from gateway.core.model import (
     NotificationState,
     Outcome,
     Rule,
+    Shelf,
     Stage,
     Told,
     World,
@@ -215,8 +216,16 @@ class Casebook:
 
     def tells(self, case: Case) -> bool:
         """Whether people are told of anything that stands in it."""
-        rules = map(self.rule_of, self.standings(case))
-        return any(rule is None or rule.tells for rule in rules)
+        return any(map(self.tells_of, self.standings(case)))
+
+    def tells_of(self, alert: Alert) -> bool:
+        rule = self.rule_of(alert)
+        return not alert.shelved and (rule is None or rule.tells)
+
+    def shelf_of(self, alert: Alert) -> Shelf | None:
+        """What holds it back as it is now; of several the one that does so longest."""
+        found = (one for one in self.state.shelves.values() if one.in_force and one.holds(alert))
+        return max(found, key=lambda one: (one.until_at, one.id), default=None)
 
 
 def trouble_of(one: Alert | Case) -> str:

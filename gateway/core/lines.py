@@ -31,6 +31,7 @@ from gateway.core.model import (
     QuarantineRow,
     Reading,
     Refusal,
+    Shelf,
     World,
 )
 
@@ -47,7 +48,7 @@ class Logged(Protocol):
     first: int
     event: Event
     marks: list[Marked]
-    changes: list[Alert | Case | Notification | Ended]
+    changes: list[Alert | Case | Shelf | Notification | Ended]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ class Formatter:
         return head
 
 
-def _ends(changes: Sequence[Alert | Case | Notification | Ended], world: World) -> list[Reading]:
+def _ends(changes: Sequence[Alert | Case | Shelf | Notification | Ended], world: World) -> list[Reading]:
     """The 0 of each state that ended by itself (and whose device is still ours), as if it had been said."""
     return [
         Reading(one.device, one.component, {one.quantity: 0.0}, one.wall_ns, one.wall_ns)
@@ -296,9 +297,11 @@ def place_tags(world: World, place: str) -> dict[str, str]:
 # ---------------------------------------------------------------- what happened is points too
 
 
-def _is_point(change: Alert | Case | Notification | Ended) -> TypeGuard[Alert | Case | Notification]:
-    """A state that is over is a point of its quantity; an alert is one unless its rule leaves that out."""
-    return not isinstance(change, Ended) and (not isinstance(change, Alert) or change.point)
+def _is_point(change: Alert | Case | Shelf | Notification | Ended) -> TypeGuard[Alert | Case | Notification]:
+    """A state that is over is a point of its quantity; an alert is one unless its rule leaves that out. A
+    shelf is none: the alerts on it are.
+    """
+    return not isinstance(change, Ended | Shelf) and (not isinstance(change, Alert) or change.point)
 
 
 def change_line(change: Alert | Case | Notification, world: World) -> str:

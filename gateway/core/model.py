@@ -79,6 +79,7 @@ class Refusal(StrEnum):
     LENGTH = "length"  # a block of samples too short, too long, or of axes that differ
     EMPTY = "empty"  # decoded, but holds nothing we map
     DATABASE = "database"  # the time-series server refused this one point
+    OUTWARD = "outward"  # a system outside refused this one change of a case
     CRASHED = "crashed"  # our own code failed on it twice
 
 
@@ -704,6 +705,7 @@ class World:
     scene_ladders: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)  # "cabinet.red": goes first
     quiet: Mapping[str, str] = field(default_factory=dict)  # "yellow", "waste.orange" -> window, or a place's
     acknowledge_by: Mapping[str, int] = field(default_factory=dict)  # "red", "cabinet.red" -> persons; 1
+    shelve_most_s: Mapping[str, float] = field(default_factory=dict)  # "red", "cabinet.red" -> the longest
     fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> others, when empty
     supervisor: Step | None = None  # who hears of an empty post
     off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
@@ -753,6 +755,19 @@ class Verb(StrEnum):
     MERGE = "merge"  # into the case `to`
     SPLIT = "split"  # the alert `to` gets a case of its own
     REOPEN = "reopen"  # of one that ended: a new case that knows the old one
+    PHOTO = "photo"  # a picture that proves what was found or done
+    SHELVE = "shelve"  # nobody is told of it until `until_ns`, up to the level `to`
+    OUT_OF_SERVICE = "out_of_service"  # nor of anything about a device
+    AGREE = "agree"  # to what somebody else asked to shelve
+    UNSHELVE = "unshelve"
+
+
+class Photo(msgspec.Struct, frozen=True, array_like=True):
+    """A picture of the handling. The core sees its name and size; the bytes lie outside the log."""
+
+    sha256: str  # of the bytes as they are kept, hexadecimal
+    kind: str  # of core.photos.KINDS
+    size: int  # bytes
 
 
 class Act(msgspec.Struct, frozen=True, tag="act", array_like=True):
@@ -768,6 +783,7 @@ class Act(msgspec.Struct, frozen=True, tag="act", array_like=True):
     to: str = ""
     until_ns: int = 0
     reason: str = ""  # of the closed list core.cases.REASONS
+    photo: Photo | None = None  # of PHOTO
 
 
 class Told(StrEnum):
@@ -863,6 +879,37 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     fell_at: int | None = None  # steady instant from which it is below its case's level
     origin: str = ""  # file and line of the rule that raised it
     digest: str = ""  # of the World that raised it
+    shelved: str = ""  # the shelf it is on: nobody is told of it
+
+
+class Shelf(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Of what nobody is told for a while, up to which level, why, and who answers for that."""
+
+    id: str
+    rule: str  # "": every rule: the device is out of service
+    device: str
+    component: str
+    level: Level
+    person: str
+    reason: str
+    since_ns: int  # of one that was renewed, when the first began
+    until_ns: int
+    until_at: int  # steady
+    in_force: bool = False  # else a second person has not agreed yet, or it has ended
+    agreed_by: str = ""
+    case: str = ""  # on whose page it was asked for
+    ended_ns: int = 0
+    ended_by: str = ""  # "": its time was over
+
+    @property
+    def key(self) -> str:
+        return f"{self.rule}|{self.device}|{self.component}"
+
+    def holds(self, alert: Alert) -> bool:
+        """Whether nobody is told of this alert as it is now, as long as the shelf is in force."""
+        if self.rule and (self.rule, self.component) != (alert.rule, alert.component):
+            return False
+        return self.device == alert.device and alert.level <= self.level
 
 
 class Stage(StrEnum):
@@ -923,6 +970,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     troubles: tuple[str, ...] = ()  # rule|device|component of every alert that was ever in it
     copies: tuple[str, ...] = ()  # persons who were only informed
     agreed: tuple[str, ...] = ()  # who has said "mine" while more than one must
+    photos: tuple[str, ...] = ()  # sha256 of each picture that proves its handling
 
 
 class NotificationState(StrEnum):
@@ -954,6 +1002,7 @@ class Kind(StrEnum):
     REJECTED = "rejected"  # who looked says that it is not done
     UNVERIFIED = "unverified"  # done was said, and nobody and nothing has confirmed it in time
     ASKED = "asked"  # somebody wants to suspend it, and another must agree
+    SHELVE_ASKED = "shelve_asked"  # or to shelve its alert
     RESUMED = "resumed"  # its suspension is over
     REOPENED = "reopened"
     COPIED = "copied"  # for information: somebody else is responsible
@@ -1058,4 +1107,4 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-Effect = Alert | Case | Notification | Refused | Marked | Ended | Noted | Entry
+Effect = Alert | Case | Shelf | Notification | Refused | Marked | Ended | Noted | Entry

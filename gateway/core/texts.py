@@ -24,6 +24,7 @@ from gateway.core.model import (
     Person,
     Place,
     Rule,
+    Shelf,
     Stage,
     World,
 )
@@ -48,6 +49,7 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.REJECTED: "{level}，核验未通过",
     Kind.UNVERIFIED: "逾期未核验",
     Kind.ASKED: "{level}，申请挂起",
+    Kind.SHELVE_ASKED: "{level}，申请搁置",
     Kind.RESUMED: "{level}，挂起到期",
     Kind.REOPENED: "{level}，重新立案",
     Kind.COPIED: "{level}，抄送",
@@ -108,6 +110,7 @@ ASKS = {  # where it is not the rule's own action that is to be done
     Kind.VERIFY: "{doer}已报处理完成，传感器也已恢复；请到现场或电话核实，再点“核验通过”或“退回”",
     Kind.UNVERIFIED: "{doer}已报处理完成，但至今没有核验；请核实后点“核验通过”或“退回”",
     Kind.ASKED: "{by}申请挂起到 {until}，原因：{word}；同意请点“批准挂起”，不同意不用操作，时限照算",
+    Kind.SHELVE_ASKED: "同意请点“同意搁置”，不同意不用操作，报警照常通知",
 }
 
 
@@ -178,6 +181,19 @@ def gap(role: str, lack: Lack, place: Place | None, person: Person | None) -> st
     """Which post is empty, and why: "豫源坊 物业（徐敏休假，无人代理）"."""
     why = LACKS[lack].format(who=person.says if person else "")
     return f"{place.says if place else ''} {role_name(role)}（{why}）".strip()
+
+
+def shelved(shelf: Shelf, world: World, now_ns: int) -> str:
+    """What is shelved, up to which level, until when, who answers for it and why."""
+    rule, device = book_of(world).rules.get(shelf.rule), world.devices.get(shelf.device)
+    name = subject_name(device, shelf.component) if device else shelf.device
+    until = clock(shelf.until_ns, world.timezone, now_ns)
+    person = world.persons.get(shelf.person)
+    who = person.says if person else shelf.person
+    if not shelf.rule:
+        return f"{name} 停用到 {until}（{who}：{shelf.reason}）"
+    what = f"{rule.says if rule else shelf.rule} · {name}"
+    return f"{what} 搁置到 {until}，不高于{LEVELS[shelf.level]}（{who}：{shelf.reason}）"
 
 
 def role_name(role: str) -> str:

@@ -75,6 +75,7 @@ ENTRIES: Mapping[str, Said] = {
     "overdue": Said("逾期，报上一级督办", "overdue"),
     "again": Said("再次发生：第 {note} 次", "it happened again"),
     "note": Said("{who} 备注", "note"),
+    "photo": Said("{who} 拍照留证", "photo"),
     "returned": Said("{who} 退单", "returned"),
     "transferred": Said("{who} 转交", "transferred"),
     "asked": Said("{who} 申请挂起", "asked to suspend"),
@@ -86,6 +87,13 @@ ENTRIES: Mapping[str, Said] = {
     "split": Said("{who} 拆出 {note}", "split off"),
     "split_from": Said("{who} 由 {note} 拆出", "split from"),
     "reopened": Said("{who} 重新立案", "reopened"),
+    "shelve_asked": Said("{who} 申请搁置，等待另一人同意：{note}", "asked to shelve"),
+    "shelve_refused": Said("搁置申请没有得到同意：{note}", "not shelved"),
+    "shelved": Said("{who} 搁置，暂不通知：{note}", "shelved"),
+    "out_of_service": Said("{who} 停用设备，暂不通知：{note}", "out of service"),
+    "held": Said("搁置期间发生：{note}", "happened on the shelf"),
+    "unshelved": Said("{who} 取消搁置：{note}", "off the shelf"),
+    "shelf_ended": Said("搁置到期：{note}", "its time on the shelf is over"),
     "silenced": Said("规则不再通知：{note}", "its rule tells nobody now"),
     "delivered": Said("{who} 已收到", "delivered"),
     "undelivered": Said("没有送达 {who}", "not delivered"),
@@ -95,7 +103,8 @@ ENTRIES: Mapping[str, Said] = {
 }
 NOTE_IS_SAID = frozenset(
     {"post_empty", "rule_gone", "silenced", "again", "merged_in", "split", "split_from"}
-    | {"quiet", "handed_over", "unknown", "member_gone"}
+    | {"quiet", "handed_over", "unknown", "member_gone", "held", "shelf_ended", "unshelved", "out_of_service"}
+    | {"shelved", "shelve_asked", "shelve_refused"}
 )  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {

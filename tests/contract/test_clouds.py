@@ -12,8 +12,18 @@ import pytest
 from msgspec.structs import replace
 
 from gateway import channels
-from gateway.channels import clouds
-from gateway.channels.base import Asking, Call, Channel, Heard, Listening, Receipted, Replied, Secret
+from gateway.channels.base import (
+    BARRED_MOST,
+    Asking,
+    Barred,
+    Call,
+    Channel,
+    Heard,
+    Listening,
+    Receipted,
+    Replied,
+    Secret,
+)
 from gateway.core.engine import Engine
 from gateway.core.model import (
     Kind,
@@ -355,12 +365,12 @@ def test_a_minute_is_a_minute(voice: Bench) -> None:
 
 def test_how_many_numbers_are_remembered_is_bounded() -> None:
     hand = Hand()
-    barred = clouds.Barred(hand)
-    for i in range(clouds.BARRED_MOST + 5):
+    barred = Barred(hand)
+    for i in range(BARRED_MOST + 5):
         barred.bar(str(i), 10.0)
         hand.now += 0.01
-    assert len(barred._until) <= clouds.BARRED_MOST
-    assert barred.left_s(str(clouds.BARRED_MOST)) > 0
+    assert len(barred._until) <= BARRED_MOST
+    assert barred.left_s(str(BARRED_MOST)) > 0
 
 
 # ---------------------------------------------------------------- a time-out after acceptance

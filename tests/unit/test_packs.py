@@ -21,9 +21,11 @@ from gateway.config import (
     InfluxConfig,
     IntakeConfig,
     Loaded,
+    OutwardKeys,
     WebKeys,
     load,
 )
+from gateway.core.catalogue import Ask, Catalogue
 from gateway.core.codecs import CODECS, COMMON, KEYS
 from gateway.core.codecs.bits import TYPES
 from gateway.core.decoding import Decoder
@@ -398,6 +400,9 @@ MANUALS: dict[str, dict[str, Any]] = {
         "`archive`": ArchiveConfig,
         "`web`": WebKeys,
         "`web.intake`": IntakeConfig,
+        "An entry of `outward`": OutwardKeys,
+        "A catalogue": Catalogue,
+        "`ask`": Ask,
         "An entry of `templates`": Template,
         "A site file": SiteKeys,
         "An entry of `places`": Place,
