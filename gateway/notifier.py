@@ -514,10 +514,8 @@ class Worker:
         if found is None:
             self.ask_later(notification)
             return
-        channel = self._name
-        self._submit(
-            lambda at, wall_ns: Receipt(at, wall_ns, channel, notification.id, found.delivered, found.detail)
-        )
+        said = (self._name, notification.id, found.delivered, found.detail, found.failure)
+        self._submit(lambda at, wall_ns: Receipt(at, wall_ns, *said))
 
     def _attempt(self, notification: Notification) -> Answer:
         try:

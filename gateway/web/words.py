@@ -97,12 +97,17 @@ ENTRIES: Mapping[str, Said] = {
     "silenced": Said("规则不再通知：{note}", "its rule tells nobody now"),
     "delivered": Said("{who} 已收到", "delivered"),
     "undelivered": Said("没有送达 {who}", "not delivered"),
+    "no_answer": Said("{who} 没有接听", "not answered"),
+    "busy": Said("{who} 的电话占线", "busy"),
+    "off": Said("{who} 的电话打不通", "switched off, or out of reach"),
+    "invalid": Said("{who} 的号码是空号", "no such number"),
+    "call_again": Said("再次呼叫 {who}：第 {note} 次", "called again"),
     "unsure": Said("不知是否送出，不重发：{who}", "may have been sent; not sent again"),
     "unreceipted": Said("没有等到 {who} 的送达回执", "no receipt in time"),
     "replied": Said("{who} 回复", "replied"),
 }
 NOTE_IS_SAID = frozenset(
-    {"post_empty", "rule_gone", "silenced", "again", "merged_in", "split", "split_from"}
+    {"post_empty", "rule_gone", "silenced", "again", "call_again", "merged_in", "split", "split_from"}
     | {"quiet", "handed_over", "unknown", "member_gone", "held", "shelf_ended", "unshelved", "out_of_service"}
     | {"shelved", "shelve_asked", "shelve_refused"}
 )  # their words are in the sentence already
