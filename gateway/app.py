@@ -164,6 +164,7 @@ class App:
                 clock=self.clock,
                 world=lambda: self.world,
                 standing=self.forwarder.standing,
+                failing=self.notifier.failing,
             )
         )
         self.control = Control(
@@ -445,6 +446,7 @@ class App:
             broker=self.subscriber.connected,
             store_writable=os.access(self.store.path, os.W_OK),
             config_ok=self._config_ok,
+            failing=tuple(self.notifier.failing()),
             database=not influx.trouble if influx else None,
             backlog=max((one.backlog for one in standing.values()), default=0),
             last_message_ns=self.pipeline.received_ns or None,

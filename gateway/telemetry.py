@@ -132,7 +132,7 @@ EVENTS: dict[str, str] = {
     "notification_unsure": "a message may have been sent; sent again it would be a second one, so it is not",
     "digest_undelivered": "nobody can get the weekly digest of a place: an empty post, or no address there",
     "channel_closed": "a provider that was left alone has taken a message again",
-    "channel_opened": "a provider failed again and again and is left alone for a while; the next one is used",
+    "channel_opened": "a way to people failed again and again; of a failover it is left alone for a while",
     "quota_short": "four fifths of a provider's limit are used; what goes over it will wait",
     "receipt_ignored": "a receipt came twice, too late, or for a message we know nothing of",
     "reply_ignored": "a reply is no answer we know, or to no message of ours; it changed nothing",

@@ -830,6 +830,16 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", array_like=True):
     receipt_s: float = 0.0  # within this a receipt should come; 0: this way gives none
 
 
+class Failure(StrEnum):
+    """Why a person was not reached, as far as the provider can tell."""
+
+    NO_ANSWER = "no_answer"  # it rang
+    BUSY = "busy"
+    OFF = "off"  # switched off, out of reach, or barred for now
+    INVALID = "invalid"  # there is no such number: it never reaches anybody
+    OTHER = ""
+
+
 class Receipt(msgspec.Struct, frozen=True, tag="receipt", array_like=True):
     """What a provider says, later, of a message that it had taken."""
 
@@ -839,6 +849,7 @@ class Receipt(msgspec.Struct, frozen=True, tag="receipt", array_like=True):
     number: str  # the provider's name of the message, or our id of it
     delivered: bool
     detail: str = ""
+    failure: Failure = Failure.OTHER
 
 
 class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):
@@ -1069,6 +1080,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     receipt_by: int = 0  # steady: until then a receipt is waited for; 0: none is
     card: str = ""  # of ANSWERED: what it changes
     told_at: int = 0  # steady: when it was sent, for all we know; counts against the channel's limits
+    calls: int = 0  # how often it has rung already without an answer
     together: int = 0  # of a digest, which is never stored: how many it stands for
 
 

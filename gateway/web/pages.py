@@ -648,12 +648,14 @@ def _on(listed: Sequence[Row], sheet: words.Said) -> list[Row]:
 def pills(health: Health, now_ns: int) -> list[Pill]:
     last = health.last_message_ns
     database = {None: "仅本机归档", True: "正常", False: "连不上"}[health.database]
+    failing = "、".join(health.failing)
     return [
         Pill("主机", "gateway", *(_well(health.progressing, "运行中", "停滞"))),
         Pill("消息总线", "broker", *(_well(health.broker, "已连接", "断开"))),
         Pill("存储", "store", *(_well(health.store_writable, "可写", "不可写"))),
         Pill("数据库", "database", database, "bad" if health.database is False else "good"),
         Pill("配置", "config", *(_well(health.config_ok, "有效", "有错，沿用旧的"))),
+        Pill("通知渠道", "channels", *_well(not health.failing, "正常", f"失败：{failing}")),
         Pill("待入库", "backlog", f"{health.backlog:,}", "plain"),
         Pill("最近消息", "latest", f"{words.ago(now_ns - last)}前" if last else "尚无", "plain"),
     ]
@@ -666,6 +668,7 @@ def troubles(health: Health) -> dict[str, words.Said]:
         "broker": health.broker,
         "store": health.store_writable,
         "database": health.database is not False,
+        "channels": not health.failing,
     }
     return {part: words.TROUBLES[part] for part, good in well.items() if not good}
 
