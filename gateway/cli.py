@@ -16,6 +16,7 @@ import click
 from gateway import __version__
 from gateway.cli_cases import act, audit
 from gateway.cli_devices import devices
+from gateway.cli_drill import drill
 from gateway.cli_models import model, schema
 from gateway.cli_oncall import oncall
 from gateway.cli_report import digest, report
@@ -261,6 +262,7 @@ def reset(case: str, person: str, reason: str, path: Path) -> None:
 
 
 main.add_command(act)
+main.add_command(drill)
 main.add_command(audit)
 main.add_command(report)
 main.add_command(digest)

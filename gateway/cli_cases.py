@@ -14,7 +14,7 @@ from gateway.core.model import Verb
 from gateway.terminal import ask_gateway, config_option, judging_world, local_time, open_store, say
 
 SHELVING = ("shelve", "agree", "unshelve", "out_of_service")
-VERBS = [verb.value for verb in Verb if verb is not Verb.RESET]  # that has a command of its own
+VERBS = [verb.value for verb in Verb if verb not in (Verb.RESET, Verb.DRILL)]  # they have their own commands
 
 
 @click.command()

@@ -266,6 +266,36 @@ def test_of_a_device_out_of_service_nothing_is_told_and_its_silence_is_no_alarm(
     assert {one.rule for one in of(play.effects, Case)} >= {"slot-hot", "smoke", "silent"}
 
 
+def test_past_its_date_whoever_answers_for_it_has_an_alarm_until_it_is_back():
+    play = playing(HOT, SMOKE)
+    do(play, Verb.OUT_OF_SERVICE, "cab-1", person="zhao", until_s=20 * MINUTE)
+    play.wait(20 * MINUTE)
+    assert sorted(told(play)) == [("wang", Kind.RAISED), ("zhao", Kind.RAISED)]
+    (text,) = [one.text for one in play.notifications() if one.person == "zhao"]
+    assert "停用到期" in text and "赵队长：换传感器，已约厂家" in text
+    assert alert(play).rule == "out-of-service"
+    do(play, Verb.OUT_OF_SERVICE, "cab-1", person="zhao", until_s=20 * MINUTE)  # it takes longer
+    play.wait(30 * MINUTE)
+    assert alert(play).rule == "out-of-service", "one alarm, however often it is put off"
+    do(play, Verb.DONE, next(iter(play.engine.state.cases)), person="zhao")
+    assert (play.engine.state.alerts, play.engine.state.cases) == ({}, {})
+
+
+def test_a_device_that_nobody_agreed_to_put_out_of_service_need_not_return():
+    play = playing(HOT, SMOKE)
+    do(play, Verb.OUT_OF_SERVICE, "cab-1", until_s=DAY)
+    play.wait(2 * DAY)
+    assert (told(play), play.engine.state.shelves) == ([], {})
+
+
+def test_what_came_back_before_its_date_is_no_alarm():
+    play = playing(HOT, SMOKE)
+    do(play, Verb.OUT_OF_SERVICE, "cab-1", until_s=20 * MINUTE)
+    do(play, Verb.UNSHELVE, "cab-1")
+    play.wait(HOUR)
+    assert told(play) == []
+
+
 def test_it_comes_back_when_somebody_says_so(play):
     do(play, Verb.OUT_OF_SERVICE, "cab-1", until_s=20 * MINUTE)
     play.say(smoke=1)
