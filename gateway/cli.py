@@ -406,7 +406,7 @@ def _case_row(case: Any, world: Any) -> Sequence[str]:
 
     rule = rule_of(world, case.rule, case.device)
     who = pages.person_name(world, case.handled_by or case.acknowledged_by or case.responsible)
-    what = f"{rule.says if rule else case.rule} · {pages.subject(world, case)}"
+    what = f"{pages.says_of(case, rule)} · {pages.subject(world, case)}"
     where = " · ".join(pages.near_places(world, case.place))
     stage = words.STAGES[case.stage].zh
     return local_time(case.opened_ns, world.timezone), case.level.word, stage, what, where, who, case.id

@@ -69,7 +69,8 @@ def load_world(
         groups=surroundings.groups,
     )
     if lint:
-        checks.lint(parts, world, builder)
+        checks.lint(parts, world, builder, short=not surroundings.texts)
+        checks.lint_texts(parts, world, surroundings.texts, builder)
         checks.lint_people(parts, surroundings.today, builder)
     return world
 

@@ -139,6 +139,14 @@ EVENTS: dict[str, str] = {
     "receipt_ignored": "a receipt came twice, too late, or for a message we know nothing of",
     "reply_ignored": "a reply is no answer we know, or to no message of ours; it changed nothing",
     "security_suspected": "somebody may not be who he says he is: a device's name or a token is another's",
+    # -- other systems
+    "outward_delayed": "a system that is told of cases does not answer now; the store keeps what it is owed",
+    "outward_differs": "after the daily comparison a platform still has other cases than we have",
+    "outward_failed": "our own code, or the disk, failed on telling another system; it is tried again",
+    "outward_held": "a system fails on one change again and again: its case waits alone, the others go on",
+    "outward_recovered": "a system that is told of cases answers again",
+    "outward_reconciled": "a platform was asked what it has, and given what it had not",
+    "outward_refused": "a system will not have one change of a case; it is in quarantine, the case goes on",
     # -- web
     "callback_busy": "what a provider called us with could not be written down now; it will call again",
     "callback_refused": "a provider's call was turned away: not authenticated, too large, or not to be read",
@@ -148,6 +156,9 @@ EVENTS: dict[str, str] = {
     "intake_tokens_unusable": "the tokens file, or a line of it, cannot be used; those devices cannot post",
     "link_key_made": "a key for the links in messages was made",
     "link_refused": "a link was forged, expired or meant for something else",
+    "photo_refused": "a picture was turned away: too large, not one, or no room for it",
+    "photo_swapped": "the file of a picture is not what the history says it is; it is not shown",
+    "photos_removed": "pictures of long ago, or of no case, were removed from the disk",
     "web_failed": "a page could not be made",
     "web_started": "the pages are served",
 }
@@ -182,6 +193,7 @@ KEYS: dict[str, str] = {  # beside these a line has only: at, level, event, repe
     "role": "what a post is for",
     "rule": "id of a rule",
     "sink": "influx or archive",
+    "target": "name of an entry of outward",
     "topic": "an MQTT topic",
     "verb": "what a person did",
     "version": "version of this program, or of what was learnt",
@@ -213,7 +225,7 @@ LEVEL_OF = {  # of events that the core notes; the others are information
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 IDENTITY = frozenset(  # what makes two lines the same line; the other fields only describe it
     {"alert", "case", "channel", "client_id", "code", "component", "device", "file"}
-    | {"message_id", "person", "quantity", "rule", "sink"}
+    | {"message_id", "person", "quantity", "rule", "sink", "target"}
 )
 REPEAT_WINDOW_S = 10.0  # within it, the same line is only counted
 WINDOWS_MOST = 1000  # lines remembered for that; the oldest goes first, so memory stays bounded

@@ -315,6 +315,10 @@ class Store:
         """The position the next event gets: how many there were."""
         return self._position
 
+    def last_line(self) -> int:
+        """The number of the newest line of the cases' histories; 0 when there is none."""
+        return self._chain.last
+
     def read_log(self, after: int, most: int) -> list[Logged]:
         """Events from position `after` on, ascending, about `most` messages. Raises StoreDamaged."""
         query = (

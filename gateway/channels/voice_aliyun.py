@@ -17,11 +17,11 @@ import msgspec
 from gateway.adapters import http
 from gateway.channels import aliyun, clouds
 from gateway.channels.aliyun import Account
-from gateway.channels.base import Answer, Call, Heard, Receipted, Replied, Secret, Setup
-from gateway.channels.clouds import Barred, mobile
+from gateway.channels.base import Answer, Barred, Call, Heard, Receipted, Replied, Secret, Setup
+from gateway.channels.clouds import mobile
 from gateway.core.model import Notification, Told
 from gateway.core.quotas import DAY_S, HOUR_S, MINUTE_S, PERSON, Per, Quota
-from gateway.core.templates import fill
+from gateway.core.templates import Template, Templates
 
 SETTINGS = frozenset(
     {"key_id", "template", "variables", "show_number", "play_times", "receipt_within", "token_file"}
@@ -29,6 +29,7 @@ SETTINGS = frozenset(
 )
 REQUIRED = frozenset({"key_id", "template", "variables"})
 SECRETS = frozenset({"key_secret_file"})
+BLANKS = "${level}"
 URL = "https://dyvmsapi.aliyuncs.com"
 RECEIPT_S = 120.0  # it rings for up to a minute, is listened to, and only then reported
 PLAY_TIMES = "2"
@@ -60,15 +61,14 @@ class VoiceAliyun:
     def __init__(
         self,
         account: Account,
-        template: str,
-        names: tuple[str, ...],
+        templates: Templates,
         show_number: str = "",
         play_times: str = PLAY_TIMES,
         receipt_s: float = 0.0,
         token: Secret | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._account, self._template, self._names = account, template, names
+        self._account, self._templates = account, templates
         self._show_number, self._play_times = show_number, play_times
         self._receipt_s, self._token, self._barred = receipt_s, token, Barred(now)
 
@@ -76,18 +76,21 @@ class VoiceAliyun:
         number = mobile(notification.address)
         if not number:
             return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
+        template = self._templates.of(notification)
+        if template is None:
+            return clouds.unsaid(notification)
         if full := clouds.over_limit(self._barred, number):
             return full
-        order = self._order(notification, number)
+        order = self._order(notification, template, number)
         judge = partial(aliyun.judge, barred=self._barred, number=number)
         answer = self._account.order("SingleCallByTts", order, self._account.deadline(), "CallId", judge)
         return replace(answer, receipt_s=self._receipt_s)
 
-    def _order(self, notification: Notification, number: str) -> dict[str, str]:
+    def _order(self, notification: Notification, template: Template, number: str) -> dict[str, str]:
         order = {
             "CalledNumber": number,
-            "TtsCode": self._template,
-            "TtsParam": msgspec.json.encode(fill(self._names, notification)).decode(),
+            "TtsCode": template.id,
+            "TtsParam": msgspec.json.encode(template.fill(notification)).decode(),
             "PlayTimes": self._play_times,
             "OutId": notification.id,
         }
@@ -114,6 +117,6 @@ def build(setup: Setup) -> VoiceAliyun:
     if play_times not in ("1", "2", "3"):
         raise ValueError(f"channels.{setup.name}.play_times: found {play_times}, expected 1, 2 or 3")
     return VoiceAliyun(
-        account, said["template"], clouds.names(setup), said.get("show_number", ""), play_times,
+        account, clouds.templates(setup), said.get("show_number", ""), play_times,
         clouds.receipt_s(setup, RECEIPT_S if token else 0.0), token,
     )  # fmt: skip

@@ -27,13 +27,14 @@ from gateway.checks.rules import (
     check_subject,
 )
 from gateway.checks.scenarios import check_scenarios
+from gateway.checks.texts import lint_texts
 from gateway.checks.tune import check_tune, tunings
 from gateway.checks.unique import check_uniqueness
 from gateway.core.model import Model, Person, Place, Post, Step
 from gateway.grammar import SiteKeys
 from gateway.typed import Builder
 
-__all__ = ["Parts", "Surroundings", "check", "lint", "lint_people", "tunings"]
+__all__ = ["Parts", "Surroundings", "check", "lint", "lint_people", "lint_texts", "tunings"]
 
 
 def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from gateway.core.model import Device, Model, Person, Place, Post, Rotation, Scenario, Step, Unit
+from gateway.core.templates import Template
 from gateway.grammar import (
     CalibrationKeys,
     ClockKeys,
@@ -26,6 +27,15 @@ from gateway.typed import Builder
 Names = Collection[str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A template, with what its channel adds."""
+
+    template: Template
+    sign: str  # the channel's, where the template has none
+    spoken: bool  # in a call
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What the world must fit: names that lilong.yaml gives; None when it has mistakes itself."""
@@ -36,6 +46,7 @@ class Surroundings:
     subscribe: tuple[str, ...] | None
     intake: bool | None = None  # whether anything can be posted
     today: date | None = None  # whose year must be in the calendar; None: the calendar is not asked
+    texts: tuple[Text, ...] = ()  # that a provider sends as they were approved
 
 
 @dataclass(frozen=True, slots=True)

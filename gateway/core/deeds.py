@@ -20,6 +20,7 @@ from gateway.core.model import (
     Stage,
     Verb,
 )
+from gateway.core.photos import refused, written
 from gateway.core.placing import Placing
 from gateway.core.routing import acknowledgers, scene_of
 from gateway.core.state import Closing
@@ -109,6 +110,7 @@ class Deeds:
             Verb.VERIFY: self._may_verify,
             Verb.MERGE: self._may_merge,
             Verb.SPLIT: self._may_split,
+            Verb.PHOTO: self._may_photo,
         }
         return asks[act.verb](step, case, act) if act.verb in asks else ""
 
@@ -147,6 +149,9 @@ class Deeds:
         stands = alert is not None and alert.id in case.alerts and alert.device in self.world.devices
         return "" if stands and len(self.book.standings(case)) > 1 else "no such alert beside another"
 
+    def _may_photo(self, step: Step, case: Case, act: Act) -> str:
+        return refused(act.photo, case.photos)
+
     # ------------------------------------------------------------ what is done
 
     def _do(self, step: Step, case: Case, act: Act) -> None:
@@ -162,6 +167,7 @@ class Deeds:
             Verb.VERIFY: self._verify,
             Verb.MERGE: self._merge,
             Verb.SPLIT: self._split,
+            Verb.PHOTO: self._photo,
         }
         how[act.verb](step, case, act)
 
@@ -210,6 +216,12 @@ class Deeds:
 
     def _note(self, step: Step, case: Case, act: Act) -> None:
         self.book.enter(step, case.id, "note", act.person, act.channel, act.note)
+
+    def _photo(self, step: Step, case: Case, act: Act) -> None:
+        """Its hash stands in the chained history: another picture in its place would be seen."""
+        assert act.photo is not None
+        self.book.enter(step, case.id, "photo", act.person, act.channel, written(act.photo))
+        self.book.keep_case(step, replace(case, photos=(*case.photos, act.photo.sha256)))
 
     def _transfer(self, step: Step, case: Case, act: Act) -> None:
         """Theirs to take on; when they do not, the ladder goes on above where it stood."""

@@ -79,6 +79,7 @@ class Refusal(StrEnum):
     LENGTH = "length"  # a block of samples too short, too long, or of axes that differ
     EMPTY = "empty"  # decoded, but holds nothing we map
     DATABASE = "database"  # the time-series server refused this one point
+    OUTWARD = "outward"  # a system outside refused this one change of a case
     CRASHED = "crashed"  # our own code failed on it twice
 
 
@@ -754,11 +755,20 @@ class Verb(StrEnum):
     MERGE = "merge"  # into the case `to`
     SPLIT = "split"  # the alert `to` gets a case of its own
     REOPEN = "reopen"  # of one that ended: a new case that knows the old one
+    PHOTO = "photo"  # a picture that proves what was found or done
     SHELVE = "shelve"  # nobody is told of it until `until_ns`, up to the level `to`
     OUT_OF_SERVICE = "out_of_service"  # nor of anything about a device
     AGREE = "agree"  # to what somebody else asked to shelve
     UNSHELVE = "unshelve"
     DRILL = "drill"  # an alarm raised on purpose: the case is rule|device|component
+
+
+class Photo(msgspec.Struct, frozen=True, array_like=True):
+    """A picture of the handling. The core sees its name and size; the bytes lie outside the log."""
+
+    sha256: str  # of the bytes as they are kept, hexadecimal
+    kind: str  # of core.photos.KINDS
+    size: int  # bytes
 
 
 class Act(msgspec.Struct, frozen=True, tag="act", array_like=True):
@@ -774,6 +784,7 @@ class Act(msgspec.Struct, frozen=True, tag="act", array_like=True):
     to: str = ""
     until_ns: int = 0
     reason: str = ""  # of the closed list core.cases.REASONS
+    photo: Photo | None = None  # of PHOTO
 
 
 class Told(StrEnum):
@@ -962,6 +973,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     agreed: tuple[str, ...] = ()  # who has said "mine" while more than one must
     drill: bool = False  # raised on purpose: told as such, and counted apart
     drill_until: int = 0  # steady: then it is over, whoever has answered
+    photos: tuple[str, ...] = ()  # sha256 of each picture that proves its handling
+
+    @property
+    def unheard(self) -> bool:
+        """Nobody was ever told of it: one that is on the shelf for a while was, and counts on."""
+        return self.silent and not self.told
 
 
 class NotificationState(StrEnum):

@@ -78,7 +78,7 @@ def course_of(db: sqlite3.Connection, case: Case, now_ns: int) -> Course | None:
 def _note(report: Report, course: Course, group: str) -> None:
     report.total.note(course)
     report.groups.setdefault(group, Tally()).note(course)
-    if course.case.silent or course.stage is Stage.MERGED:
+    if course.case.unheard or course.stage is Stage.MERGED:
         return
     report.found_on[_day(report.world, course.found_ns)] += 1
     if course.stage is Stage.CLOSED:

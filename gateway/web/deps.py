@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.model import Event, World
 from gateway.links import Links
 
 if TYPE_CHECKING:
+    from gateway.adapters.photos import Photos
     from gateway.web.callbacks import Callbacks
     from gateway.web.intake import Intake  # loaded only where something can be posted
 
@@ -57,3 +58,5 @@ class Deps:
     inboxes: frozenset[str] = frozenset()  # names of the channels of kind `inbox`
     intake: Intake | None = None  # None: nothing can be posted
     callbacks: Callbacks | None = None  # None: no channel listens
+    photos: Photos | None = None  # None: none are taken or shown
+    beside: Mapping[str, str] = field(default_factory=dict)  # address -> name, for the console's head

@@ -7,9 +7,11 @@ nothing; then the bare id is shown.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.core import photos
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn, sheet_of
 from gateway.core.clocks import limit_s, needs_person, runs_out_ns
 from gateway.core.deeds import turn_of
@@ -31,7 +33,7 @@ CHART_NS = HOUR_NS
 AT_THE_BOX = (  # `lilong act` and `lilong drill` alone
     Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN, Purpose.OUT_OF_SERVICE, Purpose.DRILL,
 )  # fmt: skip
-ACTING = tuple(purpose for purpose in Purpose if purpose not in (Purpose.SHOW, *AT_THE_BOX))
+ACTING = tuple(purpose for purpose in Purpose if purpose.verb and purpose not in AT_THE_BOX)
 SHELVING = (Purpose.SHELVE, Purpose.AGREE, Purpose.UNSHELVE)
 IN_A_MESSAGE = (Purpose.ACKNOWLEDGE, Purpose.DONE)  # the buttons below one
 REASONS: Mapping[Purpose, Mapping[str, str]] = {  # what must be said why, and what can be
@@ -57,6 +59,8 @@ class Line:
     en: str
     note: str
     css: str
+    photo: str = ""  # name of its file
+    size: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,7 @@ class CaseView:
     normal: bool  # every alert of it has cleared
     latched: bool  # an alarm of it waits to be reset
     owner: str
+    asked: str  # who has it now, while nobody has taken it on
     basis: str
     clause: str
     confidence: str
@@ -135,6 +140,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         normal=alert is not None and alert.state == "cleared",
         latched=is_latched(alerts),
         owner=person_name(world, case.handled_by or case.acknowledged_by),
+        asked=person_name(world, case.responsible) if case.stage in UNANSWERED else "",
         basis=rule.basis.text if rule else "",
         clause=rule.basis.clause if rule else "",
         confidence=CONFIDENCE.get(rule.basis.confidence, rule.basis.confidence) if rule else "",
@@ -267,12 +273,15 @@ def is_state(quantity: str) -> bool:
 def _line(entry: Entry, world: World, now_ns: int) -> Line:
     said = words.ENTRIES.get(entry.what, words.Said(entry.what, ""))
     blanks = {"who": person_name(world, entry.person), "note": role_name(entry.note)}
+    photo = photos.read(entry.note) if entry.what == Verb.PHOTO else None
     return Line(
         at=clock(entry.wall_ns, world.timezone, now_ns),
         text=said.zh.format_map(blanks) if entry.what in words.ENTRIES else said.zh,
         en=said.en,
-        note="" if entry.what in words.NOTE_IS_SAID else entry.note,
+        note="" if photo or entry.what in words.NOTE_IS_SAID else entry.note,
         css=entry.what,
+        photo=photos.name(photo) if photo else "",
+        size=f"{max(photo.size // 1000, 1)} KB" if photo else "",
     )
 
 
@@ -288,6 +297,7 @@ class Buttons:
     false: str = ""
     reset: str = ""
     note: str = ""
+    photo: str = ""
     transfer: str = ""
     return_: str = ""
     suspend: str = ""
@@ -339,7 +349,7 @@ def allowed(case: Case, purpose: Purpose, standing: Standing, person: str) -> bo
         return standing.latched
     if purpose in SHELVING:
         return case.stage not in ENDED and _may_shelve(purpose, standing, person)
-    if purpose is Purpose.NOTE:
+    if purpose in (Purpose.NOTE, Purpose.PHOTO):
         return case.stage not in ENDED
     verb = None if purpose in AT_THE_BOX else purpose.verb
     turn = turn_of(verb, case.stage) if verb else None
@@ -374,13 +384,35 @@ def buttons(
     return Buttons(**made)
 
 
-def receivers(world: World, case: Case, person: str, now_ns: int) -> list[tuple[str, str]]:
-    """(role, "居委 李主任") of whoever else answers for the place now."""
-    roles = dict.fromkeys(post.role for post in world.posts)
-    held = [(role, holder(world, case.place, role, now_ns).person) for role in roles]
-    return [
-        (role, f"{role_name(role)} {one.says}") for role, one in held if one is not None and one.id != person
-    ]
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Somebody to whom a case can be handed on; no address of anybody is on a page."""
+
+    person: str
+    says: str  # 居委 李主任
+
+
+def receivers(world: World, case: Case, person: str, now_ns: int) -> dict[str, list[Receiver]]:
+    """Whoever else holds a post at the place of a case or above it now, by that place's name, the nearest
+    first; each person once.
+    """
+    roles, known = dict.fromkeys(post.role for post in world.posts), {person}
+    found: dict[str, list[Receiver]] = {}
+    for around in ancestors(world, case.place):
+        for held in (holder(world, around.id, role, now_ns) for role in roles):
+            one = held.person
+            if one is not None and held.at == around.id and one.id not in known:
+                known.add(one.id)
+                receiver = Receiver(one.id, f"{role_name(held.role)} {one.says}")
+                found.setdefault(around.says, []).append(receiver)
+    return found
+
+
+def may_have(world: World, case: Case, to: str, person: str, now_ns: int) -> bool:
+    """Whether a case may be handed on to that person, or to whoever holds that role for its place."""
+    roles = {post.role for post in world.posts}
+    listed = receivers(world, case, person, now_ns).values()
+    return to in roles or any(to == one.person for those in listed for one in those)
 
 
 # ---------------------------------------------------------------- the inbox
@@ -433,6 +465,7 @@ DEEDS: Mapping[str, str] = {
     "confirmed": "核验通过",
     "asked": "申请挂起",
     "note": "备注",
+    "photo": "照片",
 }
 
 
@@ -476,7 +509,7 @@ def _state(case: Case, world: World) -> str:
 
 
 def _sent(entry: Entry, case: Case, world: World, now_ns: int) -> Bubble:
-    note = f"：{entry.note}" if entry.note else ""
+    note = f"：{entry.note}" if entry.note and entry.what != Verb.PHOTO else ""
     rule = rule_of(world, case.rule, case.device)
     return Bubble(
         key=f"{entry.case}-{entry.wall_ns}",
@@ -487,7 +520,7 @@ def _sent(entry: Entry, case: Case, world: World, now_ns: int) -> Bubble:
     )
 
 
-# ---------------------------------------------------------------- the console
+# ---------------------------------------------------------------- the list behind a digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -505,6 +538,50 @@ class Row:
     since: str
     lasted: str
     overdue: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseList:
+    """What is open for one person, the worst first."""
+
+    person: str
+    rows: Sequence[Row]
+    counts: Sequence[tuple[words.Badge, int]]
+    cut: bool  # there are more
+    clock: str
+
+
+def view_list(db: sqlite3.Connection, world: World, person: str, now_ns: int) -> CaseList:
+    cases = rows.cases_told_to(db, person)
+    counts = Counter(case.level for case in cases)
+    return CaseList(
+        person=person_name(world, person),
+        rows=[_row(case, world, now_ns) for case in cases],
+        counts=[(words.Badge.of(level), counts[level]) for level in sorted(counts, reverse=True)],
+        cut=len(cases) >= rows.OPEN_MOST,
+        clock=clock(now_ns, world.timezone, now_ns),
+    )
+
+
+def _row(case: Case, world: World, now_ns: int) -> Row:
+    rule = rule_of(world, case.rule, case.device)
+    until_ns = case.changed_ns if case.stage in ENDED else now_ns
+    return Row(
+        id=case.id,
+        badge=words.Badge.of(case.level),
+        says=says_of(case, rule),
+        subject=subject(world, case),
+        place=" · ".join(near_places(world, case.place)),
+        who=person_name(world, case.handled_by or case.acknowledged_by or case.responsible),
+        stage=words.STAGES[case.stage],
+        sheet=words.SHEETS[sheet_of(case)],
+        since=clock(case.opened_ns, world.timezone, now_ns),
+        lasted=words.ago(until_ns - case.opened_ns),
+        overdue=overdue(case, rule, world, now_ns),
+    )
+
+
+# ---------------------------------------------------------------- the console
 
 
 @dataclass(frozen=True, slots=True)
@@ -560,24 +637,6 @@ def shelf_line(shelf: Shelf, world: World, now_ns: int) -> str:
 
 def _on(listed: Sequence[Row], sheet: words.Said) -> list[Row]:
     return [row for row in listed if row.sheet is sheet]
-
-
-def _row(case: Case, world: World, now_ns: int) -> Row:
-    rule = rule_of(world, case.rule, case.device)
-    until_ns = case.changed_ns if case.stage in ENDED else now_ns
-    return Row(
-        id=case.id,
-        badge=words.Badge.of(case.level),
-        says=says_of(case, rule),
-        subject=subject(world, case),
-        place=" · ".join(near_places(world, case.place)),
-        who=person_name(world, case.handled_by or case.acknowledged_by or case.responsible),
-        stage=words.STAGES[case.stage],
-        sheet=words.SHEETS[sheet_of(case)],
-        since=clock(case.opened_ns, world.timezone, now_ns),
-        lasted=words.ago(until_ns - case.opened_ns),
-        overdue=overdue(case, rule, world, now_ns),
-    )
 
 
 def pills(health: Health, now_ns: int) -> list[Pill]:

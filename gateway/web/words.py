@@ -75,6 +75,7 @@ ENTRIES: Mapping[str, Said] = {
     "overdue": Said("逾期，报上一级督办", "overdue"),
     "again": Said("再次发生：第 {note} 次", "it happened again"),
     "note": Said("{who} 备注", "note"),
+    "photo": Said("{who} 拍照留证", "photo"),
     "returned": Said("{who} 退单", "returned"),
     "transferred": Said("{who} 转交", "transferred"),
     "asked": Said("{who} 申请挂起", "asked to suspend"),

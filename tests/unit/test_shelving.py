@@ -249,6 +249,14 @@ def test_what_nobody_agreed_to_is_forgotten_at_its_end(play):
     assert ignored(do(play, Verb.AGREE, case, person="li")) == ["nothing to agree to"]
 
 
+def test_a_case_on_the_shelf_still_counts_and_one_that_nobody_heard_of_does_not(play):
+    hot(play)
+    do(play, Verb.SHELVE, alert(play).id, until_s=HOUR)
+    (case,) = play.engine.state.cases.values()
+    assert case.silent and not case.unheard
+    assert msgspec.structs.replace(case, told=()).unheard
+
+
 # ---------------------------------------------------------------- a device out of service
 
 
