@@ -140,6 +140,8 @@ class Deeds:
         into = self.state.cases.get(act.to)
         if into is None or into.id == case.id or into.stage is Stage.HANDLED:
             return "no such open case"
+        if into.drill is not case.drill:
+            return "one of them is a drill"
         return "the other one tells nobody" if into.silent and not case.silent else ""
 
     def _may_split(self, step: Step, case: Case, act: Act) -> str:
@@ -178,6 +180,7 @@ class Deeds:
         """Handled, if the sensor is at least on its way to normal; else it bounces back to the doer."""
         self.book.cancel_due(step, case)
         case = replace(case, handled_by=act.person, reason=act.reason)
+        self.book.end_bare(step, case)
         bad = self._still_bad(case)
         if bad is not None:
             self.bounce(step, case, bad, act)

@@ -782,6 +782,7 @@ class Verb(StrEnum):
     OUT_OF_SERVICE = "out_of_service"  # nor of anything about a device
     AGREE = "agree"  # to what somebody else asked to shelve
     UNSHELVE = "unshelve"
+    DRILL = "drill"  # an alarm raised on purpose: the case is rule|device|component
 
 
 class Photo(msgspec.Struct, frozen=True, array_like=True):
@@ -917,7 +918,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     called: str = ""  # of an expression: what `value` is, and in which unit
     unit: str = ""
     chattering: bool = False  # it will not stand still: told once, slow to end
-    mode: str = "live"  # of its rule; a shadow one has no case and tells nobody
+    mode: str = "live"  # of its rule; a shadow one has no case and tells nobody; or core.builtin.DRILL
     hidden_by: str = ""  # the alert whose symptom it is: it stands in that one's case, and tells nobody
     point: bool = True  # its changes are points of the time series
     fell_at: int | None = None  # steady instant from which it is below its case's level
@@ -1014,7 +1015,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     troubles: tuple[str, ...] = ()  # rule|device|component of every alert that was ever in it
     copies: tuple[str, ...] = ()  # persons who were only informed
     agreed: tuple[str, ...] = ()  # who has said "mine" while more than one must
+    drill: bool = False  # raised on purpose: told as such, and counted apart
+    drill_until: int = 0  # steady: then it is over, whoever has answered
     photos: tuple[str, ...] = ()  # sha256 of each picture that proves its handling
+
+    @property
+    def unheard(self) -> bool:
+        """Nobody was ever told of it: one that is on the shelf for a while was, and counts on."""
+        return self.silent and not self.told
 
 
 class NotificationState(StrEnum):
@@ -1081,6 +1089,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     card: str = ""  # of ANSWERED: what it changes
     told_at: int = 0  # steady: when it was sent, for all we know; counts against the channel's limits
     calls: int = 0  # how often it has rung already without an answer
+    drill: bool = False  # of a case that was raised on purpose
     together: int = 0  # of a digest, which is never stored: how many it stands for
 
 

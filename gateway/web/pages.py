@@ -43,7 +43,9 @@ from gateway.web.deps import Health
 
 HOUR_NS = 3600 * SECOND
 CHART_NS = HOUR_NS
-AT_THE_BOX = (Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN, Purpose.OUT_OF_SERVICE)  # `lilong act` alone
+AT_THE_BOX = (  # `lilong act` and `lilong drill` alone
+    Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN, Purpose.OUT_OF_SERVICE, Purpose.DRILL,
+)  # fmt: skip
 ACTING = tuple(purpose for purpose in Purpose if purpose.verb and purpose not in AT_THE_BOX)
 SHELVING = (Purpose.SHELVE, Purpose.AGREE, Purpose.UNSHELVE)
 IN_A_MESSAGE = (Purpose.ACKNOWLEDGE, Purpose.DONE)  # the buttons below one
@@ -124,7 +126,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
     return CaseView(
         id=case.id,
         badge=words.Badge.of(case.level),
-        says=rule.says if rule else case.rule,
+        says=says_of(case, rule),
         subject=subject(world, case),
         model=_model(world, case.device),
         place=near_places(world, case.place),
@@ -193,6 +195,11 @@ def subject(world: World, case: Case) -> str:
     device = world.devices.get(case.device)
     name = (device.says if device else "") or case.device
     return f"{name} · {component_name(case.component)}" if case.component else name
+
+
+def says_of(case: Case, rule: Rule | None) -> str:
+    says = rule.says if rule else case.rule
+    return f"【演练】{says}" if case.drill else says
 
 
 def near_places(world: World, place: str) -> list[str]:
@@ -575,7 +582,7 @@ def _row(case: Case, world: World, now_ns: int) -> Row:
     return Row(
         id=case.id,
         badge=words.Badge.of(case.level),
-        says=rule.says if rule else case.rule,
+        says=says_of(case, rule),
         subject=subject(world, case),
         place=" · ".join(near_places(world, case.place)),
         who=person_name(world, case.handled_by or case.acknowledged_by or case.responsible),
