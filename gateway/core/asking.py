@@ -13,7 +13,7 @@ from gateway.core.model import Case, Kind, Stage, Verb
 INFORMED = frozenset({Kind.COPIED, Kind.GAP, Kind.HANDED_OVER})  # told to somebody who is not to answer
 CHECKED = frozenset({Kind.VERIFY, Kind.UNVERIFIED})  # the trouble is over: a look can wait for the morning
 # No alarm, or for whoever need not hurry: never by a way that rings, where there is another.
-CALM = CHECKED | INFORMED | {Kind.ASKED, Kind.LATCHED, Kind.CLEARED}
+CALM = CHECKED | INFORMED | {Kind.ASKED, Kind.SHELVE_ASKED, Kind.LATCHED, Kind.CLEARED}
 OVER = (Kind.CLEARED, Kind.LATCHED)  # good news: of a case that another has, no more than that
 ASKED: Mapping[Kind, tuple[Verb, ...]] = {
     **dict.fromkeys(Kind, (Verb.ACKNOWLEDGE,)),
@@ -21,6 +21,7 @@ ASKED: Mapping[Kind, tuple[Verb, ...]] = {
     **dict.fromkeys(CHECKED, (Verb.VERIFY, Verb.RETURN)),
     Kind.LATCHED: (Verb.ACKNOWLEDGE, Verb.RESET),
     Kind.ASKED: (Verb.APPROVE,),
+    Kind.SHELVE_ASKED: (Verb.AGREE,),
     **dict.fromkeys((*INFORMED, Kind.ANSWERED), ()),
 }
 WORDED = frozenset({Verb.RETURN, Verb.RESET})  # want a reason: their button opens the page that asks for it
@@ -28,8 +29,8 @@ WORDED = frozenset({Verb.RETURN, Verb.RESET})  # want a reason: their button ope
 
 def offered(kind: Kind, case: Case, person: str) -> tuple[Verb, ...]:
     """What a person may do by the message. Whoever is at work on the case may say that it is done."""
-    if informed(kind, case, person):
-        return ()
+    if informed(kind, case, person) or (case.drill and kind is Kind.CLEARED):
+        return ()  # of a drill nothing is left to do
     if kind in CHECKED and not (case.verifier and case.stage is Stage.HANDLED):
         return ()  # it is the sensor that has not confirmed it
     found = tuple(verb for verb in ASKED[kind] if possible(verb, case.stage))

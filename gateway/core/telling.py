@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace as replaced
 
 from msgspec.structs import replace
@@ -66,7 +67,7 @@ class Telling:
     def _climb(self, step: Step, case: Case) -> None:
         """Every rung that is due by now; past the last one, that one again."""
         steps = self.steps(case)
-        kind = Kind.ESCALATED
+        kind = Kind.LATCHED if self.book.latched(case) else Kind.ESCALATED
         while case.rung < len(steps) and self._rung_at(case) <= step.at:
             case = self._next_rung(step, case, kind if case.rung else Kind.RAISED)
         if case.rung >= len(steps) and self._rung_at(case) <= step.at:
@@ -243,7 +244,8 @@ class Telling:
             place, person = self.world.places.get(gap.at), self.world.persons.get(gap.person)
             says = texts.gap(gap.role, gap.lack, place, person)
             self.book.enter(step, case.id, "post_empty", note=says)
-            if gap.key not in self.state.gaps and self._tell_supervisor(step, case, alert, says):
+            known = gap.key in self.state.gaps
+            if not known and self._tell_supervisor(step, case, alert, says) and not case.drill:
                 self.state.gaps[gap.key] = step.wall_ns
 
     def _tell_supervisor(self, step: Step, case: Case, alert: Alert, says: str) -> bool:
@@ -338,12 +340,12 @@ class Telling:
             return self._take_rung(step, case, kind)
         return self._tell_superior(step, case, kind, below)
 
-    def _tell_superior(self, step: Step, case: Case, kind: Kind, but: Collection[str] = ()) -> Case:
+    def _tell_superior(self, step: Step, case: Case, kind: Kind, but: AbstractSet[str] = frozenset()) -> Case:
         """Who hears of the trouble hears of its end too."""
         above = self.tell_above(step, case, kind, but)
         return replace(case, told=tuple(dict.fromkeys((*case.told, above)))) if above else case
 
-    def tell_above(self, step: Step, case: Case, kind: Kind, but: Collection[str] = ()) -> str:
+    def tell_above(self, step: Step, case: Case, kind: Kind, but: AbstractSet[str] = frozenset()) -> str:
         """The post above whoever was told last, and none of `but`; who it is, "" when nobody is there."""
         found, alert = self.above(step, case, but), self.book.about(case)
         if found is None or alert is None:
@@ -354,7 +356,9 @@ class Telling:
         self.book.enter(step, case.id, Kind.ESCALATED, person=found.person.id)
         return found.person.id
 
-    def above(self, step: Step, case: Case, but: Collection[str] = (), wait_ns: int = 0) -> Recipient | None:
+    def above(
+        self, step: Step, case: Case, but: AbstractSet[str] = frozenset(), wait_ns: int = 0
+    ) -> Recipient | None:
         """Who will hold the next rung's post then, or one still higher; past the last, whoever is highest."""
         steps = self.steps(case)
         order = [*steps[case.rung :], *reversed(steps[: case.rung])]
@@ -510,21 +514,22 @@ class Telling:
             or self._waits(step, case, alert, kind, person, channel)
         ):
             return
-        text = texts.body(kind, alert, rule, case, self.world, step.wall_ns, person)
+        said = texts.body(kind, alert, rule, case, self.world, step.wall_ns, person)
+        said = f"{note}\n{said}".lstrip()
         waits_ns = self._calm_ns(step, case) if kind in CHECKED else self._quiet_ns(step, case)
         told = Notification(
             id=self.book.new_id(step), case=case.id, alert=alert.id, kind=kind, level=alert.level,
             person=person, channel=channel, address=address,
             title=self._title(kind, case, alert, rule, device, person),
-            text=f"{note}\n{text}".lstrip(),
+            text=texts.of_a_drill(said, kind) if case.drill else said,
             created_ns=step.wall_ns, due_at=step.at + waits_ns,
-            rung=case.rung, asks=offered(kind, case, person),
+            rung=case.rung, drill=case.drill, asks=offered(kind, case, person),
         )  # fmt: skip
         self.book.keep_notification(step, told)
 
     def _title(self, kind: Kind, case: Case, alert: Alert, rule: Rule, device: Device, person: str) -> str:
         head = texts.head(kind, alert, case, person)
-        found = texts.title(kind, alert.level, rule, device, alert.component, head)
+        found = texts.title(kind, alert.level, rule, device, alert.component, case.drill, head)
         count = len(self.book.standings(case))
         return f"{found} 等 {count} 处" if count > 1 else found
 
