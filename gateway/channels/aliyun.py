@@ -14,8 +14,8 @@ from typing import Any
 
 from gateway.adapters import http
 from gateway.channels import clouds, signers
-from gateway.channels.base import Answer, Secret
-from gateway.channels.clouds import Barred, Coded
+from gateway.channels.base import Answer, Barred, Secret
+from gateway.channels.clouds import Coded
 from gateway.core.model import Told
 
 VERSION = "2017-05-25"  # of both services, SMS and voice

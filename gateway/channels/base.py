@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gateway import telemetry
 from gateway.core.backoff import retry_after_s
-from gateway.core.model import Notification, Told
+from gateway.core.model import Failure, Notification, Told
 from gateway.core.quotas import Quota, Quotas, span
+from gateway.core.templates import Template
 
 RETRY_S_MOST = 300.0  # a provider may ask for an hour; a person in danger may not have it
 DETAIL_CHARACTERS_MOST = 200
+BARRED_MOST = 10_000  # names over a limit of the provider that we remember
+ALL = ""  # the name of a whole way, where the provider bars that
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
@@ -38,7 +43,8 @@ class Channel(Protocol):
     which has `build(setup: Setup) -> Channel`, and the names it reads: `SETTINGS` (of which it cannot do
     without `REQUIRED`) and `SECRETS` (needed all); perhaps `FORMS`, what settings may look like. What its
     provider lets through are `QUOTAS` of core.quotas; who rings a person adds PERSON. `at_most` lowers them.
-    With `GROUP = True` it tells a group or a place: nobody needs an address on it.
+    With `GROUP = True` it tells a group or a place: nobody needs an address on it. `BLANKS` is there when it
+    says approved templates only: how their variables stand in the text, as in "${level}" or "{1}".
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
@@ -80,6 +86,7 @@ class Receipted:
     number: str  # the provider's name of it: Answer.number
     delivered: bool
     detail: str = ""
+    failure: Failure = Failure.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +150,7 @@ class Setup:
     settings: Mapping[str, str]
     secrets: Mapping[str, Path]  # setting name -> file
     others: Mapping[str, tuple[Channel, Sequence[Quota]]] = field(default_factory=dict)  # to be made of
+    templates: Sequence[Template] = ()  # of the register, that are its own
 
     def judge(self, forms: Mapping[str, Form]) -> None:
         """Raises ValueError for the first setting that is not as it may be."""
@@ -152,15 +160,7 @@ class Setup:
 
     def secret(self, name: str) -> Secret:
         """The content of a secret file. Raises ValueError with what is wrong, never with the content."""
-        path = self.secrets[name]
-        try:
-            text = path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = type(error).__name__
-            raise ValueError(f"channels.{self.name}: {path} cannot be read ({reason})") from None
-        if not text:
-            raise ValueError(f"channels.{self.name}: {path} is empty")
-        return Secret(text)
+        return read_secret(self.secrets[name], f"channels.{self.name}")
 
 
 USED = telemetry.gauge(
@@ -180,6 +180,27 @@ def spend(channel: str, quotas: Quotas, told: Notification, at: int) -> None:
             USED.labels(channel, span(use.quota.span_s)).set(use.used / use.quota.most)
 
 
+class Barred:
+    """Who has reached a limit, as the provider says: until when they are left alone. `now` is steady seconds.
+
+    Our own counting is done before, by the quotas: this is for what others have sent, or the provider counts
+    in another way.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now, self._until, self._lock = now, dict[str, float](), threading.Lock()
+
+    def left_s(self, name: str = ALL) -> float:
+        with self._lock:
+            return max(self._until.get(name, 0.0) - self._now(), 0.0)
+
+    def bar(self, name: str, span_s: float) -> None:
+        with self._lock:
+            if len(self._until) >= BARRED_MOST:
+                self._until = {one: until for one, until in self._until.items() if until > self._now()}
+            self._until[name] = self._now() + span_s
+
+
 class Secret:
     """A text that is not printed by accident."""
 
@@ -197,6 +218,17 @@ class Secret:
 
     def __repr__(self) -> str:
         return "***"
+
+
+def read_secret(path: Path, where: str) -> Secret:
+    """A secret file's content. Raises ValueError with what is wrong at `where`, never with the content."""
+    try:
+        text = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{where}: {path} cannot be read ({type(error).__name__})") from None
+    if not text:
+        raise ValueError(f"{where}: {path} is empty")
+    return Secret(text)
 
 
 def detail(text: str, *secrets: Secret) -> str:

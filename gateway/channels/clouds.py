@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -23,6 +21,7 @@ from gateway.channels import coded
 from gateway.channels.base import (
     RETRY_S_MOST,
     Answer,
+    Barred,
     Call,
     Heard,
     Receipted,
@@ -32,14 +31,13 @@ from gateway.channels.base import (
     detail,
     pause_s,
 )
-from gateway.core.model import Told
-from gateway.core.templates import variables
+from gateway.core.model import Notification, Told
+from gateway.core.templates import Templates, variables
 from gateway.telemetry import mask
 
 GATEWAY_TIMEOUT = 504  # somebody between us did not hear the answer: it may have been taken
 WORDS_MOST = 100  # of theirs before our hint: all of a detail is at most 200
 RECEIPT_S, RECEIPT_S_MOST = 60.0, 600.0
-BARRED_MOST = 10_000  # numbers over their limit that we remember
 MOBILE = re.compile(r"(?:(?:\+|00)?86)?(1[3-9]\d{9})", re.ASCII)
 TOKEN_LEAST = 16
 TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{TOKEN_LEAST},128}}")  # it stands in an address
@@ -99,23 +97,6 @@ def text(document: Mapping[str, Any], name: str) -> str:
 # ---------------------------------------------------------------- limits
 
 
-class Barred:
-    """Numbers that have reached a limit: until when they are left alone. `now` is steady seconds."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now, self._until, self._lock = now, dict[str, float](), threading.Lock()
-
-    def left_s(self, number: str) -> float:
-        with self._lock:
-            return max(self._until.get(number, 0.0) - self._now(), 0.0)
-
-    def bar(self, number: str, span_s: float) -> None:
-        with self._lock:
-            if len(self._until) >= BARRED_MOST:
-                self._until = {one: until for one, until in self._until.items() if until > self._now()}
-            self._until[number] = self._now() + span_s
-
-
 def over_limit(barred: Barred, number: str) -> Answer | None:
     """LATER for a number that is over its limit; nothing is then sent, for the provider counts that too."""
     left_s = barred.left_s(number)
@@ -147,11 +128,21 @@ def origin(setup: Setup, url: str) -> http.Origin:
         raise ValueError(f"channels.{setup.name}.url: {error}") from None
 
 
-def names(setup: Setup) -> tuple[str, ...]:
+def templates(setup: Setup) -> Templates:
+    """Those of the register, else the one that the entry itself names, for everything."""
+    if setup.templates:
+        return Templates(setup.templates)
     try:
-        return variables(setup.settings["variables"])
+        names = variables(setup.settings["variables"])
     except ValueError as error:
         raise ValueError(f"channels.{setup.name}.variables: {error}") from None
+    return Templates.only(setup.settings["template"], names)
+
+
+def unsaid(told: Notification) -> Answer:
+    """Of this message alone: another kind has its template."""
+    words = f"no approved template says that a case is {told.kind}: add one under templates in lilong.yaml"
+    return Answer(Told.REFUSED, words, personal=True)
 
 
 def receipt_s(setup: Setup, usual_s: float) -> float:

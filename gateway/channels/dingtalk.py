@@ -18,10 +18,9 @@ import msgspec
 
 from gateway.adapters import http
 from gateway.channels import coded, signers
-from gateway.channels.base import Answer, Secret, Setup, cut
-from gateway.channels.pace import Pace
+from gateway.channels.base import ALL, Answer, Barred, Secret, Setup, cut
 from gateway.channels.wording import plain, sign, title
-from gateway.core.model import Level, Notification, Told
+from gateway.core.model import Notification, Told
 from gateway.core.quotas import PERSON, Quota
 
 GROUP = True
@@ -47,7 +46,7 @@ MOBILE = re.compile(r"1\d{10}")
 
 
 class Dingtalk:
-    """`now` is steady seconds, for the 20 a minute; `wall` Unix seconds, for the signature (good for 1 h)."""
+    """`now` is steady seconds; `wall` Unix seconds, for the signature (good for 1 h)."""
 
     def __init__(
         self,
@@ -58,12 +57,11 @@ class Dingtalk:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._site, self._token, self._secret, self._wall = site, token, secret, wall
-        self._pace = Pace(MESSAGES_MOST, WINDOW_S, now)
+        self._barred = Barred(now)
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
-        urgent = notification.level is Level.RED
-        if wait_s := self._pace.take(0 if urgent else RED_RESERVE):
-            return Answer(Told.LATER, f"{MESSAGES_MOST} a minute for this robot are used up", wait_s)
+        if wait_s := self._barred.left_s():
+            return Answer(Told.LATER, "the robot has gone over its limit, and is left alone", wait_s)
         body = msgspec.json.encode(compose(notification, text, link))
         ask = partial(self._site.post, self._path(), body, coded.JSON)
         return coded.attempt(ask, self._judge, self._token, self._secret)
@@ -77,7 +75,7 @@ class Dingtalk:
     def _judge(self, reply: http.Reply) -> Answer:
         answer = coded.judge(reply, CODES, self._token, self._secret)
         if answer.code == OVER_LIMIT:
-            self._pace.bar(BARRED_S)
+            self._barred.bar(ALL, BARRED_S)
         return answer
 
 

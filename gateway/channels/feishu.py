@@ -17,8 +17,7 @@ import msgspec
 
 from gateway.adapters import http
 from gateway.channels import coded, signers
-from gateway.channels.base import Answer, Secret, Setup, cut
-from gateway.channels.pace import Pace
+from gateway.channels.base import ALL, Answer, Barred, Secret, Setup, cut
 from gateway.channels.wording import plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told
 from gateway.core.quotas import PERSON, Quota
@@ -56,7 +55,7 @@ OPEN_ID = re.compile(r"ou_[A-Za-z0-9]{8,64}")
 
 
 class Feishu:
-    """`now` is steady seconds, for the pace; `wall` Unix seconds, for the signature (good for 1 h)."""
+    """`now` is steady seconds; `wall` Unix seconds, for the signature (good for 1 h)."""
 
     def __init__(
         self,
@@ -67,15 +66,14 @@ class Feishu:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._site, self._token, self._secret, self._wall = site, token, secret, wall
-        self._minute, self._second = Pace(MINUTE_MOST, MINUTE_S, now), Pace(SECOND_MOST, SECOND_S, now)
+        self._barred = Barred(now)
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
-        urgent = notification.level is Level.RED
         past_s = self._wall() % RUSH_EVERY_S
-        if past_s < RUSH_S and not urgent:
+        if past_s < RUSH_S and notification.level is not Level.RED:
             return Answer(Told.LATER, "everybody sends at :00 and :30: after the rush", RUSH_S - past_s)
-        if wait_s := self._second.take() or self._minute.take(0 if urgent else RED_RESERVE):
-            return Answer(Told.LATER, f"{SECOND_MOST} a second or {MINUTE_MOST} a minute are used up", wait_s)
+        if wait_s := self._barred.left_s():
+            return Answer(Told.LATER, "the robot has gone over its limit, and is left alone", wait_s)
         ask = partial(self._site.post, self._path(), self._body(notification, text, link), coded.JSON)
         return coded.attempt(ask, self._judge, self._token, self._secret)
 
@@ -91,7 +89,7 @@ class Feishu:
     def _judge(self, reply: http.Reply) -> Answer:
         answer = coded.judge(reply, CODES, self._token, self._secret)
         if answer.code == OVER_LIMIT:
-            self._minute.bar(BUSY_S)
+            self._barred.bar(ALL, BUSY_S)
         return answer
 
 

@@ -2,7 +2,7 @@
 
 Contract: documents 90236 (send), 91039 (token), 94888 (update a card); domain notes 5.2. The status is
 always 200: `errcode` is the answer, and under errcode 0 `invaliduser` may still say that nobody has it.
-More than 30 messages a minute to one member vanish without a word, so that we count ourselves. A pressed
+More than 30 messages a minute to one member vanish without a word: QUOTAS keeps well below. A pressed
 button comes back by the callback; once somebody has answered, every card of the case says who.
 """
 
@@ -23,7 +23,6 @@ from gateway.adapters import http
 from gateway.channels import coded
 from gateway.channels.base import Answer, Call, Form, Heard, Secret, Setup, cut, detail
 from gateway.channels.coded import Coded
-from gateway.channels.pace import Paces
 from gateway.channels.wecom_callback import KEY, TOKEN, Envelope
 from gateway.channels.wording import fit, plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told, Verb
@@ -118,7 +117,7 @@ class Tokens:
 
 
 class WecomApp:
-    """`now` is steady seconds, for the token's life and the pace."""
+    """`now` is steady seconds, for the token's life."""
 
     def __init__(
         self,
@@ -131,7 +130,6 @@ class WecomApp:
     ) -> None:
         self._site, self._agent, self._secret, self._buttons = site, agent, secret, buttons
         self._tokens = Tokens(site, corp, secret, now)
-        self._paces = Paces(MEMBER_MOST, WINDOW_S, now)
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         until = self._site.deadline()
@@ -140,8 +138,6 @@ class WecomApp:
         address = notification.address.strip()
         if not USERID.fullmatch(address):
             return Answer(Told.REFUSED, "the address is no WeCom userid")
-        if wait_s := self._paces.take(address, 0 if notification.level is Level.RED else RED_RESERVE):
-            return Answer(Told.LATER, f"{MEMBER_MOST} a minute for this member are used up", wait_s)
         message = compose(notification, text, link, self._agent, self._buttons)
         answer = self._call(SEND, message, until)
         if _is_of_the_card(answer, message):

@@ -16,8 +16,7 @@ import msgspec
 
 from gateway.adapters import http
 from gateway.channels import coded
-from gateway.channels.base import Answer, Secret, Setup
-from gateway.channels.pace import Pace
+from gateway.channels.base import ALL, Answer, Barred, Secret, Setup
 from gateway.channels.wording import fit, plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told
 from gateway.core.quotas import PERSON, Quota
@@ -54,16 +53,14 @@ GOOD_COLOUR = "info"  # never red in front of 已恢复正常
 
 
 class WecomRobot:
-    """`now` is steady seconds, for the 20 a minute."""
+    """`now` is steady seconds."""
 
     def __init__(self, site: http.Site, key: Secret, now: Callable[[], float] = time.monotonic) -> None:
-        self._site, self._key = site, key
-        self._pace = Pace(MESSAGES_MOST, WINDOW_S, now)
+        self._site, self._key, self._barred = site, key, Barred(now)
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
-        urgent = notification.level is Level.RED
-        if wait_s := self._pace.take(reserve=0 if urgent else RED_RESERVE):
-            return Answer(Told.LATER, f"{MESSAGES_MOST} a minute for this robot are used up", wait_s)
+        if wait_s := self._barred.left_s():
+            return Answer(Told.LATER, "the robot has gone over its limit, and is left alone", wait_s)
         body = msgspec.json.encode(compose(notification, text, link))
         ask = partial(self._site.post, self._path(), body, coded.JSON)
         return coded.attempt(ask, self._judge, self._key)
@@ -74,7 +71,7 @@ class WecomRobot:
     def _judge(self, reply: http.Reply) -> Answer:
         answer = coded.judge(reply, CODES, self._key)
         if answer.code == OVER_LIMIT:
-            self._pace.bar(BARRED_S)
+            self._barred.bar(ALL, BARRED_S)
         return answer
 
 

@@ -7,7 +7,8 @@ import hashlib
 import hmac
 import json
 import socket
-from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -21,15 +22,14 @@ HOUR_S = 3600
 class _Group:
     """`wall` and `now` are Hands that a test moves."""
 
-    span_s: float
-    most: int
+    limits: Mapping[float, int]  # seconds -> how many within them
 
     def __init__(self, provider: Provider) -> None:
         self.wall, self.now = Hand(1_790_000_000.5), Hand()
         self.shown: list[dict[str, Any]] = []
         self.barred_until = 0.0
         self.over = 0  # how often the limit was hit
-        self._times: deque[float] = deque()
+        self._times: list[float] = []
         provider.then(self.take)
 
     def take(self, provider: Provider, wire: socket.socket) -> bool:
@@ -40,17 +40,16 @@ class _Group:
         raise NotImplementedError
 
     def is_over(self, bar_s: float) -> bool:
-        while self._times and self.now() - self._times[0] >= self.span_s:
-            self._times.popleft()
         self._times.append(self.now())
-        if len(self._times) > self.most:
-            self.barred_until = self.now() + bar_s
+        for span_s, most in self.limits.items():
+            if sum(round(self.now() - at, 6) < span_s for at in self._times) > most:
+                self.barred_until = self.now() + bar_s
         self.over += self.now() < self.barred_until
         return self.now() < self.barred_until
 
 
 class DingtalkGroup(_Group):
-    span_s, most = 60.0, 20
+    limits: Mapping[float, int] = MappingProxyType({60.0: 20})
 
     def answer(self, request: Request) -> dict[str, Any]:
         query = parse_qs(urlsplit(request.path).query, strict_parsing=True)
@@ -74,7 +73,7 @@ class DingtalkGroup(_Group):
 
 
 class FeishuGroup(_Group):
-    span_s, most = 1.0, 5
+    limits: Mapping[float, int] = MappingProxyType({1.0: 5, 60.0: 100})
 
     def answer(self, request: Request) -> dict[str, Any]:
         if unquote(request.path) != f"/open-apis/bot/v2/hook/{TOKEN}":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import random
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import channels
-from gateway.channels.base import cut
-from gateway.channels.pace import Pace
+from gateway.channels.base import Barred, cut
 from gateway.channels.wecom_robot import (
     MARKDOWN_BYTES_MOST,
     RED_RESERVE,
@@ -19,7 +19,9 @@ from gateway.channels.wecom_robot import (
     WecomRobot,
     compose,
 )
-from gateway.core.model import Kind, Level, Told
+from gateway.core.model import SECOND, Kind, Level, Notification, Told
+from gateway.core.quotas import Quotas
+from tests.carrier import MINUTE, Carrier, Wheel
 from tests.contract.dialects import SECRET, Hand, notification, wecom, wecom_dialect
 from tests.contract.provider import Provider
 
@@ -138,21 +140,41 @@ def robot(provider: Provider) -> tuple[WecomRobot, Hand]:
     return channel, dialect.clock
 
 
+def told(number: int, level: Level = Level.YELLOW) -> Notification:
+    """Each to somebody else in the group: what is counted here is the robot's."""
+    return notification(id=f"n{number:04}", person=f"p{number}", address="@all", level=level, channel="duty")
+
+
+def carried(provider: Provider) -> Carrier:
+    """The robot behind the notifier, which counts before the wire."""
+    wheel = Wheel()
+    channel, _ = robot(provider)
+    channel._barred = Barred(wheel.steady_s)
+    return Carrier(wheel, {"duty": channel}, {"duty": "wecom_robot"})
+
+
 def test_the_21st_stays_off_the_wire_and_red_has_a_reserve() -> None:
     with Provider(wecom(0)) as provider:
-        channel, clock = robot(provider)
+        street = carried(provider)
+        numbers = count()
 
-        def tell(level: Level) -> Told:
-            return channel.send(notification(level=level), "文", LINK).told
+        def tell(level: Level, many: int) -> int:
+            """How many of them went at once."""
+            before = len(provider.requests)
+            street.raises([told(next(numbers), level) for _ in range(many)])
+            street.runs(street.wheel.now + 1)
+            return len(provider.requests) - before
 
-        assert [tell(Level.YELLOW) for _ in range(17)] == [Told.ACCEPTED] * 17
-        assert tell(Level.ORANGE) is Told.LATER
-        assert [tell(Level.RED) for _ in range(RED_RESERVE)] == [Told.ACCEPTED] * RED_RESERVE
-        refused = channel.send(notification(level=Level.RED), "文", LINK)
-        assert (refused.told, refused.retry_after_s) == (Told.LATER, 60.0)
+        assert tell(Level.YELLOW, 17) == 17
+        assert tell(Level.ORANGE, 1) == 0
+        assert tell(Level.RED, RED_RESERVE) == RED_RESERVE
+        assert tell(Level.RED, 1) == 0
         assert len(provider.requests) == 20
-        clock.now += 60.0
-        assert tell(Level.RED) is Told.ACCEPTED
+        assert street.later == [], "it is not sent away: it waits here for its token"
+        street.runs(MINUTE)
+        assert len(provider.requests) == 20
+        street.runs(MINUTE + 1)
+        assert len(provider.requests) == 22, "the orange and the red"
 
 
 def test_45009_bars_the_robot_for_a_minute() -> None:
@@ -166,28 +188,35 @@ def test_45009_bars_the_robot_for_a_minute() -> None:
         assert channel.send(notification(), "文", LINK).told is Told.ACCEPTED
 
 
-@given(st.lists(st.tuples(st.floats(0, 20), st.booleans()), max_size=200))
-def test_never_more_than_twenty_in_any_minute(steps: list[tuple[float, bool]]) -> None:
-    clock = Hand()
-    pace = Pace(20, 60.0, clock)
-    sent: list[float] = []
-    for span, red in steps:
-        clock.now += span
-        wait_s = pace.take(0 if red else RED_RESERVE)
-        assert wait_s >= 0
-        if wait_s == 0:
-            sent.append(clock.now)
-    assert all(late - early >= 60.0 for early, late in zip(sent, sent[20:], strict=False))
+@given(st.integers(0, 2**32), st.sampled_from([0.1, 1.0, 3.0, 10.0]))
+def test_never_more_than_twenty_in_any_minute(dice: int, mean_s: float) -> None:
+    rng, quotas, at = random.Random(dice), Quotas(channels.quotas("duty", "wecom_robot", {})), 0
+    sent: list[int] = []
+    for number in range(200):
+        at += int(rng.uniform(0, 2 * mean_s) * SECOND)
+        one = told(number, rng.choice([Level.RED, Level.ORANGE]))
+        assert quotas.free_at(one, at) >= at
+        if quotas.free_at(one, at) == at:
+            quotas.take(one, at)
+            sent.append(at)
+    assert all(late - early >= MINUTE for early, late in zip(sent, sent[20:], strict=False))
 
 
-def test_a_flood_is_sent_away_one_after_the_other() -> None:
-    """All told "in 60 s" would all be back in 60 s, again and again."""
-    clock = Hand()
-    pace = Pace(20, 60.0, clock)
-    waits = [pace.take(RED_RESERVE) for _ in range(1000)][17:]
-    assert waits[0] == 60.0
-    assert all(abs((b - a) - 3.0) < 1e-6 for a, b in pairwise(waits))
-    assert [pace.take() for _ in range(3)] == [0.0] * 3  # red does not stand in that line
+def test_a_flood_goes_as_fast_as_the_limit_and_no_faster() -> None:
+    """None is sent away, to knock again with all the others; red does not stand in that line."""
+    with Provider(wecom(0)) as provider:
+        street = carried(provider)
+        street.raises([told(n) for n in range(1000)])
+        for minute in range(10):
+            street.runs(minute * MINUTE + 1)
+            assert len(provider.requests) == 17 * (minute + 1), "all that fit, at once"
+            street.runs((minute + 1) * MINUTE)
+            assert len(provider.requests) == 17 * (minute + 1), "and not one before the minute is over"
+        street.runs(10 * MINUTE + 1)
+        street.raises([told(2000 + n, Level.RED) for n in range(RED_RESERVE)])
+        street.runs(10 * MINUTE + 2)
+        assert len(provider.requests) == 17 * 11 + RED_RESERVE
+        assert street.later == []
 
 
 # ---------------------------------------------------------------- its entry in lilong.yaml

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,18 @@ from gateway.config import load
 from gateway.core.digest import LEAST, REDS_MOST, chosen, digest
 from gateway.core.model import (
     SECOND,
-    Event,
     Kind,
     Level,
     Notification,
     NotificationState,
-    Outcome,
     Told,
 )
 from gateway.core.quotas import DAY_S, PERSON, Per, Quota, Quotas, lowered, recount
 from gateway.core.templates import SAID, safe
-from gateway.notifier import WENT, Notifier, shared
+from gateway.notifier import shared
+from tests.carrier import MINUTE, Carrier, Wheel
 from tests.contract.dialects import notification
 
-MINUTE = 60 * SECOND
 RING = Quota(most=4, span_s=60.0, reserve=1)
 
 
@@ -188,19 +185,6 @@ def test_one_receipt_is_for_all_of_a_digest() -> None:
 # ---------------------------------------------------------------- a storm, in simulated time
 
 
-class Wheel:
-    """Time that the test turns."""
-
-    def __init__(self) -> None:
-        self.now = 0
-
-    def at(self) -> int:
-        return self.now
-
-    def real_s(self, span_ns: int) -> float:
-        raise AssertionError("nobody waits in real time here")
-
-
 class Strict:
     """A provider that counts by itself, and notes whoever goes over a limit."""
 
@@ -220,77 +204,16 @@ class Strict:
         return Answer(Told.ACCEPTED, "OK", number=f"biz-{len(self.got)}")
 
 
-class Ledger:
-    """What the store would say."""
+class Street(Carrier):
+    """Strict providers, and each one's limits as ours declare them."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, Notification] = {}
-
-    def still_due(self, one: Notification) -> bool:
-        return self.rows[one.id].state is NotificationState.DUE
-
-    def still_waited_for(self, one: Notification) -> bool:
-        return False
-
-    def due(self, channel: str, most: int) -> list[Notification]:
-        rows = self.rows.values()
-        return [one for one in rows if one.channel == channel and one.state is NotificationState.DUE][:most]
-
-    def sent(self, channel: str, since_at: int) -> list[Notification]:
-        rows = self.rows.values()
-        return [
-            one for one in rows if one.channel == channel and one.state in WENT and one.told_at >= since_at
-        ]
-
-
-class Street:
-    """The notifier without its threads, a store in memory, and strict providers."""
-
-    def __init__(self) -> None:
-        self.wheel, self.ledger = Wheel(), Ledger()
-        self.app = Strict(self.wheel, {60.0: 30, 3600.0: 1000}, lambda told: told.address)
-        self.sms = Strict(self.wheel, {DAY_S: 50}, lambda told: told.address)
-        self.robot = Strict(self.wheel, {60.0: 20}, lambda told: "robot")
-        self.later: list[Outcome] = []
-        self.start()
-
-    def start(self) -> None:
-        """As after a crash: nothing is known but what the store says."""
-        kinds = {"app": "wecom_app", "sms": "sms_aliyun", "robot": "dingtalk"}
-        self.notifier = Notifier(
-            {"app": self.app, "sms": self.sms, "robot": self.robot},
-            self.submit,
-            self.wheel,
-            self.ledger,
-            lambda told: "https://a.example/c/x",
-            {name: channels.quotas(name, kind, {}) for name, kind in kinds.items()},
-        )
-        self.notifier.offer(one for one in self.ledger.rows.values() if one.state is NotificationState.DUE)
-
-    def submit(self, make: Callable[[int, int], Event]) -> Future[Any]:
-        outcome = make(self.wheel.now, 0)
-        assert isinstance(outcome, Outcome)
-        row = self.ledger.rows[outcome.notification]
-        if outcome.told is Told.ACCEPTED:
-            changes: dict[str, Any] = {"state": NotificationState.ACCEPTED, "told_at": outcome.at}
-            self.ledger.rows[row.id] = replace(row, number=outcome.number, **changes)
-        else:
-            self.later.append(outcome)
-        done: Future[Any] = Future()
-        done.set_result([])
-        return done
-
-    def raises(self, told: Sequence[Notification]) -> None:
-        self.ledger.rows |= {one.id: one for one in told}
-        self.notifier.offer(told)
-
-    def runs(self, until_at: int) -> None:
-        while self.wheel.now < until_at:
-            turned = [worker.turn() for worker in self.notifier.workers]
-            nexts = [at for worker in self.notifier.workers if (at := worker.next_at()) is not None]
-            if not any(turned):
-                assert all(at > self.wheel.now for at in nexts), "waits without waiting"
-                self.wheel.now = min([*nexts, until_at])
+        wheel = Wheel()
+        self.app = Strict(wheel, {60.0: 30, 3600.0: 1000}, lambda told: told.address)
+        self.sms = Strict(wheel, {DAY_S: 50}, lambda told: told.address)
+        self.robot = Strict(wheel, {60.0: 20}, lambda told: "robot")
+        ways = {"app": self.app, "sms": self.sms, "robot": self.robot}
+        super().__init__(wheel, ways, {"app": "wecom_app", "sms": "sms_aliyun", "robot": "dingtalk"})
 
 
 ALARMS = 1_000
