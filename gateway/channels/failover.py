@@ -48,7 +48,7 @@ class Member:
                 telemetry.log("channel_closed", channel=self.name)
         elif not answer.personal and self.breaker.failed(at):
             telemetry.log("channel_opened", "error", channel=self.name, error=answer.detail)
-        self._open.set(self.breaker.open)
+        self._open.set(self.breaker.is_open)
 
 
 class Failover:
