@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway import __version__, channels, memory, telemetry
+from gateway import __version__, bridge, channels, memory, telemetry
 from gateway.adapters import systemd
 from gateway.adapters.archive import ArchiveSink
 from gateway.adapters.clock import Anchor, Clock
 from gateway.adapters.influx import InfluxSink
 from gateway.adapters.mqtt import Subscriber
+from gateway.adapters.photos import Photos
 from gateway.adapters.store import Record, Store
 from gateway.checks.edits import undeclared_edits
 from gateway.chores import Chores
@@ -41,14 +42,17 @@ from gateway.core.state import State
 from gateway.forwarder import Forwarder, Sink
 from gateway.links import Links, load_keys
 from gateway.notifier import Notifier, StoreLedger
+from gateway.outward import Outward
 from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError, say
 from gateway.reporting.digest import write_apart
+from gateway.reporting.mailing import Mailing
 from gateway.selfcheck import Parts, SelfCheck
 from gateway.web.app import create_app
 from gateway.web.callbacks import Callbacks
 from gateway.web.deps import Deps, Health
 from gateway.web.history import recent_history
+from gateway.web.rows import photos_named, photos_of_open
 from gateway.web.server import WebServer
 
 if TYPE_CHECKING:
@@ -67,6 +71,7 @@ ANSWER_S = 20.0  # for the pipeline to take what a person asked for; control.PAT
 UNDER_WAY = f"the disk has not answered for {ANSWER_S:.0f} s: it is done as soon as it does"
 CHANGED_HINT = "say if_changed in the rule"
 KEY_FILE = "link-key"
+NOTHING_BESIDE: Mapping[str, str] = {}
 FILTERS = "filters"  # what the broker's session was last subscribed to
 
 
@@ -103,7 +108,14 @@ def load_or_last(path: Path, locale: str) -> tuple[Config, World | None]:
 class App:
     """One gateway. Raises ConfigurationRefused, StoreBusy, OSError while it is made."""
 
-    def __init__(self, path: Path, locale: str = "zh", anchor: Anchor | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        locale: str = "zh",
+        anchor: Anchor | None = None,
+        beside: Mapping[str, str] = NOTHING_BESIDE,
+    ) -> None:
+        """`beside`: addresses to show in the console's head, and their names."""
         self._path, self._locale = path, locale
         self.config, found = load_or_last(path, locale)
         self._config_ok = found is not None
@@ -114,6 +126,7 @@ class App:
         self.forwarder = Forwarder(
             self.store, lambda: self.world, _sinks(self.config, self.clock), self.clock
         )
+        self.outward = Outward(bridge.lanes(self.config.outward, self.store, lambda: self.world, self.clock))
         self.links = _links(self.config)
         self.channels = channels.build_all(self.config.channels.values())
         self.notifier = Notifier(
@@ -121,7 +134,7 @@ class App:
             self.pipeline.submit,
             self.clock,
             StoreLedger(self.store.reader),
-            lambda told: self.links.show(told, self.clock.wall_ns()),
+            lambda told: self.links.show(told, self.clock.wall_ns()) if told.case else "",
             {c.name: channels.quotas(c.name, c.kind, c.settings) for c in self.config.channels.values()},
         )
         formerly = msgspec.json.decode(self.store.recall(FILTERS) or b"[]", type=list[str])
@@ -129,10 +142,20 @@ class App:
         self._remember_filters(self.config)
         self.pipeline.listen_to(self.subscriber)
         self.intake = _intake(self.config, self.pipeline, self.clock)
-        self.web = WebServer(create_app(self._deps()), self.config.web.host, self.config.web.port)
+        self.photos = Photos(self.config.state)
+        self.web = WebServer(create_app(self._deps(beside)), self.config.web.host, self.config.web.port)
+        mailing = Mailing(
+            self.config.state,
+            lambda: self.world,
+            self.pipeline.submit,
+            self.clock.wall_ns,
+            self._write_digests,
+        )
         self.chores = Chores(
             self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind,
-            lambda: write_apart(self.config.path),
+            self._write_digests,
+            [("03:27", self._tidy_photos), *bridge.daily(self.config.outward, self.outward)],
+            mailing.send_due,
         )  # fmt: skip
         self.selfcheck = SelfCheck(
             Parts(
@@ -141,6 +164,7 @@ class App:
                 clock=self.clock,
                 world=lambda: self.world,
                 standing=self.forwarder.standing,
+                failing=self.notifier.failing,
             )
         )
         self.control = Control(
@@ -182,6 +206,7 @@ class App:
         self.notifier.offer(self.store.due_notifications())
         self.notifier.offer(self.store.awaited_notifications(self.clock.at()))
         self.forwarder.start()
+        self.outward.start()
         self.web.start()
         memory.settle()  # before the first message: it stops every thread
         self.subscriber.start()
@@ -206,6 +231,7 @@ class App:
         self.notifier.stop(TELLING_S)  # before the pipeline, which then commits what became of the last ones
         self.pipeline.stop()  # before the network, which then sends the last acknowledgements
         self.subscriber.stop()
+        self.outward.stop(FORWARDING_S)
         self.forwarder.stop(FORWARDING_S)
         self.store.close()
         telemetry.log("stopped")
@@ -358,6 +384,7 @@ class App:
 
     def _committed(self, first: int, records: Sequence[Record]) -> None:
         self.forwarder.notify(first, records)
+        self.outward.notify()
 
     def _link(self, up: bool, reason: str) -> None:
         self.pipeline.submit_in_order(lambda at, wall_ns: Link(at, wall_ns, up))
@@ -365,6 +392,9 @@ class App:
     def _trim(self) -> int:
         """Forgets the log that state, database and archive have all passed."""
         return self.store.trim(min(self.pipeline.checkpointed, self.forwarder.oldest()))
+
+    def _write_digests(self) -> None:
+        write_apart(self.config.path)
 
     def _remind(self) -> None:
         """A sensor past its calibration measures nobody knows what; a year without holidays has none."""
@@ -376,7 +406,12 @@ class App:
             hint = "update chinesecalendar, or write the year's holidays under calendar: in sites/"
             telemetry.log("calendar_year_missing", "warning", reason=str(year), hint=hint)
 
-    def _deps(self) -> Deps:
+    def _tidy_photos(self) -> None:
+        """Those of open cases stay whatever the room."""
+        db = self.store.reader()
+        self.photos.tidy(photos_named(db), photos_of_open(db))
+
+    def _deps(self, beside: Mapping[str, str]) -> Deps:
         return Deps(
             reader=self.store.reader,
             world=lambda: self.world,
@@ -389,6 +424,8 @@ class App:
             inboxes=frozenset(c.name for c in self.config.channels.values() if c.kind == "inbox"),
             intake=self.intake,
             callbacks=self._callbacks(),
+            photos=self.photos,
+            beside=beside,
         )
 
     def _callbacks(self) -> Callbacks | None:
@@ -409,6 +446,7 @@ class App:
             broker=self.subscriber.connected,
             store_writable=os.access(self.store.path, os.W_OK),
             config_ok=self._config_ok,
+            failing=tuple(self.notifier.failing()),
             database=not influx.trouble if influx else None,
             backlog=max((one.backlog for one in standing.values()), default=0),
             last_message_ns=self.pipeline.received_ns or None,
@@ -435,7 +473,7 @@ def _out_of_quarantine(row: sqlite3.Row, at: int, _: int) -> Messages:
 
 def changed_parts(before: Config, after: Config) -> list[str]:
     """Top-level keys of lilong.yaml that only a restart puts in force."""
-    names = ("state", "timezone", "influx", "archive", "web", "channels")
+    names = ("state", "timezone", "influx", "archive", "web", "channels", "outward")
     found = [name for name in names if getattr(before, name) != getattr(after, name)]
     same_filters = replace(before.broker, subscribe=after.broker.subscribe)
     return found if same_filters == after.broker else [*found, "broker"]

@@ -9,25 +9,33 @@ from pathlib import Path
 
 import click
 
+from gateway.cli_shelf import shelved_name
 from gateway.core.model import Verb
 from gateway.terminal import ask_gateway, config_option, judging_world, local_time, open_store, say
 
-VERBS = [verb.value for verb in Verb if verb is not Verb.RESET]  # that has a command of its own
+SHELVING = ("shelve", "agree", "unshelve", "out_of_service")
+UNSAID = (Verb.RESET, Verb.DRILL, Verb.PHOTO)  # they have commands of their own, or a page
+VERBS = [verb.value for verb in Verb if verb not in UNSAID]
 
 
 @click.command()
-@click.argument("case")
+@click.argument("case", metavar="CASE")
 @click.argument("verb", type=click.Choice(VERBS))
 @click.option("--person", required=True, help="who does it: an id of the site")
-@click.option("--note", default="", help="why, or what was found; return, suspend, note and reopen need it")
-@click.option("--to", default="", help="transfer: a person or role; merge: a case; split: an alert")
-@click.option("--until", default="", metavar="YYYY-MM-DDTHH:MM", help="suspend: when it comes back")
+@click.option("--note", default="", help="why, or what was found; suspend, shelve and others need it")
+@click.option("--to", default="", help="transfer: person or role; merge: case; split: alert; shelve: level")
+@click.option("--until", default="", metavar="YYYY-MM-DDTHH:MM", help="suspend, shelve: until when")
 @click.option("--reason", default="", help="done, false: a word of the closed list")
 @config_option
 def act(case: str, verb: str, person: str, note: str, to: str, until: str, reason: str, path: Path) -> None:
-    """办理 · What a person does on a case, as on its page. CASE is its id, or the end of it."""
+    """办理 · What a person does on a case, as on its page. CASE is its id, or the end of it.
+
+    shelve, agree, unshelve and out_of_service also take an alert or a shelf (lilong alerts --shelved), a
+    device, or RULE|DEVICE|COMPONENT.
+    """
     with closing(open_store(path)) as db:
-        whole, zone = _whole(db, case), judging_world(db).timezone
+        whole = shelved_name(db, case) if verb in SHELVING else _whole(db, case)
+        zone = judging_world(db).timezone
     until_ns = _instant(until, zone) if until else 0
     asked = {"case": whole, "verb": verb, "person": person, "note": note, "to": to, "reason": reason}
     for refusal in ask_gateway(path, "act", **asked, until_ns=until_ns):

@@ -99,6 +99,7 @@ def _facts(view: Why, zone: str) -> list[str]:
         ("时段", "during"): view.during,
         ("施工维护", "works"): view.works,
         ("被起因盖住", "hidden by"): alert.hidden_by,
+        ("已搁置", "shelved"): alert.shelved,
         ("信号跳变", "chattering"): say("是", "yes") if alert.chattering else "",
         ("试运行", "mode"): alert.mode if alert.mode != "live" else "",
         ("事项", "case"): f"{alert.case} {view.case.stage if view.case else ''}".strip(),
@@ -110,27 +111,36 @@ def _facts(view: Why, zone: str) -> list[str]:
 @click.command()
 @click.option("--hidden", is_flag=True, help="only those behind a cause")
 @click.option("--shadow", is_flag=True, help="only those of rules in the shadow")
+@click.option(
+    "--shelved", is_flag=True, help="only those on the shelf; and what is shelved, by whom, until when"
+)
 @config_option
-def alerts(hidden: bool, shadow: bool, path: Path) -> None:
+def alerts(hidden: bool, shadow: bool, shelved: bool, path: Path) -> None:
     """正在报警 · Every alert that stands, and those nobody was told of."""
-    from gateway.web.rows import standing_alerts
+    from gateway.cli_shelf import shelf_rows
+    from gateway.web.rows import shelves, standing_alerts
 
+    asked = hidden, shadow, shelved
     with closing(open_store(path)) as db:
         world = judging_world(db)
-        found = [one for one in standing_alerts(db) if not (hidden or shadow) or _untold(one, hidden, shadow)]
+        found = [one for one in standing_alerts(db) if not any(asked) or _untold(one, *asked)]
+        held = shelves(db) if shelved else []
+    print_table(shelf_rows(held, world))
     print_table([_alert_row(one, world) for one in found])
-    if not found:
+    if not found and not held:
         click.echo(say("没有这样的报警", "no such alert"), err=True)
 
 
-def _untold(alert: Alert, hidden: bool, shadow: bool) -> bool:
-    return (hidden and bool(alert.hidden_by)) or (shadow and alert.mode == "shadow")
+def _untold(alert: Alert, hidden: bool, shadow: bool, shelved: bool) -> bool:
+    behind = (hidden and bool(alert.hidden_by)) or (shelved and bool(alert.shelved))
+    return behind or (shadow and alert.mode == "shadow")
 
 
 def _alert_row(alert: Alert, world: World) -> list[str]:
     """When, how bad, which, of what, and why nobody was told."""
     value = "" if alert.value is None else f"{alert.called or alert.quantity} {alert.value:.6g}"
     untold = [f"{say('起因', 'behind')} {alert.hidden_by}"] if alert.hidden_by else []
+    untold += [say("已搁置", "shelved")] if alert.shelved else []
     untold += [say("试运行", "shadow")] if alert.mode == "shadow" else []
     subject = f"{alert.device} {alert.component}".strip()
     since = _local(alert.raised_ns, world.timezone)

@@ -6,22 +6,28 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
-from gateway import packs, yamlfile
+from gateway import catalogues, packs, yamlfile
 from gateway.checks import Surroundings
+from gateway.checks.parts import Text
+from gateway.checks.texts import check_templates
 from gateway.core.calendars import local_date
+from gateway.core.catalogue import Catalogue
 from gateway.core.model import World
 from gateway.core.quotas import Quota, lowered, span
-from gateway.grammar import SiteKeys
+from gateway.core.templates import APPROVED, PARTS_MOST, STATES, VALUE_MOST, Template, variables
+from gateway.grammar import ClockTime, SiteKeys
 from gateway.packs import SHIPPED, Directories
 from gateway.problems import ConfigError, Problems, Verbatim, one_of, say
 from gateway.typed import (
     BROKEN,
+    ONE_OR_MORE,
     SECRET,
     Builder,
     Duration,
@@ -30,6 +36,7 @@ from gateway.typed import (
     Size,
     SomeText,
     between,
+    spell,
 )
 
 T = TypeVar("T")
@@ -150,6 +157,32 @@ class ChannelConfig:
     kind: str
     settings: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
+    templates: tuple[Template, ...] = ()  # what its provider has approved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutwardKeys:
+    """A system that is told of every change of a case; with a catalogue, in a platform's words."""
+
+    url: Url
+    secret_file: Path
+    catalogue: Path | None = None
+    ask_url: Url | None = None  # where it is asked what it has; as `url`
+    reconcile_at: ClockTime = "04:20"
+    look_back_days: Annotated[int, between(1, 366)] = 30  # cases found in so many days are compared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutwardConfig:
+    """An entry of `outward`, its catalogue read."""
+
+    name: str
+    url: str
+    ask_url: str
+    secret_file: Path
+    catalogue: Catalogue | None
+    reconcile_at: str
+    look_back_days: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,12 +195,15 @@ class Config:
     web: WebConfig
     channels: Mapping[str, ChannelConfig]
     path: Path
+    outward: Mapping[str, OutwardConfig] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- lilong.yaml as it is written
 
 
 STATE = Path("/var/lib/lilong")
+NO_PAGE = frozenset({"sounds", "of"})  # settings of what sounds or hands on, and takes no page of text
+ONE_TEXT = frozenset({"template", "variables"})  # of a channel that says the same whatever has happened
 ONLY_INBOX = {"inbox": {"kind": "inbox"}}
 
 
@@ -192,6 +228,19 @@ class ConfigKeys:
     archive: ArchiveConfig = ArchiveConfig()
     web: WebKeys = WebKeys()
     channels: Mapping[Identifier, Mapping[str, str]] = field(default_factory=lambda: dict(ONLY_INBOX))
+    outward: Mapping[Identifier, OutwardKeys] = field(default_factory=dict)
+    templates: tuple[Template, ...] = ()
+
+
+spell(
+    Template,
+    text=("text", SomeText),
+    state=("state", Literal[STATES]),
+    since=("since", date),
+    kinds=("kinds", Annotated[tuple[SomeText, ...], ONE_OR_MORE]),
+    most=("most", Mapping[str, Annotated[int, between(1, VALUE_MOST)]]),
+    parts=("parts", Annotated[int, between(1, PARTS_MOST)]),
+)
 
 
 # ---------------------------------------------------------------- loading
@@ -237,12 +286,17 @@ def load(
         timezone=keys.timezone if keys else "",
         channels=tuple(keys.channels) if keys else None,
         groups=_groups(keys) if keys else frozenset(),
+        whole=_whole(keys) if keys else None,
+        texts=_texts(keys) if keys else (),
         subscribe=keys.broker.subscribe if keys else None,
         intake=keys.web.intake is not None if keys else None,
         today=local_date(now_ns, keys.timezone) if keys and now_ns is not None else None,
     )
     directories = keys.directories if keys else _alone(node, "directories", Directories, SHIPPED)
     world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets, lint)
+    if lint and world and config:
+        for catalogue in filter(None, (one.catalogue for one in config.outward.values())):
+            catalogues.lint(catalogue, world, builder)
     found = problems.listed()
     return Loaded(config if sound else None, None if found else world, found, problems.warnings())
 
@@ -281,6 +335,7 @@ def unreadable_files(config: Config) -> list[Path]:
     parts: list[Any] = [config.broker, config.influx, config.web, config.web.intake]
     named = [getattr(part, name) for part in parts if part for name in _file_fields(part)]
     named += [path for channel in config.channels.values() for path in channel.secrets.values()]
+    named += [one.secret_file for one in config.outward.values()]
     return [path for path in named if path and not os.access(path, os.R_OK)]
 
 
@@ -307,6 +362,28 @@ def _config(keys: ConfigKeys, path: Path, builder: Builder, environ: Mapping[str
         ),
         channels=_channels(keys, builder, resolve),
         path=path,
+        outward={name: _outward(name, one, folder, builder, resolve) for name, one in keys.outward.items()},
+    )
+
+
+def _outward(
+    name: str, keys: OutwardKeys, folder: Path, builder: Builder, resolve: Callable[[Path], Path]
+) -> OutwardConfig:
+    if keys.ask_url and keys.catalogue is None:
+        builder.mistake(
+            keys,
+            "ask_url",
+            say("without", first="ask_url", second="catalogue"),
+            say("together", words="ask_url, catalogue"),
+        )
+    return OutwardConfig(
+        name=name,
+        url=keys.url,
+        ask_url=keys.ask_url or keys.url,
+        secret_file=resolve(keys.secret_file),
+        catalogue=catalogues.read(folder / keys.catalogue, builder) if keys.catalogue else None,
+        reconcile_at=keys.reconcile_at,
+        look_back_days=keys.look_back_days,
     )
 
 
@@ -345,6 +422,8 @@ def _check_urls(keys: ConfigKeys, builder: Builder) -> None:
     """A password or key inside an address is a secret written into the file."""
     urls = {"influx.url": keys.influx.url if keys.influx else "", "web.public_url": keys.web.public_url or ""}
     urls |= {f"channels.{name}.url": entry.get("url", "") for name, entry in keys.channels.items()}
+    urls |= {f"outward.{name}.url": entry.url for name, entry in keys.outward.items()}
+    urls |= {f"outward.{name}.ask_url": entry.ask_url or "" for name, entry in keys.outward.items()}
     for path, url in urls.items():
         if _holds_secret(url):
             builder.mistake(keys, path, say("secret_in_url"), say("url_without_secret"))
@@ -366,6 +445,7 @@ def _channels(
     keys: ConfigKeys, builder: Builder, resolve: Callable[[Path], Path]
 ) -> dict[str, ChannelConfig]:
     """All of them; one that is made of others is made of such as are there, each of one only."""
+    check_templates(keys.templates, list(keys.channels), _blanks(keys), builder)
     found = {name: _channel(name, keys, builder, resolve) for name in keys.channels}
     plain = [name for name, one in found.items() if one.kind != "failover"]
     taken: set[str] = set()
@@ -387,8 +467,10 @@ def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[P
     module = _module_of(kind)
     if module is None:
         _refuse_kind(keys, step, kind, builder)
+    own = tuple(one for one in keys.templates if one.channel == name)
     known = module.SETTINGS | module.SECRETS if module else frozenset(entry)
     required = module.REQUIRED | module.SECRETS if module else frozenset()
+    required -= ONE_TEXT if own else frozenset()
     for key in entry:
         if SECRET.fullmatch(key):
             found, expected = say("inline_secret", key=key), say("secret_file", key=key)
@@ -403,11 +485,24 @@ def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[P
     for key in sorted(required):
         if not entry.get(key):
             builder.mistake(keys, step, say("without", first=f"kind: {kind}", second=key), say("required"))
+    if "template" in entry and hasattr(module, "BLANKS"):
+        _check_only(keys, step, entry["template"], own, builder)
     if module and "at_most" in entry:
         _check_at_most(keys, step, entry["at_most"], getattr(module, "QUOTAS", ()), builder)
     secrets = {key: resolve(Path(value)) for key, value in entry.items() if key.endswith("_file")}
     settings = {key: value for key, value in entry.items() if key not in secrets}
-    return ChannelConfig(name=name, kind=kind, settings=settings, secrets=secrets)
+    return ChannelConfig(name=name, kind=kind, settings=settings, secrets=secrets, templates=own)
+
+
+def _check_only(
+    keys: ConfigKeys, step: str, template: str, own: Sequence[Template], builder: Builder
+) -> None:
+    """One text for everything, of which nobody can say what it says of good news, or how long it becomes."""
+    if own:
+        found = say("both", first=f"{step}.template", second="templates")
+        builder.mistake(keys, f"{step}.template", found, say("registered"))
+    else:
+        builder.mistake(keys, f"{step}.template", say("text_unknown", value=template), say("registered"))
 
 
 def _check_at_most(keys: ConfigKeys, step: str, text: str, quotas: Sequence[Quota], builder: Builder) -> None:
@@ -434,6 +529,42 @@ def _groups(keys: ConfigKeys) -> frozenset[str]:
     """The channels that need no address of a person."""
     kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
     return frozenset(name for name, kind in kinds.items() if getattr(kind, "GROUP", False))
+
+
+def _whole(keys: ConfigKeys) -> frozenset[str]:
+    """The channels that take a page of text: not those that fill a template, sound, or hand on."""
+    kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
+    return frozenset(
+        name
+        for name, kind in kinds.items()
+        if kind and not hasattr(kind, "BLANKS") and not NO_PAGE & kind.SETTINGS
+    )
+
+
+def _blanks(keys: ConfigKeys) -> dict[str, str]:
+    """By channel, how a variable stands in the texts that its provider approves; of those that want them."""
+    kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
+    return {name: kind.BLANKS for name, kind in kinds.items() if kind and hasattr(kind, "BLANKS")}
+
+
+def _texts(keys: ConfigKeys) -> tuple[Text, ...]:
+    """Every text of the register, and of a channel that has none there its only one, which nobody knows."""
+    entries = {name: keys.channels[name] for name in _blanks(keys)}
+    registered = {one.channel for one in keys.templates}
+    told = [*keys.templates, *(_only(name, one) for name, one in entries.items() if name not in registered)]
+    signs = {name: entry.get("sign", "") for name, entry in entries.items()}
+    rings = {name for name, entry in entries.items() if entry["kind"].startswith("voice")}
+    return tuple(Text(one, signs[one.channel], one.channel in rings) for one in told if one.channel in signs)
+
+
+def _only(name: str, entry: Mapping[str, str]) -> Template:
+    try:
+        names = variables(entry.get("variables", ""))
+    except ValueError:
+        names = ()
+    return Template(
+        channel=name, id=entry.get("template", ""), text="", state=APPROVED, since=None, variables=names
+    )
 
 
 def _refuse_kind(keys: ConfigKeys, step: str, kind: str, builder: Builder) -> None:

@@ -171,7 +171,7 @@ def _run_gateway(stage: Stage, street: Path, mqtt_port: int) -> None:
 
     with (stage.directory / "gateway.log").open("a", encoding="utf-8") as log, redirect_stderr(log):
         try:
-            app = App(stage.config, anchor=stage.anchor)
+            app = App(stage.config, anchor=stage.anchor, beside={f"{stage.phones}/": "练习手机 phones"})
         except (ConfigurationRefused, OSError) as error:
             raise DemoError(f"the gateway did not start: {error}") from error
         director = Director(stage, street, mqtt_port, app.world)

@@ -50,10 +50,17 @@ class Purpose(StrEnum):
     MERGE = "merge"
     SPLIT = "split"
     REOPEN = "reopen"
+    PHOTO = "photo"
+    LIST = "list"  # of all that is open for the person: no case of its own
+    SHELVE = "shelve"
+    OUT_OF_SERVICE = "out_of_service"
+    AGREE = "agree"
+    UNSHELVE = "unshelve"
+    DRILL = "drill"
 
     @property
     def verb(self) -> Verb | None:
-        return None if self is Purpose.SHOW else Verb(self.value)
+        return None if self in (Purpose.SHOW, Purpose.LIST) else Verb(self.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,15 +101,16 @@ class Links:
         self._base, self._valid_s = public_url.rstrip("/"), valid_s
 
     def show(self, notification: Notification, now_ns: int) -> str:
-        """The address to send with a notification."""
+        """The address to send with a notification: of its case, or of the list that a digest stands for."""
+        several = bool(notification.together)
         grant = Grant(
-            case=notification.case,
+            case="" if several else notification.case,
             person=notification.person,
-            purpose=Purpose.SHOW,
+            purpose=Purpose.LIST if several else Purpose.SHOW,
             expires_s=now_ns // SECOND + self._valid_s,
             nonce=notification.id,
         )
-        return f"{self._base}/c/{self.token(grant)}"
+        return f"{self._base}/{'l' if several else 'c'}/{self.token(grant)}"
 
     def token(self, grant: Grant) -> str:
         body = msgspec.msgpack.encode(

@@ -353,6 +353,52 @@ PHRASES: dict[str, tuple[str, str]] = {
         "最长 {letters} 字的消息（短信 {parts} 条），如设备 {device}",
         "a message of up to {letters} characters ({parts} SMS), as of device {device}",
     ),
+    "no_code": ("目录里没有编码的规则 {rule}", "the rule {rule}, for which the catalogue has no code"),
+    "code_of_nothing": ("{value}：没有这样的规则或场景", "{value}, which is no rule or scene of the site"),
+    "no_page": ("{channel}：发不了整页文字的渠道", "{channel}, which takes no page of text"),
+    "no_blank": ("模板里没有变量可填的 {value}", "the blank {value}, which no variable fills"),
+    "unused_variable": (
+        "模板里没有用到的变量 {value}",
+        "the variable {value}, for which the text has no blank",
+    ),
+    "refused_text": ("运营商不放行的“{value}”", '"{value}", which carriers do not let through'),
+    "letters": ("{letters} 字", "{letters} characters"),
+    "no_template": (
+        "{channel} 没有已批准的模板可用：{words}",
+        "no approved template of {channel} for {words}",
+    ),
+    "unapproved": (
+        "模板 {template} 自 {day} 起为 {state}，不会被使用",
+        "the template {template}, {state} since {day}: it is not used",
+    ),
+    "asks_in_vain": (
+        "“{value}”，而 {words} 的通知不收回复",
+        '"{value}", while no answer is taken to {words}',
+    ),
+    "many_parts": (
+        "模板 {template} 最长 {letters} 字、短信 {parts} 条（规则 {rule}，设备 {device}）",
+        "up to {letters} characters, {parts} SMS, of the template {template} (rule {rule}, device {device})",
+    ),
+    "long_call": (
+        "模板 {template} 最长 {letters} 字（规则 {rule}，设备 {device}）",
+        "up to {letters} characters of the template {template} (rule {rule}, device {device})",
+    ),
+    "text_unknown": (
+        "没有登记原文的模板 {value}，各种通知都用它",
+        "the template {value} for all kinds, whose text is not under templates",
+    ),
+    "cut_off": (
+        "变量 {variable} 最长 {letters} 字，模板 {template} 放不下（规则 {rule}，设备 {device}）",
+        "{variable} of up to {letters} characters in the template {template} (rule {rule}, device {device})",
+    ),
+    "long_place": (
+        "{letters} 字的地点，模板 {template} 放不下",
+        "a place of {letters} characters, for which the template {template} has no room",
+    ),
+    "left_out": (
+        "短信、电话里不能说的“{value}”",
+        '"{value}", which cannot be said by SMS or in a call',
+    ),
     "storm": (
         "{count} 台设备可能同时失联，都没有写 behind",
         "{count} devices that may fall silent at once, none of them behind anything",
@@ -383,7 +429,27 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "a_fitting_device": ("至少符合一台设备", "a rule that some device fits"),
     "once": ("只写一次", "one rule"),
+    "a_blank": ("模板里的一个变量", "a blank in the text"),
+    "approved_text": (
+        "批准的原文：简体字和常用标点，不含链接、手机号，至多 {most} 字",
+        "the approved text: simplified characters, no link, no mobile number, at most {most} characters",
+    ),
+    "a_template": (
+        "一个已批准、不写 kinds 的模板，供其余各种通知使用",
+        "an approved one without `kinds`, for all that no other has",
+    ),
+    "approved": ("approved", "approved"),
+    "own_text": ("为这些通知另备的模板", "a template of their own for these"),
+    "at_most_letters": ("至多 {most} 字", "at most {most} characters"),
+    "registered": ("templates 下的登记", "an entry under templates"),
+    "carried": ("简体字、不含链接和手机号", "simplified characters, without links and mobile numbers"),
     "parts_most": ("至多 {most} 条短信（{letters} 字）", "at most {most} SMS ({letters} characters)"),
+    "an_address": ("其中一个渠道的联系方式", "an address on one of these channels"),
+    "a_code": (
+        "codes 里该规则或其场景的编码，或写进 not_theirs",
+        "a code for it or its scene under codes, or its name under not_theirs",
+    ),
+    "rule_or_scene": ("规则或场景的名字", "the name of a rule or a scene"),
     "behind_something": (
         "设备条目里写 behind（经过的网关），至多 {most} 台没有",
         "`behind` in the devices' entries (the gateway they speak through); at most {most} without",
@@ -617,6 +683,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "red_stays": ("其数值；红色不可关闭", "other limits for it; red is never switched off"),
     "good_example": ("至少一个能解码的示例", "at least one example that decodes"),
     # -- what things are called
+    "what_fact": ("内容", "fact"),
+    "what_stage": ("阶段", "stage"),
+    "what_level": ("级别", "level"),
     "what_day": ("日期", "day"),
     "what_window": ("时段", "window"),
     "what_place": ("地点", "place"),
@@ -636,6 +705,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "what_clock": ("时限", "clock"),
     "what_calibration": ("校准记录", "calibration entry"),
     "what_column": ("列", "column"),
+    "what_variable": ("变量", "variable"),
     "what_kind": ("种类", "kind"),
     "what_block": ("块", "block"),
     "what_constant": ("常数", "constant"),

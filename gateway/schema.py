@@ -12,12 +12,19 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from gateway.config import ConfigKeys
+from gateway.core.catalogue import Catalogue
 from gateway.core.model import Field, Level, Model
 from gateway.core.units import QUANTITIES
 from gateway.grammar import CalibrationKeys, PackKeys, RuleKeys, SiteKeys
 from gateway.typed import IDENTIFIER, KINDS, Key, Kind, OneOrMore, keys_of
 
-FILES: Mapping[str, type] = {"model": Model, "rules": PackKeys, "site": SiteKeys, "config": ConfigKeys}
+FILES: Mapping[str, type] = {
+    "model": Model,
+    "rules": PackKeys,
+    "site": SiteKeys,
+    "config": ConfigKeys,
+    "catalogue": Catalogue,
+}
 
 Schema = dict[str, Any]
 

@@ -69,6 +69,11 @@ EVENTS: dict[str, str] = {
     "alert_latched": "a sensor is normal again, and its alert waits for a person's reset",
     "alert_raised": "a rule found trouble",
     "alert_rose": "an alert went up a level",
+    "drill_begun": "somebody has raised a drill: people are told as of the real thing",
+    "drill_over": "its time is over; `person`: who had taken it on, if anybody",
+    "return_due": "a device is out of service beyond its date: whoever answers for it is told",
+    "alert_shelved": "an alarm is shelved, or a device out of service: nobody is told for a while",
+    "alert_unshelved": "it is off the shelf: what still stands is told",
     "alert_shown": "an alert whose cause is over, or less bad than it, tells for itself",
     "alert_rule_gone": "an alert ended because its rule or device is no longer configured",
     "baseline_fitted": "what temperature does was learnt from a device's approved baseline period",
@@ -128,12 +133,21 @@ EVENTS: dict[str, str] = {
     "notification_refused": "a provider refused a message for good; the ladder goes on",
     "notification_undelivered": "a receipt says that a person does not have a message, or none came in time",
     "notification_unsure": "a message may have been sent; sent again it would be a second one, so it is not",
+    "digest_undelivered": "nobody can get the weekly digest of a place: an empty post, or no address there",
     "channel_closed": "a provider that was left alone has taken a message again",
-    "channel_opened": "a provider failed again and again and is left alone for a while; the next one is used",
+    "channel_opened": "a way to people failed again and again; of a failover it is left alone for a while",
     "quota_short": "four fifths of a provider's limit are used; what goes over it will wait",
     "receipt_ignored": "a receipt came twice, too late, or for a message we know nothing of",
     "reply_ignored": "a reply is no answer we know, or to no message of ours; it changed nothing",
     "security_suspected": "somebody may not be who he says he is: a device's name or a token is another's",
+    # -- other systems
+    "outward_delayed": "a system that is told of cases does not answer now; the store keeps what it is owed",
+    "outward_differs": "after the daily comparison a platform still has other cases than we have",
+    "outward_failed": "our own code, or the disk, failed on telling another system; it is tried again",
+    "outward_held": "a system fails on one change again and again: its case waits alone, the others go on",
+    "outward_recovered": "a system that is told of cases answers again",
+    "outward_reconciled": "a platform was asked what it has, and given what it had not",
+    "outward_refused": "a system will not have one change of a case; it is in quarantine, the case goes on",
     # -- web
     "callback_busy": "what a provider called us with could not be written down now; it will call again",
     "callback_refused": "a provider's call was turned away: not authenticated, too large, or not to be read",
@@ -143,6 +157,9 @@ EVENTS: dict[str, str] = {
     "intake_tokens_unusable": "the tokens file, or a line of it, cannot be used; those devices cannot post",
     "link_key_made": "a key for the links in messages was made",
     "link_refused": "a link was forged, expired or meant for something else",
+    "photo_refused": "a picture was turned away: too large, not one, or no room for it",
+    "photo_swapped": "the file of a picture is not what the history says it is; it is not shown",
+    "photos_removed": "pictures of long ago, or of no case, were removed from the disk",
     "web_failed": "a page could not be made",
     "web_started": "the pages are served",
 }
@@ -177,6 +194,7 @@ KEYS: dict[str, str] = {  # beside these a line has only: at, level, event, repe
     "role": "what a post is for",
     "rule": "id of a rule",
     "sink": "influx or archive",
+    "target": "name of an entry of outward",
     "topic": "an MQTT topic",
     "verb": "what a person did",
     "version": "version of this program, or of what was learnt",
@@ -186,9 +204,13 @@ LEVEL_OF = {  # of events that the core notes; the others are information
     "alert_raised": "warning",
     "alert_rose": "warning",
     "alert_rule_gone": "warning",
+    "alert_shelved": "warning",
+    "return_due": "warning",
+    "drill_begun": "warning",
     "alert_shown": "warning",
     "baseline_unfit": "warning",
     "device_clock_skewed": "warning",
+    "digest_undelivered": "warning",
     "group_silent": "warning",
     "sensor_stuck": "warning",
     "ladder_missing": "error",
@@ -205,7 +227,7 @@ LEVEL_OF = {  # of events that the core notes; the others are information
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 IDENTITY = frozenset(  # what makes two lines the same line; the other fields only describe it
     {"alert", "case", "channel", "client_id", "code", "component", "device", "file"}
-    | {"message_id", "person", "quantity", "rule", "sink"}
+    | {"message_id", "person", "quantity", "rule", "sink", "target"}
 )
 REPEAT_WINDOW_S = 10.0  # within it, the same line is only counted
 WINDOWS_MOST = 1000  # lines remembered for that; the oldest goes first, so memory stays bounded

@@ -38,6 +38,11 @@ class Chain:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._kept = self._head = _head_of(db) or Head(0, BEGINNING)
 
+    @property
+    def last(self) -> int:
+        """The number of the newest committed row."""
+        return self._kept.seq
+
     def begin(self) -> None:
         """A transaction begins: what an earlier one could not commit never was."""
         self._head = self._kept

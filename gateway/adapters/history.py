@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from gateway.core.changes import Line
 from gateway.core.ids import make_id
 from gateway.core.model import Alert, AlertState, Case, Entry, Notification, NotificationState
 
@@ -48,11 +49,34 @@ def lines_of(db: sqlite3.Connection, case: str, until_ns: int) -> list[Entry]:
     ]
 
 
+def lines_after(db: sqlite3.Connection, seq: int, most: int) -> list[Line]:
+    """The next lines of all cases, in the order in which they were committed."""
+    return _lines(db, "seq > ? ORDER BY seq LIMIT ?", seq, most)
+
+
+def numbered_lines_of(db: sqlite3.Connection, case: str) -> list[Line]:
+    """The whole history of a case."""
+    return _lines(db, "case_id = ? ORDER BY seq", case)
+
+
+def _lines(db: sqlite3.Connection, which: str, *values: object) -> list[Line]:
+    query = f"SELECT seq, case_id, wall_ns, what, person, channel, note FROM entry WHERE {which}"
+    return [
+        Line(seq, Entry(case=case, wall_ns=wall_ns, what=what, person=person, channel=channel, note=note))
+        for seq, case, wall_ns, what, person, channel, note in db.execute(query, values)
+    ]
+
+
+def case_of(db: sqlite3.Connection, case: str) -> Case | None:
+    row = db.execute("SELECT body FROM cases WHERE id = ?", (case,)).fetchone()
+    return msgspec.json.decode(row[0], type=Case) if row else None
+
+
 def tellings(db: sqlite3.Connection, since_ns: int, until_ns: int) -> Iterator[tuple[str, int]]:
     """(person, instant) of every alert told to somebody, oldest first; two channels are one telling."""
     now_ns, said = -1, set[tuple[str, str]]()
     for one in made_between(db, Notification, since_ns, until_ns):
-        if one.state is NotificationState.CANCELLED:  # nobody got it
+        if one.state is NotificationState.CANCELLED or one.drill:  # nobody got it, or it was none
             continue
         if one.created_ns != now_ns:
             now_ns, said = one.created_ns, set()

@@ -39,6 +39,7 @@ from gateway.core.model import (
     QuarantineRow,
     Reading,
     Refused,
+    Shelf,
 )
 
 SCHEMA_VERSION = 1
@@ -82,6 +83,9 @@ CREATE TABLE IF NOT EXISTS quarantine (
     id INTEGER PRIMARY KEY, position INTEGER NOT NULL, code TEXT NOT NULL, device TEXT NOT NULL,
     topic TEXT NOT NULL, payload BLOB NOT NULL, field TEXT NOT NULL, reason TEXT NOT NULL,
     wall_ns INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'kept');
+CREATE TABLE IF NOT EXISTS shelf (
+    id TEXT PRIMARY KEY, device TEXT NOT NULL, until_ns INTEGER NOT NULL, ended INTEGER NOT NULL,
+    body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cursor (sink TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 """
 
@@ -119,7 +123,7 @@ class Record:
         return len(self.event.items) if isinstance(self.event, Messages) else 1
 
 
-Change = Alert | Case | Notification | Ended
+Change = Alert | Case | Shelf | Notification | Ended
 
 
 class Logged(msgspec.Struct):
@@ -152,6 +156,7 @@ _decode = msgspec.msgpack.Decoder(_Body).decode
 _CHANGES: dict[str, type[Change]] = {
     "Alert": Alert,
     "Case": Case,
+    "Shelf": Shelf,
     "Notification": Notification,
     "Ended": Ended,
 }
@@ -309,6 +314,10 @@ class Store:
     def position(self) -> int:
         """The position the next event gets: how many there were."""
         return self._position
+
+    def last_line(self) -> int:
+        """The number of the newest line of the cases' histories; 0 when there is none."""
+        return self._chain.last
 
     def read_log(self, after: int, most: int) -> list[Logged]:
         """Events from position `after` on, ascending, about `most` messages. Raises StoreDamaged."""
@@ -517,9 +526,15 @@ def _upsert_notification(db: sqlite3.Connection, told: Notification) -> None:
     )
 
 
+def _upsert_shelf(db: sqlite3.Connection, shelf: Shelf) -> None:
+    row = (shelf.id, shelf.device, shelf.until_ns, bool(shelf.ended_ns), _json(shelf))
+    db.execute("INSERT OR REPLACE INTO shelf VALUES (?,?,?,?,?)", row)
+
+
 _UPSERTS: dict[str, Callable[[sqlite3.Connection, Any], None]] = {
     "Alert": _upsert_alert,
     "Case": _upsert_case,
+    "Shelf": _upsert_shelf,
     "Notification": _upsert_notification,
     "Ended": lambda db, ended: None,  # the log alone holds it, for the forwarder
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +11,7 @@ from typing import Protocol
 
 from gateway.channels.base import Answer, Channel, Listening, Setup
 from gateway.core.quotas import Quota, lowered
+from gateway.core.templates import Template
 
 __all__ = [
     "Answer",
@@ -25,9 +26,8 @@ __all__ = [
     "quotas",
 ]
 
-_NOT_KINDS = frozenset(
-    {"__init__", "aliyun", "base", "clouds", "coded", "signers", "wecom_callback", "wording"}
-)
+_PARTS = ["aliyun", "base", "clouds", "coded", "signers", "standing", "wecom_callback", "wording"]
+_NOT_KINDS = frozenset(["__init__", *_PARTS])
 
 
 FAILOVER = "failover"
@@ -56,13 +56,17 @@ class Entry(Protocol):
     def settings(self) -> Mapping[str, str]: ...
     @property
     def secrets(self) -> Mapping[str, Path]: ...
+    @property
+    def templates(self) -> Sequence[Template]: ...
 
 
 def build_all(entries: Iterable[Entry]) -> dict[str, Channel]:
     """Every channel by its name; what others are made of first. Raises as `build`."""
     entries = list(entries)
     plain = {one.name: one for one in entries if one.kind != FAILOVER}
-    built = {name: build(name, one.kind, one.settings, one.secrets) for name, one in plain.items()}
+    built = {
+        name: build(name, one.kind, one.settings, one.secrets, one.templates) for name, one in plain.items()
+    }
     others = {name: (built[name], quotas(name, one.kind, one.settings)) for name, one in plain.items()}
     for one in entries:
         if one.kind == FAILOVER:
@@ -77,9 +81,16 @@ def groups(entries: Iterable[Entry]) -> dict[str, str]:
     return {name: one.name for one in made for name in one.settings.get("of", "").split()}
 
 
-def build(name: str, kind: str, settings: Mapping[str, str], secrets: Mapping[str, Path]) -> Channel:
+def build(
+    name: str,
+    kind: str,
+    settings: Mapping[str, str],
+    secrets: Mapping[str, Path],
+    templates: Sequence[Template] = (),
+) -> Channel:
     """The channel of one entry of lilong.yaml. Raises ValueError naming the setting that is wrong."""
-    channel: Channel = find(kind).build(Setup(name=name, settings=settings, secrets=secrets))
+    setup = Setup(name=name, settings=settings, secrets=secrets, templates=templates)
+    channel: Channel = find(kind).build(setup)
     return channel
 
 

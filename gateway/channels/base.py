@@ -12,8 +12,9 @@ from typing import Protocol, runtime_checkable
 
 from gateway import telemetry
 from gateway.core.backoff import retry_after_s
-from gateway.core.model import Notification, Told
+from gateway.core.model import Failure, Notification, Told
 from gateway.core.quotas import Quota, Quotas, span
+from gateway.core.templates import Template
 
 RETRY_S_MOST = 300.0  # a provider may ask for an hour; a person in danger may not have it
 DETAIL_CHARACTERS_MOST = 200
@@ -42,7 +43,8 @@ class Channel(Protocol):
     which has `build(setup: Setup) -> Channel`, and the names it reads: `SETTINGS` (of which it cannot do
     without `REQUIRED`) and `SECRETS` (needed all); perhaps `FORMS`, what settings may look like. What its
     provider lets through are `QUOTAS` of core.quotas; who rings a person adds PERSON. `at_most` lowers them.
-    With `GROUP = True` it tells a group or a place: nobody needs an address on it.
+    With `GROUP = True` it tells a group or a place: nobody needs an address on it. `BLANKS` is there when it
+    says approved templates only: how their variables stand in the text, as in "${level}" or "{1}".
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
@@ -84,6 +86,7 @@ class Receipted:
     number: str  # the provider's name of it: Answer.number
     delivered: bool
     detail: str = ""
+    failure: Failure = Failure.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ class Setup:
     settings: Mapping[str, str]
     secrets: Mapping[str, Path]  # setting name -> file
     others: Mapping[str, tuple[Channel, Sequence[Quota]]] = field(default_factory=dict)  # to be made of
+    templates: Sequence[Template] = ()  # of the register, that are its own
 
     def judge(self, forms: Mapping[str, Form]) -> None:
         """Raises ValueError for the first setting that is not as it may be."""
@@ -156,15 +160,7 @@ class Setup:
 
     def secret(self, name: str) -> Secret:
         """The content of a secret file. Raises ValueError with what is wrong, never with the content."""
-        path = self.secrets[name]
-        try:
-            text = path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = type(error).__name__
-            raise ValueError(f"channels.{self.name}: {path} cannot be read ({reason})") from None
-        if not text:
-            raise ValueError(f"channels.{self.name}: {path} is empty")
-        return Secret(text)
+        return read_secret(self.secrets[name], f"channels.{self.name}")
 
 
 USED = telemetry.gauge(
@@ -222,6 +218,17 @@ class Secret:
 
     def __repr__(self) -> str:
         return "***"
+
+
+def read_secret(path: Path, where: str) -> Secret:
+    """A secret file's content. Raises ValueError with what is wrong at `where`, never with the content."""
+    try:
+        text = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{where}: {path} cannot be read ({type(error).__name__})") from None
+    if not text:
+        raise ValueError(f"{where}: {path} is empty")
+    return Secret(text)
 
 
 def detail(text: str, *secrets: Secret) -> str:

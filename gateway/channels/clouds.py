@@ -31,8 +31,8 @@ from gateway.channels.base import (
     detail,
     pause_s,
 )
-from gateway.core.model import Told
-from gateway.core.templates import variables
+from gateway.core.model import Notification, Told
+from gateway.core.templates import Templates, variables
 from gateway.telemetry import mask
 
 GATEWAY_TIMEOUT = 504  # somebody between us did not hear the answer: it may have been taken
@@ -128,11 +128,21 @@ def origin(setup: Setup, url: str) -> http.Origin:
         raise ValueError(f"channels.{setup.name}.url: {error}") from None
 
 
-def names(setup: Setup) -> tuple[str, ...]:
+def templates(setup: Setup) -> Templates:
+    """Those of the register, else the one that the entry itself names, for everything."""
+    if setup.templates:
+        return Templates(setup.templates)
     try:
-        return variables(setup.settings["variables"])
+        names = variables(setup.settings["variables"])
     except ValueError as error:
         raise ValueError(f"channels.{setup.name}.variables: {error}") from None
+    return Templates.only(setup.settings["template"], names)
+
+
+def unsaid(told: Notification) -> Answer:
+    """Of this message alone: another kind has its template."""
+    words = f"no approved template says that a case is {told.kind}: add one under templates in lilong.yaml"
+    return Answer(Told.REFUSED, words, personal=True)
 
 
 def receipt_s(setup: Setup, usual_s: float) -> float:

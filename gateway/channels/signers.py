@@ -13,6 +13,14 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 
+def lilong(secret: str, timestamp: str, said: bytes) -> str:
+    """`X-Lilong-Signature` of what we send to systems of the street's own: of a POST its body, of a GET its
+    path with the query. `timestamp` is Unix seconds, as in `X-Lilong-Timestamp`.
+    """
+    mac = hmac.new(secret.encode(), f"{timestamp}.".encode() + said, hashlib.sha256)
+    return f"sha256={mac.hexdigest()}"
+
+
 def dingtalk(secret: str, timestamp_ms: int) -> str:
     """`sign` of a DingTalk robot: base64, to be URL-encoded. Good for an hour about `timestamp_ms`."""
     said = f"{timestamp_ms}\n{secret}".encode()

@@ -21,12 +21,13 @@ from gateway.channels.base import Answer, Barred, Call, Heard, Receipted, Replie
 from gateway.channels.clouds import mobile
 from gateway.core.model import SECOND, Notification, Told
 from gateway.core.quotas import DAY_S, PERSON, Per, Quota
-from gateway.core.templates import fill
+from gateway.core.templates import Template, Templates
 
 SETTINGS = frozenset(
     {"key_id", "sign", "template", "variables", "receipt_within", "token_file", "url", "at_most"}
 )
 REQUIRED = frozenset({"key_id", "sign", "template", "variables"})
+BLANKS = "${level}"
 SECRETS = frozenset({"key_secret_file"})
 URL = "https://dysmsapi.aliyuncs.com"
 QUOTAS = (Quota(most=50, span_s=DAY_S, per=Per.ADDRESS, reserve=10), *PERSON)  # of one template
@@ -44,28 +45,30 @@ class SmsAliyun:
         self,
         account: Account,
         sign: str,
-        template: str,
-        names: tuple[str, ...],
+        templates: Templates,
         receipt_s: float = clouds.RECEIPT_S,
         token: Secret | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._account, self._sign, self._template, self._names = account, sign, template, names
+        self._account, self._sign, self._templates = account, sign, templates
         self._receipt_s, self._token, self._barred = receipt_s, token, Barred(now)
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         number = mobile(notification.address)
         if not number:
             return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
+        template = self._templates.of(notification)
+        if template is None:
+            return clouds.unsaid(notification)
         if full := clouds.over_limit(self._barred, number):
             return full
-        until = self._account.deadline()
-        answer = self._earlier(notification, until) or self._ordered(notification, number, until)
+        until, order = self._account.deadline(), self._order(notification, template, number)
+        answer = self._earlier(notification, until) or self._ordered(order, number, until)
         return replace(answer, receipt_s=self._receipt_s)
 
-    def _ordered(self, notification: Notification, number: str, until: float) -> Answer:
+    def _ordered(self, order: Mapping[str, str], number: str, until: float) -> Answer:
         judge = partial(aliyun.judge, barred=self._barred, number=number)
-        return self._account.order("SendSms", self._order(notification, number), until, "BizId", judge)
+        return self._account.order("SendSms", order, until, "BizId", judge)
 
     def _earlier(self, notification: Notification, until: float) -> Answer | None:
         """What came of an earlier attempt, if there may have been one; None: it is to be sent."""
@@ -77,13 +80,12 @@ class SmsAliyun:
             return Answer(Told.LATER, str(error))
         return Answer(Told.ACCEPTED, "taken before", number=notification.id) if sent else None
 
-    def _order(self, notification: Notification, number: str) -> dict[str, str]:
-        values = msgspec.json.encode(fill(self._names, notification)).decode()
+    def _order(self, notification: Notification, template: Template, number: str) -> dict[str, str]:
         return {
             "PhoneNumbers": number,
-            "SignName": self._sign,
-            "TemplateCode": self._template,
-            "TemplateParam": values,
+            "SignName": template.sign or self._sign,
+            "TemplateCode": template.id,
+            "TemplateParam": msgspec.json.encode(template.fill(notification)).decode(),
             "OutId": notification.id,
         }
 
@@ -143,6 +145,4 @@ def build(setup: Setup) -> SmsAliyun:
     said, site = setup.settings, http.Site(clouds.origin(setup, URL))
     account = Account(site, said["key_id"], setup.secret("key_secret_file"))
     receipt_s = clouds.receipt_s(setup, clouds.RECEIPT_S)
-    return SmsAliyun(
-        account, said["sign"], said["template"], clouds.names(setup), receipt_s, clouds.token(setup)
-    )
+    return SmsAliyun(account, said["sign"], clouds.templates(setup), receipt_s, clouds.token(setup))

@@ -21,7 +21,7 @@ from gateway.channels.base import Answer, Barred, Call, Heard, Receipted, Replie
 from gateway.channels.clouds import Coded, mobile
 from gateway.core.model import Notification, Told
 from gateway.core.quotas import DAY_S, HOUR_S, PERSON, Per, Quota
-from gateway.core.templates import fill
+from gateway.core.templates import Template, Templates
 
 SETTINGS = frozenset(
     {"key_id", "app_id", "region", "sign", "template", "variables"}
@@ -29,6 +29,7 @@ SETTINGS = frozenset(
 )
 REQUIRED = frozenset({"key_id", "app_id", "sign", "template", "variables"})
 SECRETS = frozenset({"key_secret_file"})
+BLANKS = "{1}"
 URL = "https://sms.tencentcloudapi.com"
 VERSION, REGION = "2021-01-11", "ap-guangzhou"
 HEARD = b'{"result":0,"errmsg":"OK"}'
@@ -79,7 +80,7 @@ class SmsTencent:
         key_id: str,
         secret: Secret,
         order: Mapping[str, str],
-        names: tuple[str, ...],
+        templates: Templates,
         region: str = REGION,
         receipt_s: float = 0.0,
         token: Secret | None = None,
@@ -87,16 +88,19 @@ class SmsTencent:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._site, self._key_id, self._secret = site, key_id, secret
-        self._order, self._names, self._region = order, names, region
+        self._order, self._templates, self._region = order, templates, region
         self._receipt_s, self._token, self._wall, self._barred = receipt_s, token, wall, Barred(now)
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         number = mobile(notification.address)
         if not number:
             return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
+        template = self._templates.of(notification)
+        if template is None:
+            return clouds.unsaid(notification)
         if full := clouds.over_limit(self._barred, number):
             return full
-        body = msgspec.json.encode(self._ordered(notification, number))
+        body = msgspec.json.encode(self._ordered(notification, template, number))
         ask = partial(self._site.post, "/", body, self._headers(body))
         answer = clouds.attempt(ask, partial(self._judge, number), self._secret)
         return replace(answer, receipt_s=self._receipt_s)
@@ -104,11 +108,13 @@ class SmsTencent:
     def _judge(self, number: str, reply: http.Reply) -> Answer:
         return clouds.judged(reply, self._secret, _coded, partial(self._judge_code, number))
 
-    def _ordered(self, notification: Notification, number: str) -> dict[str, Any]:
+    def _ordered(self, notification: Notification, template: Template, number: str) -> dict[str, Any]:
         return {
             **self._order,
+            "SignName": template.sign or self._order["SignName"],
+            "TemplateId": template.id,
             "PhoneNumberSet": [f"+86{number}"],
-            "TemplateParamSet": list(fill(self._names, notification).values()),
+            "TemplateParamSet": list(template.fill(notification).values()),
             "SessionContext": notification.id,
         }
 
@@ -167,8 +173,8 @@ def _called(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:
 
 def build(setup: Setup) -> SmsTencent:
     said, site, token = setup.settings, http.Site(clouds.origin(setup, URL)), clouds.token(setup)
-    order = {"SmsSdkAppId": said["app_id"], "SignName": said["sign"], "TemplateId": said["template"]}
+    order = {"SmsSdkAppId": said["app_id"], "SignName": said["sign"]}
     return SmsTencent(
-        site, said["key_id"], setup.secret("key_secret_file"), order, clouds.names(setup),
+        site, said["key_id"], setup.secret("key_secret_file"), order, clouds.templates(setup),
         said.get("region", REGION), clouds.receipt_s(setup, clouds.RECEIPT_S if token else 0.0), token,
     )  # fmt: skip

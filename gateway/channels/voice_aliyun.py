@@ -19,9 +19,9 @@ from gateway.channels import aliyun, clouds
 from gateway.channels.aliyun import Account
 from gateway.channels.base import Answer, Barred, Call, Heard, Receipted, Replied, Secret, Setup
 from gateway.channels.clouds import mobile
-from gateway.core.model import Notification, Told
+from gateway.core.model import Failure, Notification, Told
 from gateway.core.quotas import DAY_S, HOUR_S, MINUTE_S, PERSON, Per, Quota
-from gateway.core.templates import fill
+from gateway.core.templates import Template, Templates
 
 SETTINGS = frozenset(
     {"key_id", "template", "variables", "show_number", "play_times", "receipt_within", "token_file"}
@@ -29,6 +29,7 @@ SETTINGS = frozenset(
 )
 REQUIRED = frozenset({"key_id", "template", "variables"})
 SECRETS = frozenset({"key_secret_file"})
+BLANKS = "${level}"
 URL = "https://dyvmsapi.aliyuncs.com"
 RECEIPT_S = 120.0  # it rings for up to a minute, is listened to, and only then reported
 PLAY_TIMES = "2"
@@ -40,18 +41,18 @@ QUOTAS = (
 )
 ANSWERED = {"200000": "接听并听完", "200001": "接听，没有听完"}
 NOT_ANSWERED = {
-    "200002": "占线",
-    "200003": "无人接听",
-    "200004": "空号",
-    "200005": "无法接通或拒接",
-    "200007": "不在服务区",
-    "200010": "关机",
-    "200011": "停机",
-    "200012": "呼叫受限",
-    "200117": "来电显示号码不合法",
-    "200118": "此时段限制呼叫",
-    "200119": "呼叫过于频繁",
-    "200121": "呼叫超过并发",
+    "200002": ("占线", Failure.BUSY),
+    "200003": ("无人接听", Failure.NO_ANSWER),
+    "200004": ("空号", Failure.INVALID),
+    "200005": ("无法接通或拒接", Failure.OFF),
+    "200007": ("不在服务区", Failure.OFF),
+    "200010": ("关机", Failure.OFF),
+    "200011": ("停机", Failure.OFF),
+    "200012": ("呼叫受限", Failure.OTHER),
+    "200117": ("来电显示号码不合法", Failure.OTHER),
+    "200118": ("此时段限制呼叫", Failure.OTHER),
+    "200119": ("呼叫过于频繁", Failure.OTHER),
+    "200121": ("呼叫超过并发", Failure.OTHER),
 }
 UNDER_WAY = frozenset({"200100", "200101", "200102", "200201", "300000"})  # VoiceCallReport, not the end
 
@@ -60,15 +61,14 @@ class VoiceAliyun:
     def __init__(
         self,
         account: Account,
-        template: str,
-        names: tuple[str, ...],
+        templates: Templates,
         show_number: str = "",
         play_times: str = PLAY_TIMES,
         receipt_s: float = 0.0,
         token: Secret | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._account, self._template, self._names = account, template, names
+        self._account, self._templates = account, templates
         self._show_number, self._play_times = show_number, play_times
         self._receipt_s, self._token, self._barred = receipt_s, token, Barred(now)
 
@@ -76,18 +76,21 @@ class VoiceAliyun:
         number = mobile(notification.address)
         if not number:
             return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
+        template = self._templates.of(notification)
+        if template is None:
+            return clouds.unsaid(notification)
         if full := clouds.over_limit(self._barred, number):
             return full
-        order = self._order(notification, number)
+        order = self._order(notification, template, number)
         judge = partial(aliyun.judge, barred=self._barred, number=number)
         answer = self._account.order("SingleCallByTts", order, self._account.deadline(), "CallId", judge)
         return replace(answer, receipt_s=self._receipt_s)
 
-    def _order(self, notification: Notification, number: str) -> dict[str, str]:
+    def _order(self, notification: Notification, template: Template, number: str) -> dict[str, str]:
         order = {
             "CalledNumber": number,
-            "TtsCode": self._template,
-            "TtsParam": msgspec.json.encode(fill(self._names, notification)).decode(),
+            "TtsCode": template.id,
+            "TtsParam": msgspec.json.encode(template.fill(notification)).decode(),
             "PlayTimes": self._play_times,
             "OutId": notification.id,
         }
@@ -101,8 +104,9 @@ def _pushed(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:
     """An entry of VoiceReport, at the end of a call, or of VoiceCallReport, in its midst."""
     code, name = clouds.text(item, "status_code"), clouds.text(item, "out_id") or clouds.text(item, "call_id")
     if code and code not in UNDER_WAY:
-        words = ANSWERED.get(code) or NOT_ANSWERED.get(code) or clouds.text(item, "status_msg")
-        yield Receipted(name, code in ANSWERED, f"{words} {code}".strip())
+        words, failure = NOT_ANSWERED.get(code, (ANSWERED.get(code, ""), Failure.OTHER))
+        words = words or clouds.text(item, "status_msg")
+        yield Receipted(name, code in ANSWERED, f"{words} {code}".strip(), failure)
     if key := clouds.text(item, "dtmf").strip("#* "):  # the call says whose; the number may come masked
         yield Replied("" if name else clouds.text(item, "callee"), key, name)
 
@@ -114,6 +118,6 @@ def build(setup: Setup) -> VoiceAliyun:
     if play_times not in ("1", "2", "3"):
         raise ValueError(f"channels.{setup.name}.play_times: found {play_times}, expected 1, 2 or 3")
     return VoiceAliyun(
-        account, said["template"], clouds.names(setup), said.get("show_number", ""), play_times,
+        account, clouds.templates(setup), said.get("show_number", ""), play_times,
         clouds.receipt_s(setup, RECEIPT_S if token else 0.0), token,
     )  # fmt: skip

@@ -8,7 +8,8 @@ from datetime import date
 from pathlib import PurePath
 from typing import Any
 
-from gateway.core.model import Device, Model, Person, Place, Post, Rotation, Scenario, Step, Unit
+from gateway.core.model import Device, Digest, Model, Person, Place, Post, Rotation, Scenario, Step, Unit
+from gateway.core.templates import Template
 from gateway.grammar import (
     CalibrationKeys,
     ClockKeys,
@@ -26,6 +27,15 @@ from gateway.typed import Builder
 Names = Collection[str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A template, with what its channel adds."""
+
+    template: Template
+    sign: str  # the channel's, where the template has none
+    spoken: bool  # in a call
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What the world must fit: names that lilong.yaml gives; None when it has mistakes itself."""
@@ -35,7 +45,9 @@ class Surroundings:
     groups: frozenset[str]  # of them those that reach a group or a place, whoever is told
     subscribe: tuple[str, ...] | None
     intake: bool | None = None  # whether anything can be posted
+    whole: frozenset[str] | None = None  # channels that take a text of any length
     today: date | None = None  # whose year must be in the calendar; None: the calendar is not asked
+    texts: tuple[Text, ...] = ()  # that a provider sends as they were approved
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,10 @@ class Parts:
         return [entry for site in self.sites for entry in site.clocks]
 
     @property
+    def digests(self) -> list[Digest]:
+        return [entry for site in self.sites for entry in site.digests]
+
+    @property
     def timed(self) -> list[RuleKeys | MaintenanceKeys | ClockKeys | Post]:
         """What may count at some hours only."""
         return [*self.rules, *self.maintenance, *self.clocks, *self.posts]
@@ -121,6 +137,7 @@ class Parts:
             "ladders": {level_of(key)[1]: steps for key, steps in ladders.items() if "." not in key},
             "scene_ladders": {key: steps for key, steps in ladders.items() if "." in key},
             **{name: self.merged(name) for name in ("quiet", "acknowledge_by", "fallback")},
+            "shelve_most_s": self.merged("shelve_most"),
             "supervisor": next((site.supervisor for site in self.sites if site.supervisor), None),
         }
 

@@ -22,7 +22,7 @@ from gateway.grammar import SiteKeys, level_of
 from gateway.problems import listing, say
 from gateway.typed import IDENTIFIER, Builder
 
-SETTINGS = ("quiet", "acknowledge_by", "fallback")  # of a site, each key in one file
+SETTINGS = ("quiet", "acknowledge_by", "fallback", "shelve_most")  # of a site, each key in one file
 NUMBER = re.compile(r"\+?\d[\d -]{6,}")  # what a telephone is reached by, and a finger slips on
 
 
@@ -204,6 +204,8 @@ def check_settings(parts: Parts, channels: Names, builder: Builder) -> None:
         for key, count in site.acknowledge_by.items():
             _check_scene(key, f"acknowledge_by.{key}", parts, site, builder)
             _check_enough(key, count, parts, site, builder)
+        for key in site.shelve_most:
+            _check_scene(key, f"shelve_most.{key}", parts, site, builder)
         _check_fallback(parts, site, builder)
         if site.supervisor and passes(builder, _check_rung, site.supervisor, parts, channels):
             _check_reach(site.supervisor, "supervisor", parts, channels, builder)

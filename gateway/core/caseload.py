@@ -15,6 +15,7 @@ from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import UNANSWERED
 from gateway.core.conditions import parsed
 from gateway.core.deeds import Deeds
+from gateway.core.drills import Drills
 from gateway.core.model import (
     SECOND,
     Act,
@@ -26,10 +27,12 @@ from gateway.core.model import (
     Outcome,
     Rule,
     Stage,
+    Verb,
     World,
 )
 from gateway.core.placing import Placing, situation
 from gateway.core.receipts import Receipts
+from gateway.core.shelving import SHELVING, Shelving
 from gateway.core.state import State, Track
 from gateway.core.telling import Telling
 
@@ -48,6 +51,8 @@ class Caseload:
         self.telling = Telling(self.book)
         self.placing = Placing(self.book, self.telling)
         self.deeds = Deeds(self.book, self.telling, self.placing)
+        self.shelving = Shelving(self.book, self.telling, self.placing)
+        self.drills = Drills(self.book, self.telling)
         self.receipts = Receipts(self.book, self.telling, self.act)
         self.cards = Cards(self.book)
 
@@ -144,6 +149,8 @@ class Caseload:
         case = self.book.own_case(alert)
         if case is not None:
             self._level_of_case(step, alert, case)
+        elif alert.shelved and self._breaks_through(alert, rule):
+            self.placing.settle(step, alert, Kind.RISEN)
         elif rises and news and alert.case and not alert.hidden_by and rule.opens:
             self.placing.settle(step, alert, Kind.RISEN)  # "false" was said of a lower level
         else:
@@ -152,14 +159,24 @@ class Caseload:
         self.placing.show_or_hide(step, alert)
         return self.state.alerts[alert.id]
 
+    def _breaks_through(self, alert: Alert, rule: Rule) -> bool:
+        """Whether it has become worse than whatever it is shelved by holds back."""
+        return rule.opens and not alert.hidden_by and self.book.shelf_of(alert) is None
+
     def _level_of_case(self, step: Step, alert: Alert, case: Case) -> None:
         """A new worst level tells again; so does the return to it after a while below."""
         since, below = alert.fell_at, alert.level < case.level
         away = since is not None and step.at - since >= RETURN_NS
         fell_at = (step.at if since is None else since) if below else None
-        alert = self.book.keep_alert(step, replace(alert, fell_at=fell_at))
+        shelved = alert.shelved if self.book.shelf_of(alert) else ""
+        breaks_through = bool(alert.shelved) and not shelved
+        alert = self.book.keep_alert(step, replace(alert, fell_at=fell_at, shelved=shelved))
         self.book.enter(step, case.id, alert.level.word, note=situation(self.book, step, alert))
-        if alert.level > case.level:
+        if breaks_through and case.silent:
+            head = replace(case, rule=alert.rule, device=alert.device, component=alert.component)
+            level = max(alert.level, case.level)
+            self.telling.climb_anew(step, replace(head, level=level, silent=False), Kind.RISEN)
+        elif alert.level > case.level:
             head = replace(case, rule=alert.rule, device=alert.device, component=alert.component)
             self.telling.climb_anew(step, replace(head, level=alert.level), Kind.RISEN)
         elif not below and away:
@@ -212,6 +229,7 @@ class Caseload:
             self.placing.symptom_ended(step, alert)
         else:
             self.book.enter(step, case.id, "cleared")
+            case = self.placing.voice(step, case)
             if not self.book.standing(case):
                 if case.stage is Stage.HANDLED:
                     self.deeds.confirm(step, case)
@@ -232,6 +250,7 @@ class Caseload:
             self.placing.symptom_ended(step, alert)
         else:
             self.book.enter(step, case.id, "rule_gone", note=alert.rule)
+            case = self.placing.voice(step, case)
             if case.stage is Stage.HANDLED and not self.book.standing(case):
                 self.deeds.confirm(step, case)  # nobody is left who could disagree with the doer
         self.placing.show_or_hide(step, alert)
@@ -241,8 +260,15 @@ class Caseload:
     def act(self, step: Step, act: Act) -> None:
         """A person's word on a case; one that comes too late, or twice, changes nothing."""
         case = self.state.cases.get(act.case)
+        if act.verb in SHELVING:
+            self.shelving.act(step, act)
+            return
+        if act.verb is Verb.DRILL:
+            self.drills.act(step, act)
+            return
         self.deeds.act(step, act)
         if case is not None and case.id not in self.state.cases:
+            self.book.end_bare(step, case)
             for name in case.alerts:  # "false" was said of it: what hid behind it may be true
                 if name in self.state.alerts:
                     self.placing.show_or_hide(step, self.state.alerts[name])
@@ -289,6 +315,7 @@ class Caseload:
             self.telling.arm(step, case)
         if any(post.until is not None for post in self.world.posts):
             step.timers.append((self.state.at, "hand_over", ""))
+        step.timers += self.shelving.timers() + self.drills.timers()
         self.receipts.arm(step)
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))

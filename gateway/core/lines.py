@@ -17,6 +17,7 @@ from zlib import crc32
 
 from msgspec import json, structs
 
+from gateway.core.builtin import DRILL
 from gateway.core.model import (
     Alert,
     Case,
@@ -31,6 +32,7 @@ from gateway.core.model import (
     QuarantineRow,
     Reading,
     Refusal,
+    Shelf,
     World,
 )
 
@@ -47,7 +49,7 @@ class Logged(Protocol):
     first: int
     event: Event
     marks: list[Marked]
-    changes: list[Alert | Case | Notification | Ended]
+    changes: list[Alert | Case | Shelf | Notification | Ended]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,7 @@ class Formatter:
         return head
 
 
-def _ends(changes: Sequence[Alert | Case | Notification | Ended], world: World) -> list[Reading]:
+def _ends(changes: Sequence[Alert | Case | Shelf | Notification | Ended], world: World) -> list[Reading]:
     """The 0 of each state that ended by itself (and whose device is still ours), as if it had been said."""
     return [
         Reading(one.device, one.component, {one.quantity: 0.0}, one.wall_ns, one.wall_ns)
@@ -296,9 +298,11 @@ def place_tags(world: World, place: str) -> dict[str, str]:
 # ---------------------------------------------------------------- what happened is points too
 
 
-def _is_point(change: Alert | Case | Notification | Ended) -> TypeGuard[Alert | Case | Notification]:
-    """A state that is over is a point of its quantity; an alert is one unless its rule leaves that out."""
-    return not isinstance(change, Ended) and (not isinstance(change, Alert) or change.point)
+def _is_point(change: Alert | Case | Shelf | Notification | Ended) -> TypeGuard[Alert | Case | Notification]:
+    """A state that is over is a point of its quantity; an alert is one unless its rule leaves that out. A
+    shelf is none: the alerts on it are.
+    """
+    return not isinstance(change, Ended | Shelf) and (not isinstance(change, Alert) or change.point)
 
 
 def change_line(change: Alert | Case | Notification, world: World) -> str:
@@ -323,7 +327,8 @@ def _alert_line(alert: Alert, world: World) -> str:
         "raised_ns": alert.raised_ns,
     }
     fields |= {"hidden_by": alert.hidden_by} if alert.hidden_by else {}
-    return f"alert{tags_text(tags)} {fields_text(fields)} {apart(alert.changed_ns, alert.id)}"
+    name = _measurement("alert", alert.mode == DRILL)
+    return f"{name}{tags_text(tags)} {fields_text(fields)} {apart(alert.changed_ns, alert.id)}"
 
 
 def _case_line(case: Case, world: World) -> str:
@@ -338,7 +343,8 @@ def _case_line(case: Case, world: World) -> str:
         "rung": case.rung,
         "opened_ns": case.opened_ns,
     }
-    return f"case{tags_text(tags)} {fields_text(fields)} {apart(case.changed_ns, case.id)}"
+    name = _measurement("case", case.drill)
+    return f"{name}{tags_text(tags)} {fields_text(fields)} {apart(case.changed_ns, case.id)}"
 
 
 def _notification_line(told: Notification) -> str:
@@ -350,7 +356,13 @@ def _notification_line(told: Notification) -> str:
         "alert": told.alert,
         "attempt": told.attempt,
     }
-    return f"notification{tags_text(tags)} {fields_text(fields)} {apart(told.created_ns, told.id)}"
+    name = _measurement("notification", told.drill)
+    return f"{name}{tags_text(tags)} {fields_text(fields)} {apart(told.created_ns, told.id)}"
+
+
+def _measurement(name: str, drill: bool) -> str:
+    """Drills have measurements of their own: no figure of the real ones counts them by mistake."""
+    return f"drill_{name}" if drill else name
 
 
 def _subject_tags(world: World, device: str, component: str) -> dict[str, str]:

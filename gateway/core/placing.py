@@ -5,13 +5,14 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.core import texts
+from gateway.core.builtin import DRILL
 from gateway.core.casebook import Casebook, Step, place_of, trouble_of, troubles_of
-from gateway.core.cases import UNANSWERED, Turn
+from gateway.core.cases import ANSWERED, UNANSWERED, Turn
 from gateway.core.clocks import began_at
 from gateway.core.inhibition import cause_of, touched_by
-from gateway.core.model import SECOND, Act, Alert, AlertState, Case, Kind, Recurrence, Rule, Stage
+from gateway.core.model import SECOND, Act, Alert, AlertState, Case, Kind, Recurrence, Rule, Shelf, Stage
 from gateway.core.state import Closing
-from gateway.core.telling import Telling
+from gateway.core.telling import Telling, begun
 
 ENDED_MOST = 10  # episodes that are over, named in an open case; the alerts themselves name their case
 JOINED_MOST = 100  # alerts of one moment in one case: each more is written down with all before it
@@ -32,11 +33,15 @@ class Placing:
         if cause is not None:
             self._hide(step, alert, cause)
             return
+        shelf = self.book.shelf_of(alert)
+        if shelf is not None:
+            self._put_on(step, alert, shelf)
+            return
         case = self._joinable(step, alert)
         if case is None:
             case = self._new_case(step, alert)
             kind = Kind.RECURRED if case.lifted and kind is Kind.RAISED else kind
-        alert = replace(alert, case=case.id, hidden_by="", fell_at=None)
+        alert = replace(alert, case=case.id, hidden_by="", shelved="", fell_at=None)
         self.book.keep_alert(step, alert)
         self.book.enter(step, case.id, alert.level.word, note=situation(self.book, step, alert))
         news = not self.book.standing(case)  # it had cleared, or is new: the telling begins again
@@ -66,7 +71,7 @@ class Placing:
         answer.
         """
         about = self.book.cases_about(alert)
-        same = next((case for case in about if case.stage in UNANSWERED), None)
+        same = next((case for case in about if case.stage in UNANSWERED and not case.drill), None)
         if same is not None or not self.world.join_within_s:
             return same
         near = self.book.cases_at(self.world.devices[alert.device].at)
@@ -78,7 +83,8 @@ class Placing:
         One place is where the devices stand: a cabinet's point, a building. A person is told of both alike.
         """
         rule, other = self.book.rule_of(alert), self.book.rule(case)
-        if rule is None or other is None or case.opened_at is None or case.stage not in UNANSWERED:
+        unanswered = case.stage in UNANSWERED and not case.drill
+        if rule is None or other is None or case.opened_at is None or not unanswered:
             return False
         now = step.at - case.opened_at < int(self.world.join_within_s * SECOND)
         alike = rule.scene == other.scene and rule.tells is not case.silent
@@ -121,6 +127,8 @@ class Placing:
         """Hides what has a cause and no answer yet; shows, in a case of its own, what has none any more."""
         if alert.device not in self.world.devices or self.book.rule_of(alert) is None:
             return  # it ends in this very step
+        if alert.mode == DRILL:
+            return  # it is nobody's symptom
         cause, case = cause_of(self.book, alert), self.book.own_case(alert)
         if alert.hidden_by:
             if cause is None:
@@ -149,6 +157,58 @@ class Placing:
         self.book.keep_case(step, replace(into, told=told))
         self._hide(step, alert, cause)
         self.show_or_hide(step, alert)
+
+    # ------------------------------------------------------------ the shelf
+
+    def _put_on(self, step: Step, alert: Alert, shelf: Shelf) -> None:
+        """It belongs to no case: of what nobody is told, nobody is asked for feedback either."""
+        self.book.keep_alert(step, replace(alert, case="", hidden_by="", shelved=shelf.id))
+        self.book.enter(step, shelf.id, "held", note=self._named(step, alert))
+
+    def shelve(self, step: Step, alert: Alert, shelf: Shelf) -> None:
+        """Nobody is told of a standing alert from here on, nor of its case, if nothing else stands in it.
+
+        A symptom is told with its cause, and finds the shelf when the cause has ended.
+        """
+        if alert.hidden_by:
+            return
+        self.book.keep_alert(step, replace(alert, shelved=shelf.id))
+        case = self.book.own_case(alert)
+        if case is not None:
+            self.voice(step, case)
+        self.show_or_hide(step, alert)
+
+    def unshelve(self, step: Step, alert: Alert) -> None:
+        """What still stands is told at once, to whoever had taken it on too, unless another holds it."""
+        other, rule = self.book.shelf_of(alert), self.book.rule_of(alert)
+        alert = self.book.keep_alert(step, replace(alert, shelved=other.id if other else ""))
+        if other is not None or rule is None:
+            return
+        case = self.book.own_case(alert)
+        if case is not None:
+            self.voice(step, case)
+        elif not alert.case and rule.opens:
+            latched = alert.state is AlertState.LATCHED
+            self.settle(step, alert, Kind.LATCHED if latched else Kind.RAISED)
+        self.show_or_hide(step, self.state.alerts[alert.id])
+
+    def voice(self, step: Step, case: Case) -> Case:
+        """A case is silent as long as nobody is to be told of anything that stands in it; one in which
+        nothing stands goes by its rule.
+        """
+        rule, stands = self.book.rule(case), self.book.standing(case)
+        tells = self.book.tells(case) if stands else rule is None or rule.tells
+        if tells is not case.silent:
+            return case
+        if not tells:
+            self.book.cancel_due(step, case, "shelved")
+            return self.book.keep_case(step, replace(case, silent=True))
+        case = begun(step, replace(case, silent=False))
+        if stands and case.stage in (*UNANSWERED, *ANSWERED):
+            self.telling.climb_anew(step, case, Kind.RAISED)
+        else:
+            self.telling.arm(step, self.book.keep_case(step, case))
+        return self.state.cases[case.id]
 
     # ------------------------------------------------------------ by a person's word
 
@@ -259,9 +319,9 @@ class Placing:
 
     def _is_seen_otherwise(self, alert: Alert) -> bool:
         rule, case = self.book.rule_of(alert), self.book.own_case(alert)
-        if rule is None:
+        if rule is None or alert.mode == DRILL:
             return False
-        if alert.mode != rule.mode or (rule.opens and not alert.case):
+        if alert.mode != rule.mode or (rule.opens and not alert.case and not alert.shelved):
             return True
         if alert.hidden_by:
             cause = cause_of(self.book, alert)

@@ -11,6 +11,8 @@ from gateway.core.duty import Asked, Gap, Holder, addresses, holder
 from gateway.core.model import SECOND, Device, During, Level, Person, Step, World
 
 T = TypeVar("T")
+# Of a street that says nothing else: the project's own.
+SHELVED_S_MOST = {Level.YELLOW: 7 * 86400.0, Level.ORANGE: 86400.0, Level.RED: 4 * 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ def _setting(settings: Mapping[str, T], scene: str, level: Level, usual: T) -> T
 def acknowledgers(world: World, scene: str, level: Level) -> int:
     """How many persons must say "mine" before nobody else is told."""
     return _setting(world.acknowledge_by, scene, level, 1)
+
+
+def shelved_s_most(world: World, scene: str, level: Level) -> float:
+    """For how long an alarm may be shelved at most."""
+    return _setting(world.shelve_most_s, scene, level, SHELVED_S_MOST[level])
 
 
 def quiet_ns(world: World, place: str, scene: str, level: Level, wall_ns: int) -> int:

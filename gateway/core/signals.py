@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -355,10 +355,12 @@ def vibration_of_velocity(mm_s: FloatArray, rate_hz: float) -> list[Vibration]:
     The mean is taken off, then the PPV is the largest sample. A peak between two samples is missed by at most
     1 - cos(pi f / rate): 5 % at a tenth of the rate. The dominant frequency is that of any line above 0 Hz.
     """
-    plan, block = _block(mm_s, rate_hz)
-    lines = np.fft.rfft(block * plan.taper)
+    plan, means = _planned(mm_s, rate_hz)
+    block = mm_s - means
+    lines = _lines(block * plan.taper)
+    frequencies, squares = _dominant_hz(lines, lines, plan), _squares(block)
     peaks = _peaks(block)
-    return _features(block, peaks, peaks, _dominant_hz(lines, lines, plan))
+    return _features(squares, block.shape[1], peaks, peaks, frequencies)
 
 
 def vibration_of_acceleration(m_s2: FloatArray, rate_hz: float) -> list[Vibration]:
@@ -369,19 +371,58 @@ def vibration_of_acceleration(m_s2: FloatArray, rate_hz: float) -> list[Vibratio
     tone that fills the block, within 10 % from ten periods on and 25 % from five. With fewer than five
     periods in a block, ask for a longer one.
     """
-    plan, block = _block(m_s2, rate_hz)
-    axes, count = block.shape
-    lines = np.fft.rfft(block * plan.taper)
+    plan, means = _planned(m_s2, rate_hz)
+    axes, count = m_s2.shape
+    both = np.empty((2 * axes, count))  # acceleration above velocity: what is one call is quicker than two
+    block, velocity = both[:axes], both[axes:]
+    np.subtract(m_s2, means, out=block)
+    lines = _lines(block * plan.taper)
     integrated = lines * plan.integrate
-    both = np.concatenate((block, np.fft.irfft(integrated, count)))  # one call is quicker than two
+    _inverse(integrated, velocity)
+    frequencies, squares = _dominant_hz(lines, integrated, plan), _squares(block)
     peaks = _peaks(both)
-    return _features(block, peaks[:axes], peaks[axes:], _dominant_hz(lines, integrated, plan))
+    return _features(squares, count, peaks[:axes], peaks[axes:], frequencies)
+
+
+def _loops() -> Any:
+    """What numpy.fft runs on, without the front that costs as much again for a block of 256; None when this
+    numpy keeps it elsewhere, or calls it otherwise.
+    """
+    loops: Any = getattr(np.fft, "_pocketfft_umath", None)
+    one = np.eye(1, 4)
+    try:
+        lines = loops.rfft_n_even(one, 1.0, out=np.empty((1, 3), np.complex128))
+        back = loops.irfft(lines, 1 / 4, out=np.empty((1, 4)))
+        loops.rfft_n_odd(back[:, :3], 1.0, out=lines[:, :2])
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return loops if np.array_equal(back, one) else None
+
+
+LOOPS = _loops()
+
+
+def _lines(block: FloatArray) -> NDArray[np.complex128]:
+    """numpy.fft.rfft of each row."""
+    if LOOPS is None:
+        return np.fft.rfft(block)
+    axes, count = block.shape
+    loop = LOOPS.rfft_n_odd if count % 2 else LOOPS.rfft_n_even
+    found: NDArray[np.complex128] = loop(block, 1.0, out=np.empty((axes, count // 2 + 1), np.complex128))
+    return found
+
+
+def _inverse(lines: NDArray[np.complex128], out: FloatArray) -> None:
+    """numpy.fft.irfft of each row."""
+    if LOOPS is None:
+        np.fft.irfft(lines, out.shape[1], out=out)
+    else:
+        LOOPS.irfft(lines, 1 / out.shape[1], out=out)
 
 
 def _features(
-    block: FloatArray, peaks: list[float], ppv_mm_s: list[float], dominant_hz: list[float]
+    squares: list[float], count: int, peaks: list[float], ppv_mm_s: list[float], dominant_hz: list[float]
 ) -> list[Vibration]:
-    count, squares = block.shape[1], np.vecdot(block, block).tolist()
     found = []
     for square, peak, ppv, frequency in zip(squares, peaks, ppv_mm_s, dominant_hz, strict=True):
         rms = math.sqrt(square / count)
@@ -389,20 +430,25 @@ def _features(
     return found
 
 
-def _block(samples: FloatArray, rate_hz: float) -> tuple[_Plan, FloatArray]:
-    """The samples without their mean, and what their length and rate ask for."""
+def _planned(samples: FloatArray, rate_hz: float) -> tuple[_Plan, FloatArray]:
+    """What the length and rate of a block ask for, and the mean of each of its axes."""
     if samples.ndim != 2 or not len(samples):
         raise ValueError(f"found shape {samples.shape}, expected (axes, samples)")
     plan = _plan(samples.shape[1], rate_hz)
     sums = np.add.reduce(samples, axis=1, keepdims=True)
     if not math.isfinite(sum(sums.ravel().tolist())):  # a sample that is not finite makes the sum so
         raise ValueError("a sample is not finite, or they are too large to add")
-    sums /= samples.shape[1]
-    return plan, samples - sums
+    return plan, sums / samples.shape[1]
+
+
+def _squares(block: FloatArray) -> list[float]:
+    squares: list[float] = np.vecdot(block, block).tolist()
+    return squares
 
 
 def _peaks(block: FloatArray) -> list[float]:
-    peaks: list[float] = np.maximum.reduce(np.abs(block), axis=1).tolist()
+    """The largest of each row, without its sign. Takes the signs off in place."""
+    peaks: list[float] = np.maximum.reduce(np.abs(block, out=block), axis=1).tolist()
     return peaks
 
 
@@ -414,14 +460,14 @@ def _dominant_hz(lines: NDArray[np.complex128], velocity: NDArray[np.complex128]
     """
     velocity[:, 0] = 0.0
     tops = np.abs(velocity).argmax(axis=1).tolist()
-    return [_fraction(lines[axis], top) * plan.line_hz for axis, top in enumerate(tops)]
+    return [_fraction(lines, axis, top) * plan.line_hz for axis, top in enumerate(tops)]
 
 
-def _fraction(lines: NDArray[np.complex128], top: int) -> float:
-    """Between which lines the peak at line `top` lies."""
-    if not 2 <= top <= lines.size - 3:
-        return float(top) if lines[top] else 0.0
-    a, b, c, d, e = lines[top - 2 : top + 3].tolist()
+def _fraction(lines: NDArray[np.complex128], axis: int, top: int) -> float:
+    """Between which lines of an axis the peak at line `top` lies."""
+    if not 2 <= top <= lines.shape[1] - 3:
+        return float(top) if lines[axis, top] else 0.0
+    a, b, c, d, e = lines[axis, top - 2 : top + 3].tolist()
     below, at, above = abs(2 * b - a - c), abs(2 * c - b - d), abs(2 * d - c - e)
     if not (at > 0 and below > 0 and above > 0):
         return float(top) if c else 0.0

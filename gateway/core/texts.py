@@ -24,6 +24,7 @@ from gateway.core.model import (
     Person,
     Place,
     Rule,
+    Shelf,
     Stage,
     World,
 )
@@ -48,9 +49,11 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.REJECTED: "{level}，核验未通过",
     Kind.UNVERIFIED: "逾期未核验",
     Kind.ASKED: "{level}，申请挂起",
+    Kind.SHELVE_ASKED: "{level}，申请搁置",
     Kind.RESUMED: "{level}，挂起到期",
     Kind.REOPENED: "{level}，重新立案",
     Kind.COPIED: "{level}，抄送",
+    Kind.WEEKLY: "周报",
     Kind.GAP: "岗位空缺",
     Kind.HANDED_OVER: "{level}，已移交",
     Kind.TAKEN_OVER: "{level}，移交给您",
@@ -81,9 +84,21 @@ def subject_name(device: Device, component: str) -> str:
     return f"{name} {component_name(component)}" if component else name
 
 
-def title(kind: Kind, level: Level, rule: Rule, device: Device, component: str) -> str:
+def title(kind: Kind, level: Level, rule: Rule, device: Device, component: str, drill: bool = False) -> str:
+    """A drill says so twice: where a provider takes the words apart, each part says it."""
     head = KINDS[kind].format(level=LEVELS[level])
+    if drill:
+        head = "演练结束" if kind is Kind.CLEARED else head
+        return f"【演练】演练（{head}）：{rule.says} · {subject_name(device, component)}"
     return f"【{head}】{rule.says} · {subject_name(device, component)}"
+
+
+def of_a_drill(text: str, kind: Kind) -> str:
+    """The text of a notification about a drill: nobody may take it for the real thing, nor ignore it."""
+    over = kind is Kind.CLEARED
+    says = "演练已结束，不必再处理。" if over else "这是演练，没有真实情况；请照真实情况接手、处理。"
+    kept = text.splitlines()
+    return "\n".join([f"【演练】{says}", *(kept[:2] if over else kept)])
 
 
 def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns: int) -> str:
@@ -108,6 +123,7 @@ ASKS = {  # where it is not the rule's own action that is to be done
     Kind.VERIFY: "{doer}已报处理完成，传感器也已恢复；请到现场或电话核实，再点“核验通过”或“退回”",
     Kind.UNVERIFIED: "{doer}已报处理完成，但至今没有核验；请核实后点“核验通过”或“退回”",
     Kind.ASKED: "{by}申请挂起到 {until}，原因：{word}；同意请点“批准挂起”，不同意不用操作，时限照算",
+    Kind.SHELVE_ASKED: "同意请点“同意搁置”，不同意不用操作，报警照常通知",
 }
 
 
@@ -178,6 +194,19 @@ def gap(role: str, lack: Lack, place: Place | None, person: Person | None) -> st
     """Which post is empty, and why: "豫源坊 物业（徐敏休假，无人代理）"."""
     why = LACKS[lack].format(who=person.says if person else "")
     return f"{place.says if place else ''} {role_name(role)}（{why}）".strip()
+
+
+def shelved(shelf: Shelf, world: World, now_ns: int) -> str:
+    """What is shelved, up to which level, until when, who answers for it and why."""
+    rule, device = book_of(world).rules.get(shelf.rule), world.devices.get(shelf.device)
+    name = subject_name(device, shelf.component) if device else shelf.device
+    until = clock(shelf.until_ns, world.timezone, now_ns)
+    person = world.persons.get(shelf.person)
+    who = person.says if person else shelf.person
+    if not shelf.rule:
+        return f"{name} 停用到 {until}（{who}：{shelf.reason}）"
+    what = f"{rule.says if rule else shelf.rule} · {name}"
+    return f"{what} 搁置到 {until}，不高于{LEVELS[shelf.level]}（{who}：{shelf.reason}）"
 
 
 def role_name(role: str) -> str:

@@ -1,6 +1,7 @@
-"""What of a posted body is kept: all but its pictures, which never reach the log (domain.md 6.4).
+"""What of a posted body is kept. Of a device's all but its pictures, which never reach the log (domain.md
+6.4); of a form that sends a picture that alone.
 
-Bodies are read piece by piece: a picture is skipped as it arrives and costs no memory.
+Bodies are read piece by piece: a part that is not wanted is skipped as it arrives and costs no memory.
 """
 
 from __future__ import annotations
@@ -37,13 +38,19 @@ class Body(Protocol):
 
 def body_of(content_type: str, most: int) -> Body:
     """`most` bytes may be kept."""
-    kind, options = parse_options_header(content_type)
+    kind, _ = parse_options_header(content_type)
     if not kind.startswith(b"multipart/"):
         return _Plain(most)
+    return _Multipart(boundary_of(content_type), most)
+
+
+def boundary_of(content_type: str) -> bytes:
+    """Raises Unreadable when it names none."""
+    kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
-    if not 0 < len(boundary) <= 200:
+    if not kind.startswith(b"multipart/") or not 0 < len(boundary) <= 200:
         raise Unreadable("multipart without a boundary")
-    return _Multipart(boundary, most)
+    return boundary
 
 
 class _Plain:
@@ -76,11 +83,10 @@ class _Part:
         return b"".join(key + b": " + value + b"\r\n" for key, value in self.head) + b"\r\n" + self.body
 
 
-class _Multipart:
-    """Keeps the parts that are text. A single one is kept as it is, several between their boundaries."""
+class _Parts:
+    """Reads parts and their heads; what is done with them is its heirs' business."""
 
-    def __init__(self, boundary: bytes, most: int) -> None:
-        self._boundary, self._most, self._size = boundary, most, 0
+    def __init__(self, boundary: bytes) -> None:
         self._parts: list[_Part] = []
         self._name, self._value, self._head_size = bytearray(), bytearray(), 0
         self._parser = MultipartParser(
@@ -100,17 +106,6 @@ class _Multipart:
             self._parser.write(chunk)
         except MultipartParseError as error:
             raise Unreadable(f"multipart that does not parse: {error}") from None
-
-    def kept(self) -> bytes | None:
-        if not self._parts:
-            raise Unreadable("multipart without a part")
-        kept = [part for part in self._parts if part.wanted and part.body.strip()]
-        if len(kept) < 2:
-            return bytes(kept[0].body) if kept else None
-        delimiter = b"--" + self._boundary
-        return (
-            b"".join(delimiter + b"\r\n" + part.written() + b"\r\n" for part in kept) + delimiter + b"--\r\n"
-        )
 
     # ------------------------------------------------------------ what the parser finds
 
@@ -137,6 +132,31 @@ class _Multipart:
         self._name, self._value = bytearray(), bytearray()
 
     def _decide(self) -> None:
+        raise NotImplementedError
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        raise NotImplementedError
+
+
+class _Multipart(_Parts):
+    """Keeps the parts that are text. A single one is kept as it is, several between their boundaries."""
+
+    def __init__(self, boundary: bytes, most: int) -> None:
+        super().__init__(boundary)
+        self._boundary, self._most, self._size = boundary, most, 0
+
+    def kept(self) -> bytes | None:
+        if not self._parts:
+            raise Unreadable("multipart without a part")
+        kept = [part for part in self._parts if part.wanted and part.body.strip()]
+        if len(kept) < 2:
+            return bytes(kept[0].body) if kept else None
+        delimiter = b"--" + self._boundary
+        return (
+            b"".join(delimiter + b"\r\n" + part.written() + b"\r\n" for part in kept) + delimiter + b"--\r\n"
+        )
+
+    def _decide(self) -> None:
         part = self._parts[-1]
         kind = part.header(b"content-type").decode("latin-1").strip().lower()
         part.wanted = (
@@ -154,6 +174,35 @@ class _Multipart:
         self._size += end - start
         if self._size > self._most:
             raise TooLarge
+
+
+class PictureForm(_Parts):
+    """Of a form the part called `name`, whatever it calls its file; nothing else of it."""
+
+    def __init__(self, content_type: str, name: str, most: int) -> None:
+        super().__init__(boundary_of(content_type))
+        self._wanted, self._most = name.encode(), most
+        self._body, self._large = bytearray(), False
+
+    def picture(self) -> bytes:
+        """At the end of the body; b"" when there was none. Raises TooLarge."""
+        if self._large:
+            raise TooLarge
+        return bytes(self._body)
+
+    def _decide(self) -> None:
+        part = self._parts[-1]
+        _, options = parse_options_header(part.header(b"content-disposition"))
+        part.wanted = options.get(b"name") == self._wanted and not self._body
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        """A form that is too large is read to its end all the same: only then its sender reads our answer."""
+        if not self._parts[-1].wanted or self._large:
+            return
+        self._body += data[start:end]
+        self._large = len(self._body) > self._most
+        if self._large:
+            self._body.clear()
 
 
 def _is_binary(body: bytearray, start_at: int) -> bool:

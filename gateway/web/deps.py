@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.model import Event, World
 from gateway.links import Links
 
 if TYPE_CHECKING:
+    from gateway.adapters.photos import Photos
     from gateway.web.callbacks import Callbacks
     from gateway.web.intake import Intake  # loaded only where something can be posted
 
@@ -29,6 +30,7 @@ class Health:
     broker: bool
     store_writable: bool
     config_ok: bool = True  # the files as they are now would be taken
+    failing: tuple[str, ...] = ()  # names of the channels that do; others may still reach people
     database: bool | None = None
     backlog: int = 0  # messages not yet in the database
     last_message_ns: int | None = None
@@ -57,3 +59,5 @@ class Deps:
     inboxes: frozenset[str] = frozenset()  # names of the channels of kind `inbox`
     intake: Intake | None = None  # None: nothing can be posted
     callbacks: Callbacks | None = None  # None: no channel listens
+    photos: Photos | None = None  # None: none are taken or shown
+    beside: Mapping[str, str] = field(default_factory=dict)  # address -> name, for the console's head

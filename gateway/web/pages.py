@@ -7,18 +7,34 @@ nothing; then the bare id is shown.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.core import photos
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn, sheet_of
 from gateway.core.clocks import limit_s, needs_person, runs_out_ns
 from gateway.core.deeds import turn_of
 from gateway.core.duty import holder
 from gateway.core.effective import rule_of
-from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Stage, Verb, World
+from gateway.core.model import (
+    SECOND,
+    Alert,
+    Case,
+    Entry,
+    Kind,
+    Notification,
+    Person,
+    Rule,
+    Shelf,
+    Stage,
+    Verb,
+    World,
+)
 from gateway.core.places import ancestors
+from gateway.core.routing import scene_of, shelved_s_most
 from gateway.core.sentences import level_sentences
-from gateway.core.texts import LEVELS, clock, component_name, role_name, span
+from gateway.core.texts import LEVELS, clock, component_name, role_name, shelved, span
 from gateway.core.units import QUANTITIES, shown, sign
 from gateway.links import VALID_S, Grant, Links, Purpose
 from gateway.web import rows, words
@@ -27,8 +43,11 @@ from gateway.web.deps import Health
 
 HOUR_NS = 3600 * SECOND
 CHART_NS = HOUR_NS
-AT_THE_BOX = (Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN)  # and on no page: `lilong act`
-ACTING = tuple(purpose for purpose in Purpose if purpose not in (Purpose.SHOW, *AT_THE_BOX))
+AT_THE_BOX = (  # `lilong act` and `lilong drill` alone
+    Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN, Purpose.OUT_OF_SERVICE, Purpose.DRILL,
+)  # fmt: skip
+ACTING = tuple(purpose for purpose in Purpose if purpose.verb and purpose not in AT_THE_BOX)
+SHELVING = (Purpose.SHELVE, Purpose.AGREE, Purpose.UNSHELVE)
 IN_A_MESSAGE = (Purpose.ACKNOWLEDGE, Purpose.DONE)  # the buttons below one
 REASONS: Mapping[Purpose, Mapping[str, str]] = {  # what must be said why, and what can be
     Purpose.FALSE: words.REASONS,
@@ -53,6 +72,8 @@ class Line:
     en: str
     note: str
     css: str
+    photo: str = ""  # name of its file
+    size: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +107,7 @@ class CaseView:
     normal: bool  # every alert of it has cleared
     latched: bool  # an alarm of it waits to be reset
     owner: str
+    asked: Person | None  # who has it now, while nobody has taken it on
     basis: str
     clause: str
     confidence: str
@@ -104,7 +126,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
     return CaseView(
         id=case.id,
         badge=words.Badge.of(case.level),
-        says=rule.says if rule else case.rule,
+        says=says_of(case, rule),
         subject=subject(world, case),
         model=_model(world, case.device),
         place=near_places(world, case.place),
@@ -131,6 +153,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         normal=alert is not None and alert.state == "cleared",
         latched=is_latched(alerts),
         owner=person_name(world, case.handled_by or case.acknowledged_by),
+        asked=world.persons.get(case.responsible) if case.stage in UNANSWERED else None,
         basis=rule.basis.text if rule else "",
         clause=rule.basis.clause if rule else "",
         confidence=CONFIDENCE.get(rule.basis.confidence, rule.basis.confidence) if rule else "",
@@ -172,6 +195,11 @@ def subject(world: World, case: Case) -> str:
     device = world.devices.get(case.device)
     name = (device.says if device else "") or case.device
     return f"{name} · {component_name(case.component)}" if case.component else name
+
+
+def says_of(case: Case, rule: Rule | None) -> str:
+    says = rule.says if rule else case.rule
+    return f"【演练】{says}" if case.drill else says
 
 
 def near_places(world: World, place: str) -> list[str]:
@@ -258,12 +286,15 @@ def is_state(quantity: str) -> bool:
 def _line(entry: Entry, world: World, now_ns: int) -> Line:
     said = words.ENTRIES.get(entry.what, words.Said(entry.what, ""))
     blanks = {"who": person_name(world, entry.person), "note": role_name(entry.note)}
+    photo = photos.read(entry.note) if entry.what == Verb.PHOTO else None
     return Line(
         at=clock(entry.wall_ns, world.timezone, now_ns),
         text=said.zh.format_map(blanks) if entry.what in words.ENTRIES else said.zh,
         en=said.en,
-        note="" if entry.what in words.NOTE_IS_SAID else entry.note,
+        note="" if photo or entry.what in words.NOTE_IS_SAID else entry.note,
         css=entry.what,
+        photo=photos.name(photo) if photo else "",
+        size=f"{max(photo.size // 1000, 1)} KB" if photo else "",
     )
 
 
@@ -279,11 +310,15 @@ class Buttons:
     false: str = ""
     reset: str = ""
     note: str = ""
+    photo: str = ""
     transfer: str = ""
     return_: str = ""
     suspend: str = ""
     approve: str = ""
     verify: str = ""
+    shelve: str = ""
+    agree: str = ""
+    unshelve: str = ""
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
@@ -295,12 +330,28 @@ class Standing:
 
     latched: bool = False  # an alarm waits to be reset
     awaits: bool = False  # done and normal: somebody else must verify it
+    rings: bool = False  # something stands of which people are told: it can be shelved
+    shelved: bool = False  # something of it is on the shelf
+    shelve_asked_by: frozenset[str] = frozenset()  # who wants to shelve it, and needs another to agree
 
 
-def standing_of(alerts: Sequence[Alert], world: World, case: Case) -> Standing:
+def standing_of(alerts: Sequence[Alert], world: World, case: Case, shelves: Sequence[Shelf] = ()) -> Standing:
     normal = all(one.hidden_by or one.state == "cleared" for one in alerts)
     person = needs_person(world, rule_of(world, case.rule, case.device), case.level)
-    return Standing(is_latched(alerts), person and normal and case.stage is Stage.HANDLED)
+    stand = [one for one in alerts if one.state != "cleared" and not one.hidden_by]
+    return Standing(
+        is_latched(alerts),
+        person and normal and case.stage is Stage.HANDLED,
+        any(not one.shelved for one in stand),
+        any(one.shelved for one in stand),
+        frozenset(one.person for one in shelves if one.case == case.id and not one.in_force),
+    )
+
+
+def shelf_spans(world: World, case: Case) -> dict[str, str]:
+    """For how long its alarms may be shelved, in the words of a form."""
+    most_s = shelved_s_most(world, scene_of(world, case.device), case.level)
+    return {key: text for key, (span_s, text) in words.SPANS.items() if span_s <= most_s}
 
 
 def allowed(case: Case, purpose: Purpose, standing: Standing, person: str) -> bool:
@@ -309,7 +360,9 @@ def allowed(case: Case, purpose: Purpose, standing: Standing, person: str) -> bo
     """
     if purpose is Purpose.RESET:
         return standing.latched
-    if purpose is Purpose.NOTE:
+    if purpose in SHELVING:
+        return case.stage not in ENDED and _may_shelve(purpose, standing, person)
+    if purpose in (Purpose.NOTE, Purpose.PHOTO):
         return case.stage not in ENDED
     verb = None if purpose in AT_THE_BOX else purpose.verb
     turn = turn_of(verb, case.stage) if verb else None
@@ -318,6 +371,12 @@ def allowed(case: Case, purpose: Purpose, standing: Standing, person: str) -> bo
     if turn in (Turn.VERIFIED, Turn.REJECTED):
         return standing.awaits and person != case.handled_by
     return bool(case.until_ns) and person != case.word_by if purpose is Purpose.APPROVE else True
+
+
+def _may_shelve(purpose: Purpose, standing: Standing, person: str) -> bool:
+    if purpose is Purpose.AGREE:
+        return bool(standing.shelve_asked_by) and person not in standing.shelve_asked_by
+    return standing.rings if purpose is Purpose.SHELVE else standing.shelved
 
 
 def buttons(
@@ -338,13 +397,35 @@ def buttons(
     return Buttons(**made)
 
 
-def receivers(world: World, case: Case, person: str, now_ns: int) -> list[tuple[str, str]]:
-    """(role, "居委 李主任") of whoever else answers for the place now."""
-    roles = dict.fromkeys(post.role for post in world.posts)
-    held = [(role, holder(world, case.place, role, now_ns).person) for role in roles]
-    return [
-        (role, f"{role_name(role)} {one.says}") for role, one in held if one is not None and one.id != person
-    ]
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Somebody to whom a case can be handed on; no address of anybody is on a page."""
+
+    person: str
+    says: str  # 居委 李主任
+
+
+def receivers(world: World, case: Case, person: str, now_ns: int) -> dict[str, list[Receiver]]:
+    """Whoever else holds a post at the place of a case or above it now, by that place's name, the nearest
+    first; each person once.
+    """
+    roles, known = dict.fromkeys(post.role for post in world.posts), {person}
+    found: dict[str, list[Receiver]] = {}
+    for around in ancestors(world, case.place):
+        for held in (holder(world, around.id, role, now_ns) for role in roles):
+            one = held.person
+            if one is not None and held.at == around.id and one.id not in known:
+                known.add(one.id)
+                receiver = Receiver(one.id, f"{role_name(held.role)} {one.says}")
+                found.setdefault(around.says, []).append(receiver)
+    return found
+
+
+def may_have(world: World, case: Case, to: str, person: str, now_ns: int) -> bool:
+    """Whether a case may be handed on to that person, or to whoever holds that role for its place."""
+    roles = {post.role for post in world.posts}
+    listed = receivers(world, case, person, now_ns).values()
+    return to in roles or any(to == one.person for those in listed for one in those)
 
 
 # ---------------------------------------------------------------- the inbox
@@ -397,6 +478,7 @@ DEEDS: Mapping[str, str] = {
     "confirmed": "核验通过",
     "asked": "申请挂起",
     "note": "备注",
+    "photo": "照片",
 }
 
 
@@ -440,7 +522,7 @@ def _state(case: Case, world: World) -> str:
 
 
 def _sent(entry: Entry, case: Case, world: World, now_ns: int) -> Bubble:
-    note = f"：{entry.note}" if entry.note else ""
+    note = f"：{entry.note}" if entry.note and entry.what != Verb.PHOTO else ""
     rule = rule_of(world, case.rule, case.device)
     return Bubble(
         key=f"{entry.case}-{entry.wall_ns}",
@@ -451,7 +533,7 @@ def _sent(entry: Entry, case: Case, world: World, now_ns: int) -> Bubble:
     )
 
 
-# ---------------------------------------------------------------- the console
+# ---------------------------------------------------------------- the list behind a digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -472,6 +554,50 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseList:
+    """What is open for one person, the worst first."""
+
+    person: str
+    rows: Sequence[Row]
+    counts: Sequence[tuple[words.Badge, int]]
+    cut: bool  # there are more
+    clock: str
+
+
+def view_list(db: sqlite3.Connection, world: World, person: str, now_ns: int) -> CaseList:
+    cases = rows.cases_told_to(db, person)
+    counts = Counter(case.level for case in cases)
+    return CaseList(
+        person=person_name(world, person),
+        rows=[_row(case, world, now_ns) for case in cases],
+        counts=[(words.Badge.of(level), counts[level]) for level in sorted(counts, reverse=True)],
+        cut=len(cases) >= rows.OPEN_MOST,
+        clock=clock(now_ns, world.timezone, now_ns),
+    )
+
+
+def _row(case: Case, world: World, now_ns: int) -> Row:
+    rule = rule_of(world, case.rule, case.device)
+    until_ns = case.changed_ns if case.stage in ENDED else now_ns
+    return Row(
+        id=case.id,
+        badge=words.Badge.of(case.level),
+        says=says_of(case, rule),
+        subject=subject(world, case),
+        place=" · ".join(near_places(world, case.place)),
+        who=person_name(world, case.handled_by or case.acknowledged_by or case.responsible),
+        stage=words.STAGES[case.stage],
+        sheet=words.SHEETS[sheet_of(case)],
+        since=clock(case.opened_ns, world.timezone, now_ns),
+        lasted=words.ago(until_ns - case.opened_ns),
+        overdue=overdue(case, rule, world, now_ns),
+    )
+
+
+# ---------------------------------------------------------------- the console
+
+
+@dataclass(frozen=True, slots=True)
 class Pill:
     """One part of the gateway's own health."""
 
@@ -489,6 +615,7 @@ class Console:
     overdue_count: int
     sheets: Sequence[tuple[words.Said, Sequence[Row]]]  # the open ones by list, empty lists left out
     ended: Sequence[Row]
+    shelved: Sequence[str]  # of what nobody is told now, until when, who answers for it and why
     pills: Sequence[Pill]
     troubles: Mapping[str, words.Said]
     inboxes: Sequence[tuple[str, str]]  # person, name
@@ -508,6 +635,7 @@ def view_console(
         overdue_count=sum(bool(row.overdue) for row in listed),
         sheets=[(name, found) for name in words.SHEETS.values() if (found := _on(listed, name))],
         ended=[_row(case, world, now_ns) for case in rows.ended_cases(db)],
+        shelved=[shelf_line(one, world, now_ns) for one in rows.shelves(db)],
         pills=pills(health, now_ns),
         troubles=troubles(health),
         inboxes=[(one.id, one.says) for one in persons or (world.persons.values() if inboxes else ())],
@@ -515,37 +643,26 @@ def view_console(
     )
 
 
+def shelf_line(shelf: Shelf, world: World, now_ns: int) -> str:
+    said = shelved(shelf, world, now_ns)
+    return said if shelf.in_force else f"{said} —— 等待另一人同意，报警照常"
+
+
 def _on(listed: Sequence[Row], sheet: words.Said) -> list[Row]:
     return [row for row in listed if row.sheet is sheet]
-
-
-def _row(case: Case, world: World, now_ns: int) -> Row:
-    rule = rule_of(world, case.rule, case.device)
-    until_ns = case.changed_ns if case.stage in ENDED else now_ns
-    return Row(
-        id=case.id,
-        badge=words.Badge.of(case.level),
-        says=rule.says if rule else case.rule,
-        subject=subject(world, case),
-        place=" · ".join(near_places(world, case.place)),
-        who=person_name(world, case.handled_by or case.acknowledged_by or case.responsible),
-        stage=words.STAGES[case.stage],
-        sheet=words.SHEETS[sheet_of(case)],
-        since=clock(case.opened_ns, world.timezone, now_ns),
-        lasted=words.ago(until_ns - case.opened_ns),
-        overdue=overdue(case, rule, world, now_ns),
-    )
 
 
 def pills(health: Health, now_ns: int) -> list[Pill]:
     last = health.last_message_ns
     database = {None: "仅本机归档", True: "正常", False: "连不上"}[health.database]
+    failing = "、".join(health.failing)
     return [
         Pill("主机", "gateway", *(_well(health.progressing, "运行中", "停滞"))),
         Pill("消息总线", "broker", *(_well(health.broker, "已连接", "断开"))),
         Pill("存储", "store", *(_well(health.store_writable, "可写", "不可写"))),
         Pill("数据库", "database", database, "bad" if health.database is False else "good"),
         Pill("配置", "config", *(_well(health.config_ok, "有效", "有错，沿用旧的"))),
+        Pill("通知渠道", "channels", *_well(not health.failing, "正常", f"失败：{failing}")),
         Pill("待入库", "backlog", f"{health.backlog:,}", "plain"),
         Pill("最近消息", "latest", f"{words.ago(now_ns - last)}前" if last else "尚无", "plain"),
     ]
@@ -558,6 +675,7 @@ def troubles(health: Health) -> dict[str, words.Said]:
         "broker": health.broker,
         "store": health.store_writable,
         "database": health.database is not False,
+        "channels": not health.failing,
     }
     return {part: words.TROUBLES[part] for part, good in well.items() if not good}
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.core.model import Alert, AlertState, Case, Entry, Level, Notification
+from gateway.core.model import Alert, AlertState, Case, Entry, Level, Notification, Photo, Shelf, Verb
+from gateway.core.photos import name, read
 
 T = TypeVar("T")
 OPEN_MOST = 200  # more on one screen helps nobody; the count above the list is the true one
@@ -31,6 +33,19 @@ def open_cases(db: sqlite3.Connection) -> list[Case]:
     return _all(
         db, Case, "SELECT body FROM cases WHERE open = 1 ORDER BY level DESC, opened_ns LIMIT ?", OPEN_MOST
     )
+
+
+def cases_told_to(db: sqlite3.Connection, person: str, most: int = OPEN_MOST) -> list[Case]:
+    """The open ones that a person has to do with, the worst first, then the oldest."""
+    query = "SELECT body FROM cases WHERE open = 1 ORDER BY level DESC, opened_ns"
+    found = (case for case in _all(db, Case, query) if concerns(case, person))
+    return list(islice(found, most))
+
+
+def concerns(case: Case, person: str) -> bool:
+    """Whether a person was told of a case, or has done something in it: each has had a link to it."""
+    doers = case.responsible, case.acknowledged_by, case.handled_by, case.verifier
+    return person in (*case.told, *case.copies, *doers)
 
 
 def count_open(db: sqlite3.Connection) -> dict[Level, int]:
@@ -59,9 +74,34 @@ def standing_alerts(db: sqlite3.Connection) -> list[Alert]:
     return _all(db, Alert, query, AlertState.CLEARED.value)
 
 
+def shelves(db: sqlite3.Connection) -> list[Shelf]:
+    """Of what nobody is told, or would not be, should somebody agree; what ends first comes first."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'shelf'").fetchone():
+        return []  # an older version's store, which nobody has opened since
+    return _all(db, Shelf, "SELECT body FROM shelf WHERE NOT ended ORDER BY until_ns, id")
+
+
 def entries_of(db: sqlite3.Connection, case: str) -> list[Entry]:
     rows = db.execute(f"{_ENTRY} WHERE case_id = ? ORDER BY seq LIMIT ?", (case, ENTRIES_MOST))
     return _entries(rows)
+
+
+def photos_of(db: sqlite3.Connection, case: str) -> dict[str, Photo]:
+    """By the name of the file."""
+    query = f"{_ENTRY} WHERE case_id = ? AND what = ? ORDER BY seq"
+    found = [read(entry.note) for entry in _entries(db.execute(query, (case, Verb.PHOTO)))]
+    return {name(photo): photo for photo in found if photo}
+
+
+def photos_named(db: sqlite3.Connection) -> set[str]:
+    """The hash of every picture that any case's history names."""
+    found = (read(note) for (note,) in db.execute("SELECT note FROM entry WHERE what = ?", (Verb.PHOTO,)))
+    return {photo.sha256 for photo in found if photo}
+
+
+def photos_of_open(db: sqlite3.Connection) -> set[str]:
+    cases = _all(db, Case, "SELECT body FROM cases WHERE open = 1")
+    return {sha256 for case in cases for sha256 in case.photos}
 
 
 def newest_entry(db: sqlite3.Connection, case: str) -> int:

@@ -17,6 +17,8 @@ CONNECTIONS_MOST = 200  # a page must never starve the pipeline
 HEAD_BYTES_MOST = 16 * 1024
 KEEP_ALIVE_S = 15
 SILENT_S = 10.0  # for a whole request to arrive: a slow or silent client loses its place
+BODY_BYTES_S = 1_000.0  # but a picture on a line of 2G, which brings 2 to 5 kB/s, has the time it takes
+BODY_S_MOST = 300.0  # altogether
 STOP_S = 5.0
 
 
@@ -24,6 +26,7 @@ class _Impatient(H11Protocol):
     """Closes a connection whose request does not arrive in time (uvicorn itself waits for ever)."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _began_s, _came = 0.0, 0  # of the request that is arriving
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -36,6 +39,21 @@ class _Impatient(H11Protocol):
         self._calm()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        if not self._came:
+            self._began_s = self.loop.time()
+        self._came += len(data)
+        super().data_received(data)
+        if self._deadline is not None and self.cycle is not None and self.cycle.more_body:
+            self._give_time()
+
+    def _give_time(self) -> None:
+        """As much as its bytes so far have earned: a drop at a time earns nothing."""
+        assert self._deadline is not None
+        self._deadline.cancel()
+        spent_s = SILENT_S + self._came / BODY_BYTES_S
+        self._deadline = self.loop.call_at(self._began_s + min(spent_s, BODY_S_MOST), self._give_up)
+
     def handle_events(self) -> None:
         super().handle_events()
         if self.cycle is not None and not self.cycle.more_body:
@@ -47,6 +65,7 @@ class _Impatient(H11Protocol):
 
     def _await_request(self) -> None:
         self._calm()
+        self._came = 0
         idle_s = KEEP_ALIVE_S if self.cycle is not None else 0  # between two requests it may be quiet
         self._deadline = self.loop.call_later(SILENT_S + idle_s, self._give_up)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.adapters.clock import Clock
+from gateway.adapters.photos import Photos
 from gateway.adapters.store import Store
 from gateway.channels.inbox import Inbox
 from gateway.config import load
@@ -51,6 +52,7 @@ class Street:
     def __init__(self, folder: Path, replacing: dict[str, str] | None = None) -> None:
         self.world = practice_world(folder, replacing or {})
         self.store, self.clock = Store(folder / "state"), Watch()
+        self.photos = Photos(folder / "state")
         self.pipeline = Pipeline(self.world, self.store, self.clock, self._offer, lambda *_: None)
         self.links = Links([b"k" * 32])
         self.notifier = Notifier(
@@ -75,6 +77,7 @@ class Street:
             history=lambda *_: self.samples,
             now_ns=self.clock.wall_ns,
             inboxes=frozenset({"wecom"}),
+            photos=self.photos,
         )
 
     def __enter__(self) -> Street:

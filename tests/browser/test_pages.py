@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,13 @@ import pytest
 
 from gateway.core.model import Stage
 from gateway.links import Purpose
+from tests.browser.conftest import PHONE, VIOLATIONS
 from tests.browser.street import CABINET, Street
 from tests.waiting import until
 
 pytestmark = pytest.mark.browser
-PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
 FINGER_PX = 44  # smaller than this is missed with gloves on
-VIOLATIONS = """
-window.violations = [];
-addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
-"""
 
 # A device's name is whatever an installer types; each of these has run somewhere once.
 HOSTILE = [
@@ -35,30 +30,10 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def street(tmp_path: Path) -> Iterator[Street]:
     with Street(tmp_path) as one:
         yield one
-
-
-@pytest.fixture
-def phone(chromium: Any) -> Iterator[Any]:
-    context = chromium.new_context(viewport=PHONE, is_mobile=True, has_touch=True)
-    context.add_init_script(VIOLATIONS)
-    context.set_default_timeout(10_000)
-    yield context
-    context.close()
 
 
 def visit(context: Any, street: Street, path: str) -> Any:

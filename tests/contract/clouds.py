@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.channels import signers
 from simulators import clouds
-from simulators.clouds import DAY_S, KEY_ID, NAMES, SIGN, TEMPLATE, Cloud, Taken
+from simulators.clouds import DAY_S, KEY_ID, SIGN, Cloud, Taken
 from tests.contract.provider import Provider, Request, reply
 
 MOBILE = "13812341234"
@@ -80,16 +80,19 @@ class Tencent(Wired):
             return "InvalidParameterValue.IncorrectPhoneNumber", None
         if order["SignName"] != SIGN:
             return "FailedOperation.SignatureIncorrectOrUnapproved", None
-        if order["TemplateId"] != TEMPLATE:
+        most = self.approved.get(order["TemplateId"])
+        if most is None:
             return "FailedOperation.TemplateIncorrectOrUnapproved", None
-        if len(values) != len(NAMES):
+        if len(values) != len(most):
             return "FailedOperation.TemplateParamSetNotMatchApprovedTemplate", None
         if any("://" in value for value in values):
             return "InvalidParameterValue.ProhibitedUseUrlInTemplateParameter", None
+        if any(len(value) > room for value, room in zip(values, most.values(), strict=True)):
+            return "InvalidParameterValue.TemplateParameterLengthLimit", None
         words = {30.0: "ThirtySecond", 3600.0: "OneHour", DAY_S: "Daily"}
         if span_s := self.over(phone):
             return f"LimitExceeded.PhoneNumber{words[span_s]}Limit", None
-        return "Ok", self.take(order["SessionContext"], phone, values)
+        return "Ok", self.take(order["SessionContext"], phone, values, order["TemplateId"])
 
     def report(self, *taken: Taken, delivered: bool = True) -> bytes:
         return json.dumps(

@@ -22,11 +22,13 @@ from gateway.channels.webhook import Webhook
 from gateway.channels.wecom_app import WecomApp
 from gateway.channels.wecom_robot import WecomRobot
 from gateway.core.model import Kind, Level, Notification
+from gateway.core.templates import Templates
 from simulators.clouds import KEY_ID, NAMES, SIGN, TEMPLATE
 from tests.contract.clouds import MOBILE, Aliyun, Tencent
 from tests.contract.provider import Behaviour, Check, Request, json_post, reply
 
 SECRET = "s3cr3t-9b1f6c0e-7a42-4d0f"
+ONLY = Templates.only(TEMPLATE, NAMES)
 TOTAL_S = 0.6  # the real one is 10 s; the promise is that it is total
 
 
@@ -177,12 +179,12 @@ def signed(cloud: Aliyun | Tencent) -> Check:
 
 def sms_aliyun(base: str, tls: ssl.SSLContext | None = None, **more: Any) -> SmsAliyun:
     account = _account(base, tls, more.pop("wall", lambda: WALL_S))
-    return SmsAliyun(account, SIGN, TEMPLATE, NAMES, **more)
+    return SmsAliyun(account, SIGN, more.pop("templates", ONLY), **more)
 
 
 def voice_aliyun(base: str, tls: ssl.SSLContext | None = None, **more: Any) -> VoiceAliyun:
     account = _account(base, tls, more.pop("wall", lambda: WALL_S))
-    return VoiceAliyun(account, TEMPLATE, NAMES, "02164310000", **more)
+    return VoiceAliyun(account, more.pop("templates", ONLY), "02164310000", **more)
 
 
 def _account(base: str, tls: ssl.SSLContext | None, wall: Callable[[], float]) -> Account:
@@ -191,8 +193,8 @@ def _account(base: str, tls: ssl.SSLContext | None, wall: Callable[[], float]) -
 
 def sms_tencent(base: str, tls: ssl.SSLContext | None = None, **more: Any) -> SmsTencent:
     site, wall = Site(Origin.parse(base), TOTAL_S, tls), more.pop("wall", lambda: WALL_S)
-    order = {"SmsSdkAppId": "1400006666", "SignName": SIGN, "TemplateId": TEMPLATE}
-    return SmsTencent(site, KEY_ID, Secret(SECRET), order, NAMES, wall=wall, **more)
+    order = {"SmsSdkAppId": "1400006666", "SignName": SIGN}
+    return SmsTencent(site, KEY_ID, Secret(SECRET), order, more.pop("templates", ONLY), wall=wall, **more)
 
 
 def sms_aliyun_dialect() -> Dialect:

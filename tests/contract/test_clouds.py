@@ -26,6 +26,7 @@ from gateway.channels.base import (
 )
 from gateway.core.engine import Engine
 from gateway.core.model import (
+    Kind,
     Level,
     Notification,
     NotificationState,
@@ -38,6 +39,7 @@ from gateway.core.model import (
     Told,
 )
 from gateway.core.state import State
+from gateway.core.templates import Template, Templates
 from simulators.clouds import CALL_LIMITS, DAY_S, KEY_ID, SIGN, SMS_LIMITS, TEMPLATE
 from tests.contract import dialects
 from tests.contract.clouds import MOBILE, TENCENT_LIMITS, Aliyun, Tencent, Wired
@@ -164,6 +166,55 @@ def test_what_is_no_mobile_number_is_not_sent(bench: Bench, address: str) -> Non
     answer = bench.send(bench.told(address=address))
     assert (answer.told, bench.provider.requests) == (Told.REFUSED, [])
     assert "mobile number" in answer.detail
+
+
+# ---------------------------------------------------------------- the register of approved templates
+
+GOOD, SHORT = "SMS_200000002", "SMS_200000003"
+
+
+def register(kind: str) -> Templates:
+    """One text for trouble, one for good news, one that is still looked at."""
+    numbered = kind == "sms_tencent"
+
+    def one(name: str, text: str, names: tuple[str, ...], **more: Any) -> Template:
+        for number, variable in enumerate(names, 1):
+            text = text.replace("@", f"{{{number}}}" if numbered else f"${{{variable}}}", 1)
+        more = {"state": "approved", "since": None, "variables": names if numbered else ()} | more
+        return Template(channel=kind, id=name, text=text, **more)
+
+    return Templates(
+        [
+            one(TEMPLATE, "@：@，位置@，@。回复1接手。", ("level", "title", "place", "situation")),
+            one(GOOD, "@已恢复，位置@。", ("title", "place"), kinds=("cleared",), most={"place": 8}),
+            one(SHORT, "@", ("title",), kinds=("raised", "verify"), state="pending"),
+        ]
+    )
+
+
+def approve(bench: Bench) -> None:
+    bench.cloud.approved = {**bench.cloud.approved, GOOD: {"title": 35, "place": 8}}
+    bench.channel = bench.make(templates=register(bench.kind))
+
+
+def test_every_kind_goes_by_its_own_approved_template(bench: Bench) -> None:
+    """Good news that ends with 回复1接手 sends people out for nothing."""
+    approve(bench)
+    kinds = (Kind.RAISED, Kind.CLEARED, Kind.VERIFY)
+    for number, kind in enumerate(kinds):
+        answer = bench.send(bench.told(f"n{number}", kind=kind))
+        assert answer.told is Told.ACCEPTED, answer
+        bench.hand.now += DAY_S
+    assert [one.template for one in bench.cloud.taken] == [TEMPLATE, GOOD, TEMPLATE]
+    assert bench.cloud.taken[1].values == ["充电仓过热 3号仓", "12号楼车棚（枫"]
+
+
+def test_a_kind_without_an_approved_template_is_refused_and_nothing_is_sent(bench: Bench) -> None:
+    pending = Template(channel="", id=SHORT, text="${title}", state="rejected", since=None)
+    bench.channel = bench.make(templates=Templates([pending]))
+    answer = bench.send(bench.told(kind=Kind.CLEARED))
+    assert (answer.told, answer.personal, bench.provider.requests) == (Told.REFUSED, True, [])
+    assert "no approved template" in answer.detail and "cleared" in answer.detail
 
 
 # ---------------------------------------------------------------- refused, inside a 200
@@ -437,23 +488,25 @@ def test_a_reply_to_an_sms(sms: Bench, tencent: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "answered", "words"),
+    ("status", "answered", "words", "failure"),
     [
-        ("200000", True, "接听"),
-        ("200001", True, "没有听完"),
-        ("200002", False, "占线"),
-        ("200003", False, "无人接听"),
-        ("200004", False, "空号"),
-        ("200010", False, "关机"),
-        ("299999", False, "执行完成"),
+        ("200000", True, "接听", ""),
+        ("200001", True, "没有听完", ""),
+        ("200002", False, "占线", "busy"),
+        ("200003", False, "无人接听", "no_answer"),
+        ("200004", False, "空号", "invalid"),
+        ("200010", False, "关机", "off"),
+        ("200118", False, "此时段限制呼叫", ""),
+        ("299999", False, "执行完成", ""),
     ],
 )
-def test_how_a_call_ended(voice: Bench, status: str, answered: bool, words: str) -> None:
+def test_how_a_call_ended(voice: Bench, status: str, answered: bool, words: str, failure: str) -> None:
     voice.send()
     (receipt,) = voice.hear(voice.cloud.call_report(voice.cloud.taken[0], status)).said
     assert isinstance(receipt, Receipted)
     assert (receipt.number, receipt.delivered) == ("n1", answered)
     assert words in receipt.detail and status in receipt.detail
+    assert receipt.failure == failure
 
 
 def test_a_key_that_was_pressed(voice: Bench) -> None:
@@ -608,7 +661,8 @@ class Desk:
         for one in self.benches[name].hear(body).said:
             at, wall_ns = self.play.at, self.play.wall()
             if isinstance(one, Receipted):
-                self.play.give(Receipt(at, wall_ns, name, one.number, one.delivered, one.detail))
+                said = (one.number, one.delivered, one.detail, one.failure)
+                self.play.give(Receipt(at, wall_ns, name, *said))
             else:
                 self.play.give(Reply(at, wall_ns, name, one.address, one.text, one.number))
 
@@ -675,6 +729,35 @@ def test_a_busy_line_goes_to_the_next_person_at_once(desk: Desk) -> None:
     desk.push("voice", voice.cloud.call_report(voice.cloud.taken[0], "200002"))
     desk.carry()
     assert [one.phone for one in sms.cloud.taken] == [MOBILE, "13900000002"]
+
+
+def test_nobody_answers_three_calls_and_the_next_person_is_told(desk: Desk) -> None:
+    """A call a minute, as the provider lets through; the rung by itself would wait for ten more."""
+    sms, voice = desk.benches["sms"], desk.benches["voice"]
+    desk.play.say(smoke=1)
+    desk.carry()
+    desk.push("sms", sms.cloud.report(*sms.cloud.taken, delivered=False))
+    for calls in (1, 2, 3):
+        desk.carry()
+        assert len(voice.cloud.taken) == calls, "one call, and then another"
+        desk.push("voice", voice.cloud.call_report(voice.cloud.taken[-1], "200003"))
+        voice.hand.now += 60
+        desk.play.wait(60)
+    desk.carry()
+    assert [one.phone for one in sms.cloud.taken] == [MOBILE, "13900000002"]
+    assert len(voice.cloud.taken) == 3
+
+
+@pytest.mark.parametrize("status", ["200004", "200010", "200002", "200012"])
+def test_what_a_second_call_would_not_change_goes_on_at_once(desk: Desk, status: str) -> None:
+    sms, voice = desk.benches["sms"], desk.benches["voice"]
+    desk.play.say(smoke=1)
+    desk.carry()
+    desk.push("sms", sms.cloud.report(*sms.cloud.taken, delivered=False))
+    desk.carry()
+    desk.push("voice", voice.cloud.call_report(voice.cloud.taken[0], status))
+    desk.carry()
+    assert (len(voice.cloud.taken), [one.phone for one in sms.cloud.taken]) == (1, [MOBILE, "13900000002"])
 
 
 def test_the_51st_of_a_day_is_a_call_when_it_is_red(desk: Desk) -> None:

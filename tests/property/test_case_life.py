@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.core import state as states
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
 from gateway.core.engine import Engine
-from gateway.core.model import SECOND, Act, Case, Entry, Level, Outcome, Recurrence, Stage, Told, Verb
+from gateway.core.model import SECOND, Act, Case, Entry, Level, Outcome, Photo, Recurrence, Stage, Told, Verb
 from gateway.core.state import State
 from gateway.web import words
 from tests.unit.test_case_life import DAY, HOUR, street
@@ -60,7 +60,8 @@ def _act(play, verb, person, cases, pick):
         Verb.SPLIT: case.alerts[pick % len(case.alerts)] if case and case.alerts else "",
     }.get(verb, "")
     until = play.wall() + [0, 600, 2 * HOUR, DAY][pick] * SECOND
-    play.give(Act(play.at, play.wall(), name, person, verb, "因为", to=to, until_ns=until))
+    shown = Photo(f"{pick:064x}", "jpeg", 1 + pick) if verb is Verb.PHOTO else None
+    play.give(Act(play.at, play.wall(), name, person, verb, "因为", to=to, until_ns=until, photo=shown))
 
 
 def check(play):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from gateway.core import photos
 from gateway.core import state as states
 from gateway.core.cases import ENDED, FALSE_REASONS, TURNS, Sheet, sheet_of
 from gateway.core.clocks import DEFAULTS
@@ -24,6 +25,7 @@ from gateway.core.model import (
     Messages,
     NotificationState,
     Person,
+    Photo,
     Post,
     Recurrence,
     Stage,
@@ -711,3 +713,48 @@ def test_a_case_without_a_timer_is_noticed_and_moved(fire):
     fire.wait(HOUR)
     assert ("li", Kind.LATE) in told(fire)
     assert fire.noted().count("case_unwatched") == 1
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def photo(number=1, kind="jpeg", size=150_000):
+    return Photo(f"{number:064x}", kind, size)
+
+
+def test_a_picture_stands_in_the_history_by_its_hash(fire):
+    do(fire, Verb.PHOTO, photo=photo())
+    (line,) = [one for one in of(fire.effects, Entry) if one.what == "photo"]
+    assert (line.person, line.note) == ("wang", f"{1:064x}.jpeg 150000")
+    assert case(fire).photos == (photo().sha256,) and photos.read(line.note) == photo()
+
+
+def test_the_same_picture_twice_is_one(fire):
+    do(fire, Verb.PHOTO, photo=photo())
+    assert ignored(do(fire, Verb.PHOTO, "li", photo=photo())) == ["the same photo"]
+    assert words(fire).count("photo") == 1 and len(case(fire).photos) == 1
+
+
+def test_a_case_takes_so_many_pictures_and_no_more(fire):
+    for number in range(photos.PHOTOS_MOST):
+        assert not ignored(do(fire, Verb.PHOTO, photo=photo(number)))
+    assert ignored(do(fire, Verb.PHOTO, photo=photo(99))) == ["photos enough"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [None, photo(kind="gif"), photo(size=0), photo(size=photos.BYTES_MOST + 1), Photo("../../etc", "jpeg", 9),
+     Photo("A" * 64, "jpeg", 9)],
+)  # fmt: skip
+def test_what_cannot_be_one_is_no_picture(fire, wrong):
+    assert ignored(do(fire, Verb.PHOTO, photo=wrong)) == ["no such photo"]
+    assert "photo" not in words(fire) and case(fire).photos == ()
+
+
+def test_a_picture_comes_before_the_end_and_answers_nothing(fire):
+    """It is proof, and no acknowledgement: the ladder goes on."""
+    name, stage = case(fire).id, case(fire).stage
+    do(fire, Verb.PHOTO, photo=photo())
+    assert case(fire).stage is stage and case(fire).acknowledged_by == ""
+    do(fire, Verb.FALSE, reason="drill")
+    assert ignored(do(fire, Verb.PHOTO, case=name, photo=photo(2))) == ["not open"]

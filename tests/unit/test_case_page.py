@@ -49,14 +49,14 @@ def buttons(page):
 def test_each_stage_has_its_buttons(opened):
     site = opened(Stage.SENT)
     assert buttons(site.ask("GET", site.path())[1]) == [
-        "判为误报", "提交结果", "转交", "退单", "记下", "我来处理", "已处理",
+        "判为误报", "提交结果", "转交", "退单", "搁置", "记下", "我来处理", "已处理",
     ]  # fmt: skip
 
 
 def test_at_work_there_is_no_third_acknowledgement_but_a_suspension(opened):
     site = opened(Stage.HANDLING, acknowledged_by="wang")
     assert buttons(site.ask("GET", site.path())[1]) == [
-        "判为误报", "提交结果", "转交", "申请挂起", "记下", "已处理",
+        "判为误报", "提交结果", "转交", "申请挂起", "搁置", "记下", "已处理",
     ]  # fmt: skip
 
 
@@ -75,6 +75,40 @@ def test_transferring_names_a_post_that_somebody_else_holds(opened):
     assert "居委 李主任" in page and "物业 王经理" not in page
     assert site.ask("POST", action(page, "交给谁"), {"to": "committee", "note": "我在外地"})[0] == 303
     assert site.acts == [Act(0, 0, "01AAAA", "wang", Verb.TRANSFER, "我在外地", "link", to="committee")]
+
+
+def test_transferring_offers_whoever_answers_here_or_above_by_name_alone(opened):
+    site = opened(Stage.ACKNOWLEDGED, acknowledged_by="wang")
+    page = site.ask("GET", site.path())[1]
+    box = page[page.index('<select name="to"') : page.index("</select>", page.index('<select name="to"'))]
+    assert re.findall(r'<option value="(\w+)">([^<]+)', box) == [
+        ("li", "居委 李主任"),
+        ("zhao", "街道 赵队长"),
+    ]
+    assert not re.search(r"1\d{10}|inbox", box), "nobody's address"
+
+
+def test_transferring_goes_to_them_alone_and_says_why(opened):
+    """A form can be written by hand: no stranger is made responsible by it."""
+    site = opened(Stage.ACKNOWLEDGED, acknowledged_by="wang")
+    path = action(site.ask("GET", site.path())[1], "交给谁")
+    for wrong in ({"to": ""}, {"to": "nobody"}, {"to": "wang"}, {}, {"to": "li", "note": " "}):
+        assert site.ask("POST", path, {"note": "我在外地", **wrong})[0] == 422
+    assert not site.acts
+    assert site.ask("POST", path, {"to": "li", "note": "我在外地"})[0] == 303
+    assert (site.acts[0].to, site.acts[0].note) == ("li", "我在外地")
+
+
+def test_the_page_says_who_has_it_now(opened):
+    site = opened(Stage.FOUND, handed_on=True, responsible="li", word="我在外地", word_by="wang")
+    page = of_person(site, "wang")
+    assert "现由 李主任 负责，等待接手" in page and "王经理：我在外地" in page
+    assert "现由" not in of_person(site, "li"), "he sees his buttons"
+
+
+def test_once_somebody_has_taken_it_on_the_page_says_who(opened):
+    page = of_person(opened(Stage.ACKNOWLEDGED, responsible="li", acknowledged_by="li"), "wang")
+    assert "李主任 已接手" in page and "等待接手" not in page
 
 
 def test_suspending_wants_words_and_a_day(opened):

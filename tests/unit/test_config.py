@@ -508,7 +508,18 @@ def test_each_phrase_says_the_same_in_both_languages() -> None:
 
 def test_each_phrase_is_used_and_each_used_one_exists() -> None:
     folder = Path(problems.__file__).parent
-    names = ("problems", "yamlfile", "csvfile", "typed", "grammar", "series", "packs", "config", "app")
+    names = (
+        "problems",
+        "yamlfile",
+        "csvfile",
+        "typed",
+        "grammar",
+        "series",
+        "packs",
+        "config",
+        "app",
+        "catalogues",
+    )
     files = [folder / f"{name}.py" for name in names] + sorted(folder.glob("checks/*.py"))
     files.append(folder / "tuning" / "routes.py")
     text = "".join(file.read_text("utf-8") for file in files)

@@ -60,6 +60,16 @@ def test_link_of_a_notification(links: Links) -> None:
     assert len(url) < 200  # it has to fit into a message
 
 
+def test_the_link_of_a_digest_is_to_a_list_and_to_no_case(links: Links) -> None:
+    """Bound to the person and the message; no longer than a single one's."""
+    url = links.show(notification(id="N7", case="C7", person="li", together=40), NOW_NS)
+    assert url.startswith("https://alarm.example/l/")
+    grant = links.read(url.rpartition("/")[2], NOW_NS)
+    assert (grant.case, grant.person, grant.purpose, grant.nonce) == ("", "li", Purpose.LIST, "N7")
+    assert grant.expires_s == 1_790_000_000 + 24 * 3600 and grant.purpose.verb is None
+    assert len(url) <= len(links.show(notification(id="N7", case="C7", person="li"), NOW_NS))
+
+
 FIELDS: list[dict[str, Any]] = [
     {"case": "CASE2"},
     {"person": "li"},

@@ -21,9 +21,11 @@ from gateway.config import (
     InfluxConfig,
     IntakeConfig,
     Loaded,
+    OutwardKeys,
     WebKeys,
     load,
 )
+from gateway.core.catalogue import Ask, Catalogue
 from gateway.core.codecs import CODECS, COMMON, KEYS
 from gateway.core.codecs.bits import TYPES
 from gateway.core.decoding import Decoder
@@ -34,6 +36,7 @@ from gateway.core.model import (
     Codec,
     Components,
     Device,
+    Digest,
     During,
     Example,
     Fault,
@@ -58,6 +61,7 @@ from gateway.core.model import (
     Wave,
     World,
 )
+from gateway.core.templates import Template
 from gateway.core.units import QUANTITIES
 from gateway.grammar import (
     CalibrationKeys,
@@ -397,6 +401,10 @@ MANUALS: dict[str, dict[str, Any]] = {
         "`archive`": ArchiveConfig,
         "`web`": WebKeys,
         "`web.intake`": IntakeConfig,
+        "An entry of `outward`": OutwardKeys,
+        "A catalogue": Catalogue,
+        "`ask`": Ask,
+        "An entry of `templates`": Template,
         "A site file": SiteKeys,
         "An entry of `places`": Place,
         "An entry of `units`": Unit,
@@ -407,6 +415,7 @@ MANUALS: dict[str, dict[str, Any]] = {
         "`overrides`": Override,
         "A rung of `ladders`": Step,
         "An entry of `clocks`": ClockKeys,
+        "An entry of `digests`": Digest,
         "An entry of `devices`": Device,
         "An entry of `calibrations`": CalibrationKeys,
         "An entry of `calendar`": DayKeys,

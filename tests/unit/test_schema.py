@@ -22,6 +22,7 @@ SHIPPED = [
     *(("rules", path) for path in sorted(ROOT.glob("rules/*.yaml"))),
     *(("site", path) for path in sorted(SITES)),
     ("config", ROOT / "deploy/example/lilong.yaml"),
+    ("catalogue", ROOT / "deploy/example/city.yaml"),
 ]  # fmt: skip
 KEYWORDS = {
     "$schema", "title", "definitions", "description", "$ref", "type", "enum", "pattern", "properties",

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.core.model import Kind
 from gateway.core.templates import (
     KEPT,
     LINK,
@@ -11,9 +12,12 @@ from gateway.core.templates import (
     NOTHING,
     SAID,
     VALUE_MOST,
+    Template,
+    Templates,
     fill,
-    longest,
+    fit,
     parts,
+    refused,
     safe,
     variables,
 )
@@ -142,9 +146,83 @@ def test_parts(characters, count):
 def test_the_worst_case_counts_the_sign_and_every_variable_full():
     template = "${level}:${title},位置${place},${situation}。回复1接手。"
     names = ("level", "title", "place", "situation")
-    worst = longest(template, "枫林街道", names)
+    one = Template(channel="sms", id="SMS_1", text=template, state="approved", since=None)
+    worst = one.characters(dict.fromkeys(names, 99), "枫林街道")
     assert worst == len("【枫林街道】:,位置,。回复1接手。") + 4 * 35
     said = "【枫林街道】" + template
     for name in names:
         said = said.replace(f"${{{name}}}", safe("警" * 99))
     assert len(said) == worst and parts(worst) == 3
+
+
+# ---------------------------------------------------------------- the register
+
+
+def one(name="T", kinds=(), state="approved", text="${title}", **more):
+    return Template(channel="sms", id=name, kinds=kinds, text=text, state=state, since=None, **more)
+
+
+def test_a_kind_has_its_own_template_and_all_others_one():
+    found = Templates([one("any"), one("good", ("cleared", "latched")), one("new", ("verify",), "pending")])
+    kinds = (Kind.RAISED, Kind.CLEARED, Kind.LATCHED, Kind.VERIFY)
+    assert [found.of(notification(kind=kind)).id for kind in kinds] == ["any", "good", "good", "any"]
+    assert found.missing == []
+
+
+def test_several_in_one_have_a_template_of_their_own_or_go_as_the_worst():
+    worst = notification(kind=Kind.RISEN, together=5)
+    kinds = [one("risen", ("risen",)), one("any")]
+    assert Templates(kinds).of(worst).id == "risen"
+    assert Templates([*kinds, one("many", ("digest",))]).of(worst).id == "many"
+
+
+def test_what_could_not_be_told_is_named():
+    missing = Templates([one("good", ("cleared",)), one("no", (), "rejected")]).missing
+    assert "raised" in missing and "cleared" not in missing and "answered" not in missing
+
+
+def test_a_template_takes_less_of_a_variable():
+    told = notification(title="【红色报警】充电仓过热 · 3号仓")
+    assert one(most={"title": 5}).fill(told) == {"title": "充电仓过热"}
+    numbered = one(text="{2}：{1}", variables=("title", "level"))
+    assert list(numbered.fill(told)) == ["title", "level"]
+    assert numbered.used == ["level", "title"]
+
+
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [
+        (35, "仓温度 119.9 度（限 75 度），09-21 20:00 起"),
+        (34, "仓温度 119.9 度（限 75 度），09-21 20:00 起"),
+        (31, "仓温度 119.9 度（限 75 度）"),
+        (8, "仓温度 119."),
+    ],
+)
+def test_a_situation_loses_whole_clauses(most, said):
+    """09-21 2 would be read as an hour."""
+    text = "仓温度 119.9 ℃（限 75 ℃），09-21 20:00 起"
+    assert fit(text, most, "situation") == said[:most].strip()
+    assert len(fit(text, most, "situation")) <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("充电仓过热，位置3号楼。", ""),
+        ("见www.x.cn/a 后", "www.x.cn/a"),
+        ("请拨13812341234。", "13812341234"),
+        ("装修扰民", "装修"),
+        ("【枫林】过热", "【"),
+        ("面积30m²", "²"),
+        ("過熱", "過"),
+        ("①号仓", "①"),
+    ],
+)
+def test_what_no_carrier_approves(text, found):
+    assert refused(text) == found
+
+
+@pytest.mark.parametrize(("text", "found"), [("30m² → ①号", ""), ("★号楼", "★"), ("過街樓", "過")])
+def test_what_is_lost_of_a_variable(text, found):
+    """A sign with a word for it is said by that word."""
+    assert refused(text, variable=True) == found
