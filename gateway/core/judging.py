@@ -22,7 +22,7 @@ from gateway.core.alerts import (
 )
 from gateway.core.calendars import local
 from gateway.core.caseload import Caseload, Step
-from gateway.core.conditions import Judge, parsed, reads
+from gateway.core.conditions import ANYTHING, Judge, parsed, reads
 from gateway.core.lateness import Late, Queue
 from gateway.core.model import SECOND, Level, Rule, Verdict, World
 from gateway.core.past import would_have_fired
@@ -363,7 +363,8 @@ class Judging:
             turn(one, limit, verdict, at, max(not_before, cool))
             if was is one.phase and verdict is Verdict.BAD:
                 one.not_before = cool  # said twice: no need to wait whether it is taken back
-            expire(one, limit, rule, at, track.quiet_ns)
+            if verdict is not Verdict.UNKNOWN:
+                expire(one, limit, rule, at, track.quiet_ns)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
             moved |= was is not one.phase or waits != one.not_before
         if believed and is_reading:
@@ -471,9 +472,31 @@ class Judging:
         rule = self._rule_of(key, track)
         if self._unconfirmed(track, rule):
             return
+        at, judge = due - self._lag_ns(key), self._judges.get(key)
+        now_ns = step.wall_ns - (step.at - at)
+        bounds = self._doubt(step, judge, track, now_ns) if judge else None
         for limit, one in zip(rule.limits, track.standings, strict=True):
-            expire(one, limit, rule, due - self._lag_ns(key), track.quiet_ns)
+            known = True
+            if judge and bounds:
+                active, counts = one.phase in UNENDED, judge.counts_at(now_ns)
+                known = judge.in_any_case(limit, bounds, active, counts, now_ns) is not Verdict.UNKNOWN
+            expire(one, limit, rule, at, track.quiet_ns, known)
         self.moved(step, rule, key, track)
+
+    def _doubt(self, step: Step, judge: Judge, track: Track, now_ns: int) -> tuple[float, float] | None:
+        """Between what the value of an expression lies that is not known at an instant; None: it is known."""
+        if judge.expression is None:
+            return None
+        if judge.key in self.state.disabled:
+            return ANYTHING
+        subject = track.device, track.component
+        try:
+            if self._weighing.value(judge, subject, now_ns) is not None:
+                return None
+            return self._weighing.bounds(judge, subject, now_ns) or ANYTHING
+        except Exception as error:
+            self._disable(step, judge, self._of[track.device], error)
+            return ANYTHING
 
     def reset(self, step: Step) -> None:
         """What people have reset: those levels end that only waited for it."""
@@ -504,7 +527,10 @@ class Judging:
         track, judge = self.state.tracks.get(key), self._judges.get(key)
         if track is not None and judge is not None and track.value is not None:
             lag_ns = judge.lag_ns
-            self._apply(step, judge, track, track.value, lag_ns, waited_ns=lag_ns, is_reading=False)
+            bounds = self._doubt(step, judge, track, step.wall_ns - lag_ns)
+            self._apply(
+                step, judge, track, track.value, lag_ns, waited_ns=lag_ns, is_reading=False, bounds=bounds
+            )
 
     def push_track(self, key: str, track: Track, rule: Rule) -> None:
         for limit, one in zip(rule.limits, track.standings, strict=True):
