@@ -165,6 +165,7 @@ class App:
                 world=lambda: self.world,
                 standing=self.forwarder.standing,
                 outward=self.outward,
+                failing=self.notifier.failing,
             )
         )
         self.control = Control(
@@ -446,6 +447,7 @@ class App:
             broker=self.subscriber.connected,
             store_writable=os.access(self.store.path, os.W_OK),
             config_ok=self._config_ok,
+            failing=tuple(self.notifier.failing()),
             database=not influx.trouble if influx else None,
             backlog=max((one.backlog for one in standing.values()), default=0),
             last_message_ns=self.pipeline.received_ns or None,

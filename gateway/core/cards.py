@@ -49,6 +49,7 @@ class Cards:
                     self._change(step, card, words)
 
     def _change(self, step: Step, card: Notification, words: str) -> None:
+        words = f"【演练】{words}" if card.drill else words
         change = replace(
             card, id=self.book.new_id(step), case="", kind=Kind.ANSWERED, title=words, text=words,
             created_ns=step.wall_ns, due_at=step.at, state=NotificationState.DUE, attempt=0, detail="",

@@ -132,6 +132,7 @@ class Engine:
             "end": self.ending.due,
             "silence": self.silences.due,
             "held": self.hearing.turn_due,
+            "drill": self.cases.drills.due,
             "shelf": self.cases.shelving.due,
             "receipt": self.cases.receipts.due,
             "turn": self.judging.turn_due,  # after "track": at one instant a hold runs out first

@@ -782,6 +782,7 @@ class Verb(StrEnum):
     OUT_OF_SERVICE = "out_of_service"  # nor of anything about a device
     AGREE = "agree"  # to what somebody else asked to shelve
     UNSHELVE = "unshelve"
+    DRILL = "drill"  # an alarm raised on purpose: the case is rule|device|component
 
 
 class Photo(msgspec.Struct, frozen=True, array_like=True):
@@ -830,6 +831,16 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", array_like=True):
     receipt_s: float = 0.0  # within this a receipt should come; 0: this way gives none
 
 
+class Failure(StrEnum):
+    """Why a person was not reached, as far as the provider can tell."""
+
+    NO_ANSWER = "no_answer"  # it rang
+    BUSY = "busy"
+    OFF = "off"  # switched off, out of reach, or barred for now
+    INVALID = "invalid"  # there is no such number: it never reaches anybody
+    OTHER = ""
+
+
 class Receipt(msgspec.Struct, frozen=True, tag="receipt", array_like=True):
     """What a provider says, later, of a message that it had taken."""
 
@@ -839,6 +850,7 @@ class Receipt(msgspec.Struct, frozen=True, tag="receipt", array_like=True):
     number: str  # the provider's name of the message, or our id of it
     delivered: bool
     detail: str = ""
+    failure: Failure = Failure.OTHER
 
 
 class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):
@@ -906,7 +918,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     called: str = ""  # of an expression: what `value` is, and in which unit
     unit: str = ""
     chattering: bool = False  # it will not stand still: told once, slow to end
-    mode: str = "live"  # of its rule; a shadow one has no case and tells nobody
+    mode: str = "live"  # of its rule; a shadow one has no case and tells nobody; or core.builtin.DRILL
     hidden_by: str = ""  # the alert whose symptom it is: it stands in that one's case, and tells nobody
     point: bool = True  # its changes are points of the time series
     fell_at: int | None = None  # steady instant from which it is below its case's level
@@ -1003,7 +1015,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     troubles: tuple[str, ...] = ()  # rule|device|component of every alert that was ever in it
     copies: tuple[str, ...] = ()  # persons who were only informed
     agreed: tuple[str, ...] = ()  # who has said "mine" while more than one must
+    drill: bool = False  # raised on purpose: told as such, and counted apart
+    drill_until: int = 0  # steady: then it is over, whoever has answered
     photos: tuple[str, ...] = ()  # sha256 of each picture that proves its handling
+
+    @property
+    def unheard(self) -> bool:
+        """Nobody was ever told of it: one that is on the shelf for a while was, and counts on."""
+        return self.silent and not self.told
 
 
 class NotificationState(StrEnum):
@@ -1069,6 +1088,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     receipt_by: int = 0  # steady: until then a receipt is waited for; 0: none is
     card: str = ""  # of ANSWERED: what it changes
     told_at: int = 0  # steady: when it was sent, for all we know; counts against the channel's limits
+    calls: int = 0  # how often it has rung already without an answer
+    drill: bool = False  # of a case that was raised on purpose
     together: int = 0  # of a digest, which is never stored: how many it stands for
 
 

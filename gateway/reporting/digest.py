@@ -97,7 +97,7 @@ def _problems(db: sqlite3.Connection, report: Report) -> list[str]:
     counts: Counter[tuple[str, str]] = Counter()
     for case in history.made_between(db, Case, report.since_ns, report.until_ns):
         around = {one.id for one in ancestors(report.world, case.place)}
-        if report.place in around and case.stage is not Stage.MERGED and not case.silent:
+        if report.place in around and case.stage is not Stage.MERGED and not (case.unheard or case.drill):
             counts[case.rule, case.place] += 1
     world = report.world
     worst = sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:PROBLEMS]
