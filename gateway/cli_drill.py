@@ -35,7 +35,8 @@ def drill(
 ) -> None:
     """演练 · Tell real people of a drill, in the real way.
 
-    Every text says 【演练】. It is counted apart from all that is real: lilong report shows the time to the answer, and its trend.
+    Every text says 【演练】. It is counted apart from all that is real: lilong report
+    shows the time to the answer, and its trend.
     """
     case, until_ns = f"{rule}|{device}|{component}", time.time_ns() + minutes * 60 * SECOND
     asked = {"case": case, "verb": "drill", "person": person, "note": note, "to": level or "", "reason": ""}
