@@ -127,7 +127,7 @@ class App:
         )
         self.outward = Outward(bridge.lanes(self.config.outward, self.store, lambda: self.world, self.clock))
         self.links = _links(self.config)
-        self.channels = channels.build_all(self.config.channels.values())
+        self.channels = channels.build_all(self.config.channels.values(), self.config.broker)
         self.notifier = Notifier(
             self.channels,
             self.pipeline.submit,

@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gateway import telemetry
 from gateway.core.backoff import retry_after_s
 from gateway.core.model import Failure, Notification, Told
 from gateway.core.quotas import Quota, Quotas, span
 from gateway.core.templates import Template
+
+if TYPE_CHECKING:
+    from gateway.config import BrokerConfig
 
 RETRY_S_MOST = 300.0  # a provider may ask for an hour; a person in danger may not have it
 DETAIL_CHARACTERS_MOST = 200
@@ -41,10 +44,11 @@ class Channel(Protocol):
     """One way to reach a person. Found by its kind: `kind: webhook` is gateway/channels/webhook.py,
 
     which has `build(setup: Setup) -> Channel`, and the names it reads: `SETTINGS` (of which it cannot do
-    without `REQUIRED`) and `SECRETS` (needed all); perhaps `FORMS`, what settings may look like. What its
-    provider lets through are `QUOTAS` of core.quotas; who rings a person adds PERSON. `at_most` lowers them.
-    With `GROUP = True` it tells a group or a place: nobody needs an address on it. `BLANKS` is there when it
-    says approved templates only: how their variables stand in the text, as in "${level}" or "{1}".
+    without `REQUIRED`, but for what another one spares: `SPARED`) and `SECRETS` (needed all); perhaps
+    `FORMS`, what settings may look like. What its provider lets through are `QUOTAS` of core.quotas; who
+    rings a person adds PERSON. `at_most` lowers them. With `GROUP = True` it tells a group or a place:
+    nobody needs an address on it. `BLANKS` is there when it says approved templates only: how a variable
+    stands in the text, as in "${level}" or "{1}".
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
@@ -151,6 +155,7 @@ class Setup:
     secrets: Mapping[str, Path]  # setting name -> file
     others: Mapping[str, tuple[Channel, Sequence[Quota]]] = field(default_factory=dict)  # to be made of
     templates: Sequence[Template] = ()  # of the register, that are its own
+    broker: BrokerConfig | None = None  # the gateway's own, for who speaks there
 
     def judge(self, forms: Mapping[str, Form]) -> None:
         """Raises ValueError for the first setting that is not as it may be."""
