@@ -45,6 +45,7 @@ from gateway.notifier import Notifier, StoreLedger
 from gateway.outward import Outward
 from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError, say
+from gateway.pulling import Puller
 from gateway.reporting.digest import write_apart
 from gateway.selfcheck import Parts, SelfCheck
 from gateway.web.app import create_app
@@ -148,6 +149,7 @@ class App:
             lambda: write_apart(self.config.path),
             [("03:27", self._tidy_photos), *bridge.daily(self.config.outward, self.outward)],
         )  # fmt: skip
+        self.pullers = self._pullers()
         self.selfcheck = SelfCheck(
             Parts(
                 store=self.store,
@@ -203,6 +205,8 @@ class App:
         self.subscriber.start()
         self.chores.start()
         self.selfcheck.start()
+        for puller in self.pullers:
+            puller.start()
         self.control.start()
         systemd.ready(f"{len(self.world.devices)} devices, {len(self.world.rules)} rules")
         telemetry.log("ready", count=len(self.world.devices))
@@ -214,6 +218,8 @@ class App:
         self.control.stop()
         self._stop.set()
         self._reloading.acquire(timeout=RELOADING_S)  # the one under way; none begins from here on
+        for puller in self.pullers:
+            puller.stop()
         self.selfcheck.stop()
         self.chores.stop()
         with suppress(OSError):  # a full disk: the mark before it serves, and the rest must still stop
@@ -415,6 +421,16 @@ class App:
             photos=self.photos,
             beside=beside,
         )
+
+    def _pullers(self) -> list[Puller]:
+        """For the channels that fetch what their providers have to say."""
+        groups = channels.groups(self.config.channels.values())
+        pulling = {name: one for name, one in self.channels.items() if isinstance(one, channels.Pulling)}
+        return [
+            Puller(name, one, self.pipeline.submit, lambda: self.world, self.store.reader, groups)
+            for name, one in pulling.items()
+            if one.pull_s
+        ]
 
     def _callbacks(self) -> Callbacks | None:
         """The door for providers, when a channel's one calls back."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.channels.base import Answer, Channel, Listening, Setup
+from gateway.channels.base import Answer, Channel, Listening, Pulling, Setup
 from gateway.core.quotas import Quota, lowered
 from gateway.core.templates import Template
 
@@ -20,6 +20,7 @@ __all__ = [
     "Answer",
     "Channel",
     "Listening",
+    "Pulling",
     "Setup",
     "build",
     "build_all",

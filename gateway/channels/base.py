@@ -137,6 +137,20 @@ class Asking(Protocol):
         ...
 
 
+@runtime_checkable
+class Pulling(Protocol):
+    """A channel whose provider keeps what it has to say until it is fetched: for who cannot be called."""
+
+    pull_s: float  # between two fetches; 0: it is not fetched
+
+    def pull(self) -> Sequence[Receipted | Replied]:
+        """What has come since; what was fetched is not said again. At most 10 s.
+
+        Raises ValueError, in words fit to be logged, when the far side does not give it.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """What a setting may look like, and how to say so. A kind's `FORMS` are looked at by `check` too."""
