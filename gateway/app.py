@@ -47,6 +47,7 @@ from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError, say
 from gateway.pulling import Puller
 from gateway.reporting.digest import write_apart
+from gateway.reporting.mailing import Mailing
 from gateway.selfcheck import Parts, SelfCheck
 from gateway.web.app import create_app
 from gateway.web.callbacks import Callbacks
@@ -134,7 +135,7 @@ class App:
             self.pipeline.submit,
             self.clock,
             StoreLedger(self.store.reader),
-            lambda told: self.links.show(told, self.clock.wall_ns()),
+            lambda told: self.links.show(told, self.clock.wall_ns()) if told.case else "",
             {c.name: channels.quotas(c.name, c.kind, c.settings) for c in self.config.channels.values()},
         )
         formerly = msgspec.json.decode(self.store.recall(FILTERS) or b"[]", type=list[str])
@@ -144,10 +145,18 @@ class App:
         self.intake = _intake(self.config, self.pipeline, self.clock)
         self.photos = Photos(self.config.state)
         self.web = WebServer(create_app(self._deps(beside)), self.config.web.host, self.config.web.port)
+        mailing = Mailing(
+            self.config.state,
+            lambda: self.world,
+            self.pipeline.submit,
+            self.clock.wall_ns,
+            self._write_digests,
+        )
         self.chores = Chores(
             self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind,
-            lambda: write_apart(self.config.path),
+            self._write_digests,
             [("03:27", self._tidy_photos), *bridge.daily(self.config.outward, self.outward)],
+            mailing.send_due,
         )  # fmt: skip
         self.pullers = self._pullers()
         self.selfcheck = SelfCheck(
@@ -389,6 +398,9 @@ class App:
     def _trim(self) -> int:
         """Forgets the log that state, database and archive have all passed."""
         return self.store.trim(min(self.pipeline.checkpointed, self.forwarder.oldest()))
+
+    def _write_digests(self) -> None:
+        write_apart(self.config.path)
 
     def _remind(self) -> None:
         """A sensor past its calibration measures nobody knows what; a year without holidays has none."""

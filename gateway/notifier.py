@@ -215,9 +215,11 @@ class _Job:
 
     @property
     def counts(self) -> bool:
-        """Whether it is a message: a question, or a card that is changed, rings nobody."""
+        """Whether it is a message that may become part of another: a question, or a card that is changed,
+        rings nobody, and a week's digest is no alert.
+        """
         due = self.notification.state is NotificationState.DUE
-        return due and self.notification.kind is not Kind.ANSWERED
+        return due and self.notification.kind not in (Kind.ANSWERED, Kind.WEEKLY)
 
 
 @dataclass(slots=True)

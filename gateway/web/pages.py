@@ -17,7 +17,20 @@ from gateway.core.clocks import limit_s, needs_person, runs_out_ns
 from gateway.core.deeds import turn_of
 from gateway.core.duty import holder
 from gateway.core.effective import rule_of
-from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Shelf, Stage, Verb, World
+from gateway.core.model import (
+    SECOND,
+    Alert,
+    Case,
+    Entry,
+    Kind,
+    Notification,
+    Person,
+    Rule,
+    Shelf,
+    Stage,
+    Verb,
+    World,
+)
 from gateway.core.places import ancestors
 from gateway.core.routing import scene_of, shelved_s_most
 from gateway.core.sentences import level_sentences
@@ -30,7 +43,9 @@ from gateway.web.deps import Health
 
 HOUR_NS = 3600 * SECOND
 CHART_NS = HOUR_NS
-AT_THE_BOX = (Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN, Purpose.OUT_OF_SERVICE)  # `lilong act` alone
+AT_THE_BOX = (  # `lilong act` and `lilong drill` alone
+    Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN, Purpose.OUT_OF_SERVICE, Purpose.DRILL,
+)  # fmt: skip
 ACTING = tuple(purpose for purpose in Purpose if purpose.verb and purpose not in AT_THE_BOX)
 SHELVING = (Purpose.SHELVE, Purpose.AGREE, Purpose.UNSHELVE)
 IN_A_MESSAGE = (Purpose.ACKNOWLEDGE, Purpose.DONE)  # the buttons below one
@@ -92,7 +107,7 @@ class CaseView:
     normal: bool  # every alert of it has cleared
     latched: bool  # an alarm of it waits to be reset
     owner: str
-    asked: str  # who has it now, while nobody has taken it on
+    asked: Person | None  # who has it now, while nobody has taken it on
     basis: str
     clause: str
     confidence: str
@@ -111,7 +126,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
     return CaseView(
         id=case.id,
         badge=words.Badge.of(case.level),
-        says=rule.says if rule else case.rule,
+        says=says_of(case, rule),
         subject=subject(world, case),
         model=_model(world, case.device),
         place=near_places(world, case.place),
@@ -138,7 +153,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         normal=alert is not None and alert.state == "cleared",
         latched=is_latched(alerts),
         owner=person_name(world, case.handled_by or case.acknowledged_by),
-        asked=person_name(world, case.responsible) if case.stage in UNANSWERED else "",
+        asked=world.persons.get(case.responsible) if case.stage in UNANSWERED else None,
         basis=rule.basis.text if rule else "",
         clause=rule.basis.clause if rule else "",
         confidence=CONFIDENCE.get(rule.basis.confidence, rule.basis.confidence) if rule else "",
@@ -180,6 +195,11 @@ def subject(world: World, case: Case) -> str:
     device = world.devices.get(case.device)
     name = (device.says if device else "") or case.device
     return f"{name} · {component_name(case.component)}" if case.component else name
+
+
+def says_of(case: Case, rule: Rule | None) -> str:
+    says = rule.says if rule else case.rule
+    return f"【演练】{says}" if case.drill else says
 
 
 def near_places(world: World, place: str) -> list[str]:
@@ -562,7 +582,7 @@ def _row(case: Case, world: World, now_ns: int) -> Row:
     return Row(
         id=case.id,
         badge=words.Badge.of(case.level),
-        says=rule.says if rule else case.rule,
+        says=says_of(case, rule),
         subject=subject(world, case),
         place=" · ".join(near_places(world, case.place)),
         who=person_name(world, case.handled_by or case.acknowledged_by or case.responsible),

@@ -91,6 +91,7 @@ ENTRIES: Mapping[str, Said] = {
     "shelve_refused": Said("搁置申请没有得到同意：{note}", "not shelved"),
     "shelved": Said("{who} 搁置，暂不通知：{note}", "shelved"),
     "out_of_service": Said("{who} 停用设备，暂不通知：{note}", "out of service"),
+    "drill": Said("【演练】{who} 发起演练，没有真实情况", "a drill"),
     "held": Said("搁置期间发生：{note}", "happened on the shelf"),
     "unshelved": Said("{who} 取消搁置：{note}", "off the shelf"),
     "shelf_ended": Said("搁置到期：{note}", "its time on the shelf is over"),
