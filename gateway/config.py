@@ -573,6 +573,16 @@ def _texts(keys: ConfigKeys) -> tuple[Text, ...]:
     return tuple(Text(one, signs[one.channel], one.channel in rings) for one in told if one.channel in signs)
 
 
+def register(config: Config) -> list[Text]:
+    """The approved texts of a gateway, each with what its channel adds."""
+    channels = config.channels.values()
+    return [
+        Text(one, channel.settings.get("sign", ""), channel.kind.startswith("voice"))
+        for channel in channels
+        for one in channel.templates
+    ]
+
+
 def _only(name: str, entry: Mapping[str, str]) -> Template:
     try:
         names = variables(entry.get("variables", ""))
