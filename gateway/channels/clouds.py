@@ -120,14 +120,6 @@ def mobile(address: str) -> str:
     return found[1] if found else ""
 
 
-def origin(setup: Setup, url: str) -> http.Origin:
-    """Where the provider is, or a relay that speaks the same."""
-    try:
-        return http.Origin.parse(setup.settings.get("url", url))
-    except ValueError as error:
-        raise ValueError(f"channels.{setup.name}.url: {error}") from None
-
-
 def templates(setup: Setup) -> Templates:
     """Those of the register, else the one that the entry itself names, for everything."""
     if setup.templates:

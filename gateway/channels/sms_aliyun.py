@@ -142,7 +142,7 @@ def _pushed(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:
 
 
 def build(setup: Setup) -> SmsAliyun:
-    said, site = setup.settings, http.Site(clouds.origin(setup, URL))
+    said, site = setup.settings, http.Site(setup.origin(URL))
     account = Account(site, said["key_id"], setup.secret("key_secret_file"))
     receipt_s = clouds.receipt_s(setup, clouds.RECEIPT_S)
     return SmsAliyun(account, said["sign"], clouds.templates(setup), receipt_s, clouds.token(setup))

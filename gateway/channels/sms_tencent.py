@@ -172,7 +172,7 @@ def _called(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:
 
 
 def build(setup: Setup) -> SmsTencent:
-    said, site, token = setup.settings, http.Site(clouds.origin(setup, URL)), clouds.token(setup)
+    said, site, token = setup.settings, http.Site(setup.origin(URL)), clouds.token(setup)
     order = {"SmsSdkAppId": said["app_id"], "SignName": said["sign"]}
     return SmsTencent(
         site, said["key_id"], setup.secret("key_secret_file"), order, clouds.templates(setup),

@@ -112,7 +112,7 @@ def _pushed(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:
 
 
 def build(setup: Setup) -> VoiceAliyun:
-    said, site, token = setup.settings, http.Site(clouds.origin(setup, URL)), clouds.token(setup)
+    said, site, token = setup.settings, http.Site(setup.origin(URL)), clouds.token(setup)
     account = Account(site, said["key_id"], setup.secret("key_secret_file"))
     play_times = said.get("play_times", PLAY_TIMES)
     if play_times not in ("1", "2", "3"):
