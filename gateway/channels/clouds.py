@@ -32,7 +32,7 @@ from gateway.channels.base import (
     pause_s,
 )
 from gateway.core.model import Notification, Told
-from gateway.core.templates import Templates, variables
+from gateway.core.templates import Template, Templates, variables
 from gateway.telemetry import mask
 
 GATEWAY_TIMEOUT = 504  # somebody between us did not hear the answer: it may have been taken
@@ -92,6 +92,16 @@ def text(document: Mapping[str, Any], name: str) -> str:
     """A field that should be a text; "" when it is something else."""
     found = document.get(name)
     return found if isinstance(found, str) else ""
+
+
+def how(told: Notification, templates: Templates, barred: Barred) -> tuple[str, Template] | Answer:
+    """To which number and by which template; or why nothing is sent."""
+    number, template = mobile(told.address), templates.of(told)
+    if not number:
+        return Answer(Told.REFUSED, NO_MOBILE, personal=True)
+    if template is None:
+        return unsaid(told)
+    return over_limit(barred, number) or (number, template)
 
 
 # ---------------------------------------------------------------- limits

@@ -54,14 +54,10 @@ class SmsAliyun:
         self._receipt_s, self._token, self._barred = receipt_s, token, Barred(now)
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
-        number = mobile(notification.address)
-        if not number:
-            return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
-        template = self._templates.of(notification)
-        if template is None:
-            return clouds.unsaid(notification)
-        if full := clouds.over_limit(self._barred, number):
-            return full
+        found = clouds.how(notification, self._templates, self._barred)
+        if isinstance(found, Answer):
+            return found
+        number, template = found
         until, order = self._account.deadline(), self._order(notification, template, number)
         answer = self._earlier(notification, until) or self._ordered(order, number, until)
         return replace(answer, receipt_s=self._receipt_s)

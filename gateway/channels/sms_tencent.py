@@ -18,7 +18,7 @@ import msgspec
 from gateway.adapters import http
 from gateway.channels import clouds, signers
 from gateway.channels.base import Answer, Barred, Call, Heard, Receipted, Replied, Secret, Setup
-from gateway.channels.clouds import Coded, mobile
+from gateway.channels.clouds import Coded
 from gateway.core.model import Notification, Told
 from gateway.core.quotas import DAY_S, HOUR_S, PERSON, Per, Quota
 from gateway.core.templates import Template, Templates
@@ -92,14 +92,10 @@ class SmsTencent:
         self._receipt_s, self._token, self._wall, self._barred = receipt_s, token, wall, Barred(now)
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
-        number = mobile(notification.address)
-        if not number:
-            return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
-        template = self._templates.of(notification)
-        if template is None:
-            return clouds.unsaid(notification)
-        if full := clouds.over_limit(self._barred, number):
-            return full
+        found = clouds.how(notification, self._templates, self._barred)
+        if isinstance(found, Answer):
+            return found
+        number, template = found
         body = msgspec.json.encode(self._ordered(notification, template, number))
         ask = partial(self._site.post, "/", body, self._headers(body))
         answer = clouds.attempt(ask, partial(self._judge, number), self._secret)
