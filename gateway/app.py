@@ -164,6 +164,7 @@ class App:
                 clock=self.clock,
                 world=lambda: self.world,
                 standing=self.forwarder.standing,
+                outward=self.outward,
                 failing=self.notifier.failing,
             )
         )

@@ -504,6 +504,58 @@ def test_another_control_value_is_no_other_question():
     assert found.levels() == ["yellow"] and list(found.engine.state.alerts)
 
 
+def test_what_stays_as_it_was_is_weighed_once(monkeypatch):
+    """Of rules on nothing but values; a window goes on with each reading, whatever it says."""
+    found = play(
+        rule("smoke > 0.5 and temperature_c > 40", limits=TRUE),
+        replace(rule("count(smoke < 0.5, 1h)", above=10.0), id="often"),
+    )
+    weighing, weighed = found.engine.watches.weighing, []
+    really = weighing.value
+
+    def value(judge, *about):
+        weighed.append(judge.rule.id)
+        return really(judge, *about)
+
+    monkeypatch.setattr(weighing, "value", value)
+    for smoke, warmth in ((0, 30), (0, 30), (0, 30), (1, 30), (1, 30), (1, 45)):
+        found.wait(30)
+        found.say(smoke=smoke, t=warmth)
+    assert [weighed.count(name) for name in ("often", "weighed")] == [6, 3]
+    assert found.levels() == ["red"]
+
+
+def test_a_value_forgotten_because_our_clock_was_set_back_is_weighed_when_it_is_said_again():
+    """0 is also what nothing said yet would count as."""
+    found = play(rule("smoke < 0.5", limits=TRUE))
+    found.say(smoke=1)
+    found.say(smoke=1)
+    assert found.levels() == []
+    found.give(Messages(found.at + SECOND, START_NS - 3600 * SECOND, [Message(TOPIC, payload(smoke=0))]))
+    assert found.levels() == ["red"]
+
+
+def test_a_slot_that_stays_warm_while_its_neighbours_cool_down():
+    found = play(rule("slot_temperature_c - siblings(slot_temperature_c)", above=10.0))
+    for others in (41, 41, 30):
+        found.say({number: 41 if number == 2 else others for number in range(1, 9)})
+    assert found.levels() == ["red"] and alert(found).component == "slot-2"
+
+
+def test_a_value_that_stays_while_what_it_is_counted_from_moves():
+    """From an instant on the sensor's zero is another."""
+    day = 86_400 * SECOND
+    rezeroed = Calibration(quantity="settlement_mm", since_ns=START_NS + day, baseline=50.0)
+    found = sinking(
+        rule("moved(settlement_mm)", above=10.0),
+        calibrations={"cab-1": (rezeroed,)},
+    )
+    sink(found, 6.0, 6.0, 6.0, 6.0)
+    assert found.levels() == []
+    sink(found, 6.0)
+    assert found.levels() == ["red"]
+
+
 # ---------------------------------------------------------------- what is not known lets no time run out
 
 HELD = (replace(TRUE[0], hold_s=200.0),)
