@@ -278,13 +278,9 @@ def _addressed(notification: Notification, agent: int, kind: str, content: dict[
 
 
 def build(setup: Setup) -> WecomApp:
-    try:
-        origin = http.Origin.parse(setup.settings.get("url", URL))
-    except ValueError as error:
-        raise ValueError(f"channels.{setup.name}.url: {error}") from None
     setup.judge(FORMS)
     corp, agent = setup.settings["corp_id"], int(setup.settings["agent_id"])
-    site, secret = http.Site(origin), _secret(setup, "secret_file", SECRET)
+    site, secret = http.Site(setup.origin(URL)), _secret(setup, "secret_file", SECRET)
     if not CALLBACK & setup.secrets.keys():
         return WecomApp(site, corp, agent, secret)
     for name in CALLBACK - setup.secrets.keys():
