@@ -46,6 +46,7 @@ from gateway.outward import Outward
 from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError, say
 from gateway.reporting.digest import write_apart
+from gateway.reporting.mailing import Mailing
 from gateway.selfcheck import Parts, SelfCheck
 from gateway.web.app import create_app
 from gateway.web.callbacks import Callbacks
@@ -133,7 +134,7 @@ class App:
             self.pipeline.submit,
             self.clock,
             StoreLedger(self.store.reader),
-            lambda told: self.links.show(told, self.clock.wall_ns()),
+            lambda told: self.links.show(told, self.clock.wall_ns()) if told.case else "",
             {c.name: channels.quotas(c.name, c.kind, c.settings) for c in self.config.channels.values()},
         )
         formerly = msgspec.json.decode(self.store.recall(FILTERS) or b"[]", type=list[str])
@@ -143,10 +144,18 @@ class App:
         self.intake = _intake(self.config, self.pipeline, self.clock)
         self.photos = Photos(self.config.state)
         self.web = WebServer(create_app(self._deps(beside)), self.config.web.host, self.config.web.port)
+        mailing = Mailing(
+            self.config.state,
+            lambda: self.world,
+            self.pipeline.submit,
+            self.clock.wall_ns,
+            self._write_digests,
+        )
         self.chores = Chores(
             self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind,
-            lambda: write_apart(self.config.path),
+            self._write_digests,
             [("03:27", self._tidy_photos), *bridge.daily(self.config.outward, self.outward)],
+            mailing.send_due,
         )  # fmt: skip
         self.selfcheck = SelfCheck(
             Parts(
@@ -155,6 +164,7 @@ class App:
                 clock=self.clock,
                 world=lambda: self.world,
                 standing=self.forwarder.standing,
+                failing=self.notifier.failing,
             )
         )
         self.control = Control(
@@ -383,6 +393,9 @@ class App:
         """Forgets the log that state, database and archive have all passed."""
         return self.store.trim(min(self.pipeline.checkpointed, self.forwarder.oldest()))
 
+    def _write_digests(self) -> None:
+        write_apart(self.config.path)
+
     def _remind(self) -> None:
         """A sensor past its calibration measures nobody knows what; a year without holidays has none."""
         world, now_ns = self.world, self.clock.wall_ns()
@@ -433,6 +446,7 @@ class App:
             broker=self.subscriber.connected,
             store_writable=os.access(self.store.path, os.W_OK),
             config_ok=self._config_ok,
+            failing=tuple(self.notifier.failing()),
             database=not influx.trouble if influx else None,
             backlog=max((one.backlog for one in standing.values()), default=0),
             last_message_ns=self.pipeline.received_ns or None,

@@ -47,7 +47,9 @@ class Words:
         self.catalogue, self._world = catalogue, world
 
     def record(self, change: Change) -> Record | None:
-        return None if change.case.silent else record_of(self.catalogue, change, self._world())
+        if change.case.drill or change.case.unheard:
+            return None
+        return record_of(self.catalogue, change, self._world())
 
     def day(self, wall_ns: int) -> str:
         return local_date(wall_ns, self._world().timezone).isoformat()

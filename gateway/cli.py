@@ -16,6 +16,7 @@ import click
 from gateway import __version__
 from gateway.cli_cases import act, audit
 from gateway.cli_devices import devices
+from gateway.cli_drill import drill
 from gateway.cli_models import model, schema
 from gateway.cli_oncall import oncall
 from gateway.cli_report import digest, report
@@ -261,6 +262,7 @@ def reset(case: str, person: str, reason: str, path: Path) -> None:
 
 
 main.add_command(act)
+main.add_command(drill)
 main.add_command(audit)
 main.add_command(report)
 main.add_command(digest)
@@ -404,7 +406,7 @@ def _case_row(case: Any, world: Any) -> Sequence[str]:
 
     rule = rule_of(world, case.rule, case.device)
     who = pages.person_name(world, case.handled_by or case.acknowledged_by or case.responsible)
-    what = f"{rule.says if rule else case.rule} · {pages.subject(world, case)}"
+    what = f"{pages.says_of(case, rule)} · {pages.subject(world, case)}"
     where = " · ".join(pages.near_places(world, case.place))
     stage = words.STAGES[case.stage].zh
     return local_time(case.opened_ns, world.timezone), case.level.word, stage, what, where, who, case.id

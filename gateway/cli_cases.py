@@ -14,7 +14,8 @@ from gateway.core.model import Verb
 from gateway.terminal import ask_gateway, config_option, judging_world, local_time, open_store, say, state_of
 
 SHELVING = ("shelve", "agree", "unshelve", "out_of_service")
-VERBS = [verb.value for verb in Verb if verb not in (Verb.RESET, Verb.PHOTO)]  # a command; a page
+UNSAID = (Verb.RESET, Verb.DRILL, Verb.PHOTO)  # they have commands of their own, or a page
+VERBS = [verb.value for verb in Verb if verb not in UNSAID]
 
 
 @click.command()

@@ -107,7 +107,7 @@ def _known(world: Any, by: str, place: str) -> str:
 
 
 def _print(found: Any) -> None:
-    from gateway.reporting import tables
+    from gateway.reporting import drills, tables
 
     zone, second_ns = found.world.timezone, 10**9
     since, until = (local_time(ns, zone)[:10] for ns in (found.since_ns, found.until_ns - second_ns))
@@ -120,6 +120,8 @@ def _print(found: Any) -> None:
     for line in tables.load_lines(found):
         click.echo(legible(line))
     _section("通知到人", tables.PERSON_HEAD, tables.person_rows(found))
+    _section("演练（不计入以上各数）", drills.HEAD, drills.rows(found.drills, found.world))
+    _section("演练接手时间，逐月", drills.TREND_HEAD, drills.trend_rows(found.drills, found.world))
 
 
 def _section(title: str, head: Any, rows: Any) -> None:

@@ -202,6 +202,7 @@ class Config:
 
 
 STATE = Path("/var/lib/lilong")
+NO_PAGE = frozenset({"sounds", "of"})  # settings of what sounds or hands on, and takes no page of text
 ONE_TEXT = frozenset({"template", "variables"})  # of a channel that says the same whatever has happened
 ONLY_INBOX = {"inbox": {"kind": "inbox"}}
 
@@ -285,6 +286,7 @@ def load(
         timezone=keys.timezone if keys else "",
         channels=tuple(keys.channels) if keys else None,
         groups=_groups(keys) if keys else frozenset(),
+        whole=_whole(keys) if keys else None,
         texts=_texts(keys) if keys else (),
         subscribe=keys.broker.subscribe if keys else None,
         intake=keys.web.intake is not None if keys else None,
@@ -527,6 +529,16 @@ def _groups(keys: ConfigKeys) -> frozenset[str]:
     """The channels that need no address of a person."""
     kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
     return frozenset(name for name, kind in kinds.items() if getattr(kind, "GROUP", False))
+
+
+def _whole(keys: ConfigKeys) -> frozenset[str]:
+    """The channels that take a page of text: not those that fill a template, sound, or hand on."""
+    kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
+    return frozenset(
+        name
+        for name, kind in kinds.items()
+        if kind and not hasattr(kind, "BLANKS") and not NO_PAGE & kind.SETTINGS
+    )
 
 
 def _blanks(keys: ConfigKeys) -> dict[str, str]:

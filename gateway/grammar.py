@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from gateway.core.calendars import DAY_MIN, DAYS, is_window, parse_clock, zone
+from gateway.core.calendars import DAY_MIN, DAYS, WEEK, is_window, parse_clock, zone
 from gateway.core.codecs import CODECS, chirpstack
 from gateway.core.codecs.bits import TYPES, picked
 from gateway.core.codecs.formula import Formula
@@ -28,6 +28,7 @@ from gateway.core.model import (
     Components,
     Derivation,
     Device,
+    Digest,
     DoubleControl,
     During,
     Example,
@@ -380,6 +381,15 @@ spell(
     rotation=("rotation", Identifier),
     since=("from", date),
     until=("to", date | None),
+)
+spell(
+    Digest,
+    of=("of", Identifier),
+    by=("by", tuple[Identifier, ...]),
+    role=("role", Identifier),
+    person=("person", Identifier),
+    day=("day", Literal[WEEK]),
+    at=("at", ClockTime),
 )
 spell(Step, role=("role", Roles), by=("by", tuple[Identifier, ...]), copy=("copy", Roles))
 spell(
@@ -841,6 +851,7 @@ class SiteKeys:
     calendar: Annotated[tuple[DayKeys, ...], LENIENT] = ()
     maintenance: Annotated[tuple[MaintenanceKeys, ...], LENIENT] = ()
     clocks: Annotated[tuple[ClockKeys, ...], LENIENT] = ()
+    digests: Annotated[tuple[Digest, ...], LENIENT] = ()
     join_within: Duration | None = None
     origin: Origin = NOWHERE
 

@@ -56,6 +56,7 @@ class Purpose(StrEnum):
     OUT_OF_SERVICE = "out_of_service"
     AGREE = "agree"
     UNSHELVE = "unshelve"
+    DRILL = "drill"
 
     @property
     def verb(self) -> Verb | None:

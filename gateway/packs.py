@@ -101,6 +101,7 @@ def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
         calendar=holidays.calendar_of(parts.calendar),
         maintenance=tuple(keys.maintenance(timezone) for keys in parts.maintenance),
         clocks=_clocks(parts),
+        digests=tuple(parts.digests),
         join_within_s=next((one.join_within for one in parts.sites if one.join_within is not None), JOIN_S),
         off={keys.id: keys.rule().origin for keys in parts.rules if keys.mode == "off"},
         timezone=timezone,

@@ -355,6 +355,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "no_code": ("目录里没有编码的规则 {rule}", "the rule {rule}, for which the catalogue has no code"),
     "code_of_nothing": ("{value}：没有这样的规则或场景", "{value}, which is no rule or scene of the site"),
+    "no_page": ("{channel}：发不了整页文字的渠道", "{channel}, which takes no page of text"),
     "no_blank": ("模板里没有变量可填的 {value}", "the blank {value}, which no variable fills"),
     "unused_variable": (
         "模板里没有用到的变量 {value}",
@@ -443,6 +444,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "registered": ("templates 下的登记", "an entry under templates"),
     "carried": ("简体字、不含链接和手机号", "simplified characters, without links and mobile numbers"),
     "parts_most": ("至多 {most} 条短信（{letters} 字）", "at most {most} SMS ({letters} characters)"),
+    "an_address": ("其中一个渠道的联系方式", "an address on one of these channels"),
     "a_code": (
         "codes 里该规则或其场景的编码，或写进 not_theirs",
         "a code for it or its scene under codes, or its name under not_theirs",

@@ -76,7 +76,7 @@ def tellings(db: sqlite3.Connection, since_ns: int, until_ns: int) -> Iterator[t
     """(person, instant) of every alert told to somebody, oldest first; two channels are one telling."""
     now_ns, said = -1, set[tuple[str, str]]()
     for one in made_between(db, Notification, since_ns, until_ns):
-        if one.state is NotificationState.CANCELLED:  # nobody got it
+        if one.state is NotificationState.CANCELLED or one.drill:  # nobody got it, or it was none
             continue
         if one.created_ns != now_ns:
             now_ns, said = one.created_ns, set()

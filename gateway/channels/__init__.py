@@ -26,9 +26,8 @@ __all__ = [
     "quotas",
 ]
 
-_NOT_KINDS = frozenset(
-    {"__init__", "aliyun", "base", "clouds", "coded", "signers", "wecom_callback", "wording"}
-)
+_PARTS = ["aliyun", "base", "clouds", "coded", "signers", "standing", "wecom_callback", "wording"]
+_NOT_KINDS = frozenset(["__init__", *_PARTS])
 
 
 FAILOVER = "failover"

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from gateway import telemetry
 from gateway.core.backoff import retry_after_s
-from gateway.core.model import Notification, Told
+from gateway.core.model import Failure, Notification, Told
 from gateway.core.quotas import Quota, Quotas, span
 from gateway.core.templates import Template
 
@@ -86,6 +86,7 @@ class Receipted:
     number: str  # the provider's name of it: Answer.number
     delivered: bool
     detail: str = ""
+    failure: Failure = Failure.OTHER
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Siren:
         if notification.kind in SILENCING:
             return self._silence(notification.card or notification.case)
         if notification.level not in self._levels:
-            return Answer(Told.REFUSED, f"not for {notification.level.word}: see levels")
+            return Answer(Told.REFUSED, f"not for {notification.level.word}: see levels", personal=True)
         if notification.kind not in SOUNDING:
             return Answer(Told.ACCEPTED, f"a siren has no sound for {notification.kind}")
         return self._sound(notification.case)

@@ -25,7 +25,7 @@ class Cards:
     def keep(self, step: Step, outcome: Outcome) -> None:
         """A message was taken that can be changed later. Call it before the outcome itself is settled."""
         told = self.state.notifications.get(outcome.notification)
-        if told is None or not outcome.card or outcome.told is not Told.ACCEPTED:
+        if told is None or not told.case or not outcome.card or outcome.told is not Told.ACCEPTED:
             return
         card = replace(told, card=outcome.card)
         case = self.state.cases.get(told.case)
@@ -49,6 +49,7 @@ class Cards:
                     self._change(step, card, words)
 
     def _change(self, step: Step, card: Notification, words: str) -> None:
+        words = f"【演练】{words}" if card.drill else words
         change = replace(
             card, id=self.book.new_id(step), case="", kind=Kind.ANSWERED, title=words, text=words,
             created_ns=step.wall_ns, due_at=step.at, state=NotificationState.DUE, attempt=0, detail="",

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gateway.core.builtin import is_bare
 from gateway.core.cases import ENDED
 from gateway.core.effective import rule_of
 from gateway.core.ids import make_id
@@ -15,6 +16,7 @@ from gateway.core.index import Index
 from gateway.core.model import (
     SECOND,
     Alert,
+    AlertState,
     Case,
     Effect,
     Entry,
@@ -99,6 +101,13 @@ class Casebook:
         self.track_of.pop(alert.id, None)
         step.effects.append(alert)
 
+    def end_bare(self, step: Step, case: Case) -> None:
+        """A person has said the last word on what no sensor can: what nothing stands behind ends with it."""
+        for alert in self.standings(case):
+            if is_bare(alert):
+                cleared = replace(alert, state=AlertState.CLEARED, changed_ns=step.wall_ns)
+                self.end_alert(step, cleared)
+
     def keep_case(self, step: Step, case: Case) -> Case:
         step.effects.append(case)
         if case.stage in ENDED:
@@ -114,7 +123,7 @@ class Casebook:
     def _note_end(self, step: Step, case: Case) -> None:
         """That it ended, for its recurrence, and for whoever opens it again."""
         rule = self.rules.get(case.rule)
-        if case.stage is Stage.MERGED or case.id not in self.state.cases:
+        if case.stage is Stage.MERGED or case.drill or case.id not in self.state.cases:
             return
         recurrence = rule.recurrence if rule else None
         kept_ns = max(int(recurrence.within_s * SECOND) if recurrence else 0, REMEMBERED_NS)

@@ -15,6 +15,7 @@ from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import UNANSWERED
 from gateway.core.conditions import parsed
 from gateway.core.deeds import Deeds
+from gateway.core.drills import Drills
 from gateway.core.model import (
     SECOND,
     Act,
@@ -26,6 +27,7 @@ from gateway.core.model import (
     Outcome,
     Rule,
     Stage,
+    Verb,
     World,
 )
 from gateway.core.placing import Placing, situation
@@ -50,6 +52,7 @@ class Caseload:
         self.placing = Placing(self.book, self.telling)
         self.deeds = Deeds(self.book, self.telling, self.placing)
         self.shelving = Shelving(self.book, self.telling, self.placing)
+        self.drills = Drills(self.book, self.telling)
         self.receipts = Receipts(self.book, self.telling, self.act)
         self.cards = Cards(self.book)
 
@@ -260,8 +263,12 @@ class Caseload:
         if act.verb in SHELVING:
             self.shelving.act(step, act)
             return
+        if act.verb is Verb.DRILL:
+            self.drills.act(step, act)
+            return
         self.deeds.act(step, act)
         if case is not None and case.id not in self.state.cases:
+            self.book.end_bare(step, case)
             for name in case.alerts:  # "false" was said of it: what hid behind it may be true
                 if name in self.state.alerts:
                     self.placing.show_or_hide(step, self.state.alerts[name])
@@ -308,7 +315,7 @@ class Caseload:
             self.telling.arm(step, case)
         if any(post.until is not None for post in self.world.posts):
             step.timers.append((self.state.at, "hand_over", ""))
-        step.timers += self.shelving.timers()
+        step.timers += self.shelving.timers() + self.drills.timers()
         self.receipts.arm(step)
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))

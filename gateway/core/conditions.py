@@ -71,6 +71,13 @@ class Judge:
     restless: bool = False  # it has windows, and a value that sinks as they empty may become bad
     lag_ns: int = 0  # it judges so long after the instants, for what may come late: its rule's, its model's
 
+    def of(self, key: str) -> Judge:
+        """The same of another subject."""
+        return Judge(
+            self.rule, key, self.quantity, self.baseline, self.low, self.high, self.zeros, self.hours,
+            self.works, self.expression, self.members, self.restless, self.lag_ns,
+        )  # fmt: skip
+
     @property
     def timed(self) -> bool:
         """Whether its verdict on one value may change with the hour."""
@@ -166,7 +173,7 @@ def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:
     return (
         rule.scene == scene
         and rule.model in ("", device.model)
-        and all(device.labels.get(name) == value for name, value in rule.labels.items())
+        and (not rule.labels or all(device.labels.get(name) == one for name, one in rule.labels.items()))
     )
 
 
@@ -186,6 +193,11 @@ def speaks_of(rule: Rule, device: Device, world: World) -> bool:
     told = tells(model, rule.each)
     known = {"", *(field.quantity for field in fields), *([] if rule.each else derived), *told}
     return rule.quantity in known or (rule.quantity == STUCK and any(field.stuck_after for field in fields))
+
+
+def is_for_all(rule: Rule, world: World) -> bool:
+    """Whether what it judges is the same of every device of a model, but for the numbers tuned for it."""
+    return not (rule.labels or rule.relative_to not in ("", "zero") or rule.during or world.maintenance)
 
 
 def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge | None:

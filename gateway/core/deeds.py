@@ -140,6 +140,8 @@ class Deeds:
         into = self.state.cases.get(act.to)
         if into is None or into.id == case.id or into.stage is Stage.HANDLED:
             return "no such open case"
+        if into.drill is not case.drill:
+            return "one of them is a drill"
         return "the other one tells nobody" if into.silent and not case.silent else ""
 
     def _may_split(self, step: Step, case: Case, act: Act) -> str:
@@ -178,6 +180,7 @@ class Deeds:
         """Handled, if the sensor is at least on its way to normal; else it bounces back to the doer."""
         self.book.cancel_due(step, case)
         case = replace(case, handled_by=act.person, reason=act.reason)
+        self.book.end_bare(step, case)
         bad = self._still_bad(case)
         if bad is not None:
             self.bounce(step, case, bad, act)
@@ -323,17 +326,24 @@ class Deeds:
 
         The engine turns the tracks named in the step; their alerts clear as any other.
         """
-        latched = [(key, alert) for key, alert in self._latched() if act.case in (alert.case, alert.id)]
+        latched = self._latched(act.case)
         if not latched or not act.note.strip():
             self._ignore(step, act, "no reason given" if latched else "nothing is latched")
             return
-        step.resets += [key for key, _ in latched]
-        for case in dict.fromkeys(alert.case for _, alert in latched if alert.case):
+        step.resets += latched
+        cases = (self.state.alerts[self.state.tracks[key].alert].case for key in latched)
+        for case in dict.fromkeys(filter(None, cases)):
             self.book.enter(step, case, Verb.RESET, act.person, act.channel, act.note)
 
-    def _latched(self) -> list[tuple[str, Alert]]:
-        found = [(key, self.state.alerts.get(track.alert)) for key, track in self.state.tracks.items()]
-        return [(key, alert) for key, alert in found if alert and alert.state is AlertState.LATCHED]
+    def _latched(self, name: str) -> list[str]:
+        """Keys of the tracks of what is latched in a case, or of the alert of that name."""
+        latched = AlertState.LATCHED
+        found = {
+            alert.id
+            for alert in self.state.alerts.values()
+            if alert.state is latched and name in (alert.case, alert.id)
+        }
+        return [key for key, track in self.state.tracks.items() if track.alert in found] if found else []
 
     def _ignore(self, step: Step, act: Act, reason: str) -> None:
         step.note("act_ignored", case=act.case, verb=act.verb, reason=reason)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from gateway.core.builtin import BUILT_IN
 from gateway.core.model import Device, Level, LevelTuning, Limit, Origin, Rule, Tuning, World
 from gateway.core.places import ancestors
 
@@ -75,7 +76,7 @@ class Book:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.rules = {rule.id: rule for rule in reversed(world.rules)}
+        self.rules = BUILT_IN | {rule.id: rule for rule in reversed(world.rules)}
         by_rule: dict[str, list[Tuning]] = {}
         for one in world.tunings:
             by_rule.setdefault(one.rule, []).append(one)

@@ -172,9 +172,9 @@ class Tally:
 
     def note(self, course: Course) -> None:
         case = course.case
-        if case.silent or course.stage is Stage.MERGED:
-            self.silent += case.silent
-            self.merged += not case.silent
+        if case.unheard or course.stage is Stage.MERGED:
+            self.silent += case.unheard
+            self.merged += not case.unheard
             return
         self.found += 1
         self.closed += course.stage is Stage.CLOSED

@@ -210,8 +210,8 @@ class Judging:
         index: int = 0,
     ) -> None:
         """Keeps what expressions ask for; a window that cannot hold it disables what goes by it."""
-        scene, now_ns = watch.model.scene, step.wall_ns + index
-        for failed in self._weighing.note(watch.device, component, scene, values, measured_ns, now_ns):
+        now_ns = step.wall_ns + index
+        for failed in self._weighing.note(watch.device, component, values, measured_ns, now_ns):
             for judge in watch.subject(component).weighed:
                 if failed.key in {one.key for one in parsed(judge.rule.when).windows}:
                     self._disable(step, judge, watch, failed)
@@ -404,10 +404,14 @@ class Judging:
             watch.subjects[track.component].settle(key)
 
     def _cool_down(self, step: Step, rule: Rule, key: str, level: Level) -> None:
-        """After an alert of a level; what has cooled down meanwhile is forgotten."""
-        kept = {name: one for name, one in self.state.cooling.items() if one.until > step.at}
-        until = step.at - self._lag_ns(key) + int(rule.cool_down_s * SECOND)
-        self.state.cooling = kept | {key: Cooling(until, level)}
+        """After an alert of a level. What has cooled down meanwhile is forgotten once there is twice as much:
+        looking for it after each of a thousand alerts would be a million looks.
+        """
+        cooling, until = self.state.cooling, step.at - self._lag_ns(key) + int(rule.cool_down_s * SECOND)
+        is_new = key not in cooling
+        cooling[key] = Cooling(until, level)
+        if is_new and len(cooling).bit_count() == 1:
+            self.state.cooling = {name: one for name, one in cooling.items() if one.until > step.at}
 
     def _astir(self, key: str, track: Track) -> bool:
         """A level is not calm, or a value is beyond its limit and only the hour makes it good."""

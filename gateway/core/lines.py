@@ -17,6 +17,7 @@ from zlib import crc32
 
 from msgspec import json, structs
 
+from gateway.core.builtin import DRILL
 from gateway.core.model import (
     Alert,
     Case,
@@ -326,7 +327,8 @@ def _alert_line(alert: Alert, world: World) -> str:
         "raised_ns": alert.raised_ns,
     }
     fields |= {"hidden_by": alert.hidden_by} if alert.hidden_by else {}
-    return f"alert{tags_text(tags)} {fields_text(fields)} {apart(alert.changed_ns, alert.id)}"
+    name = _measurement("alert", alert.mode == DRILL)
+    return f"{name}{tags_text(tags)} {fields_text(fields)} {apart(alert.changed_ns, alert.id)}"
 
 
 def _case_line(case: Case, world: World) -> str:
@@ -341,7 +343,8 @@ def _case_line(case: Case, world: World) -> str:
         "rung": case.rung,
         "opened_ns": case.opened_ns,
     }
-    return f"case{tags_text(tags)} {fields_text(fields)} {apart(case.changed_ns, case.id)}"
+    name = _measurement("case", case.drill)
+    return f"{name}{tags_text(tags)} {fields_text(fields)} {apart(case.changed_ns, case.id)}"
 
 
 def _notification_line(told: Notification) -> str:
@@ -353,7 +356,13 @@ def _notification_line(told: Notification) -> str:
         "alert": told.alert,
         "attempt": told.attempt,
     }
-    return f"notification{tags_text(tags)} {fields_text(fields)} {apart(told.created_ns, told.id)}"
+    name = _measurement("notification", told.drill)
+    return f"{name}{tags_text(tags)} {fields_text(fields)} {apart(told.created_ns, told.id)}"
+
+
+def _measurement(name: str, drill: bool) -> str:
+    """Drills have measurements of their own: no figure of the real ones counts them by mistake."""
+    return f"drill_{name}" if drill else name
 
 
 def _subject_tags(world: World, device: str, component: str) -> dict[str, str]:

@@ -683,6 +683,27 @@ class Clock:
     origin: Origin = field(default=Origin(), compare=False)
 
 
+DIGESTED = ("street", "area", "committee", "grid")  # kinds of places that have a weekly digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """Who gets the weekly digest of a place, and when in the week after."""
+
+    of: str  # the place
+    by: tuple[str, ...]  # channels
+    role: str = ""  # whoever answers for it there, then
+    person: str = ""  # or this one
+    day: str = "mon"
+    at: str = "08:00"
+    origin: Origin = field(default=Origin(), compare=False)
+
+    @property
+    def key(self) -> str:
+        """Tells it from every other: nobody gets the same place's twice on one way."""
+        return "|".join((self.of, self.role or self.person, *self.by))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Everything the core knows that is not state: swapped whole, atomically, on reload."""
@@ -708,6 +729,7 @@ class World:
     shelve_most_s: Mapping[str, float] = field(default_factory=dict)  # "red", "cabinet.red" -> the longest
     fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> others, when empty
     supervisor: Step | None = None  # who hears of an empty post
+    digests: tuple[Digest, ...] = ()
     off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
     clocks: tuple[Clock, ...] = ()  # none: only what rules say counts, and the sensor alone verifies
     join_within_s: float = 0.0  # alerts of one place and scene join one case; 0: each has its own
@@ -760,6 +782,7 @@ class Verb(StrEnum):
     OUT_OF_SERVICE = "out_of_service"  # nor of anything about a device
     AGREE = "agree"  # to what somebody else asked to shelve
     UNSHELVE = "unshelve"
+    DRILL = "drill"  # an alarm raised on purpose: the case is rule|device|component
 
 
 class Photo(msgspec.Struct, frozen=True, array_like=True):
@@ -808,6 +831,16 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", array_like=True):
     receipt_s: float = 0.0  # within this a receipt should come; 0: this way gives none
 
 
+class Failure(StrEnum):
+    """Why a person was not reached, as far as the provider can tell."""
+
+    NO_ANSWER = "no_answer"  # it rang
+    BUSY = "busy"
+    OFF = "off"  # switched off, out of reach, or barred for now
+    INVALID = "invalid"  # there is no such number: it never reaches anybody
+    OTHER = ""
+
+
 class Receipt(msgspec.Struct, frozen=True, tag="receipt", array_like=True):
     """What a provider says, later, of a message that it had taken."""
 
@@ -817,6 +850,7 @@ class Receipt(msgspec.Struct, frozen=True, tag="receipt", array_like=True):
     number: str  # the provider's name of the message, or our id of it
     delivered: bool
     detail: str = ""
+    failure: Failure = Failure.OTHER
 
 
 class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):
@@ -838,7 +872,18 @@ class Configured(msgspec.Struct, frozen=True, tag="configured", array_like=True)
     digest: str
 
 
-Event = Messages | Tick | Link | Act | Outcome | Receipt | Reply | Configured
+class Weekly(msgspec.Struct, frozen=True, tag="weekly", array_like=True):
+    """The digest of a place was made: whoever is to have it gets it, once."""
+
+    at: int
+    wall_ns: int
+    to: str  # Digest.key of who
+    week: str  # such as 2026-W47: the later one sorts behind
+    title: str
+    text: str
+
+
+Event = Messages | Tick | Link | Act | Outcome | Receipt | Reply | Weekly | Configured
 
 
 # ---------------------------------------------------------------- what comes out of it
@@ -873,7 +918,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     called: str = ""  # of an expression: what `value` is, and in which unit
     unit: str = ""
     chattering: bool = False  # it will not stand still: told once, slow to end
-    mode: str = "live"  # of its rule; a shadow one has no case and tells nobody
+    mode: str = "live"  # of its rule; a shadow one has no case and tells nobody; or core.builtin.DRILL
     hidden_by: str = ""  # the alert whose symptom it is: it stands in that one's case, and tells nobody
     point: bool = True  # its changes are points of the time series
     fell_at: int | None = None  # steady instant from which it is below its case's level
@@ -970,7 +1015,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     troubles: tuple[str, ...] = ()  # rule|device|component of every alert that was ever in it
     copies: tuple[str, ...] = ()  # persons who were only informed
     agreed: tuple[str, ...] = ()  # who has said "mine" while more than one must
+    drill: bool = False  # raised on purpose: told as such, and counted apart
+    drill_until: int = 0  # steady: then it is over, whoever has answered
     photos: tuple[str, ...] = ()  # sha256 of each picture that proves its handling
+
+    @property
+    def unheard(self) -> bool:
+        """Nobody was ever told of it: one that is on the shelf for a while was, and counts on."""
+        return self.silent and not self.told
 
 
 class NotificationState(StrEnum):
@@ -1006,6 +1058,7 @@ class Kind(StrEnum):
     RESUMED = "resumed"  # its suspension is over
     REOPENED = "reopened"
     COPIED = "copied"  # for information: somebody else is responsible
+    WEEKLY = "weekly"  # the digest of a place: about no case
     GAP = "gap"  # a post that the ladder names is empty
     HANDED_OVER = "handed_over"  # another holds the post now, and has the case
     TAKEN_OVER = "taken_over"  # the case of whoever held the post before
@@ -1035,6 +1088,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     receipt_by: int = 0  # steady: until then a receipt is waited for; 0: none is
     card: str = ""  # of ANSWERED: what it changes
     told_at: int = 0  # steady: when it was sent, for all we know; counts against the channel's limits
+    calls: int = 0  # how often it has rung already without an answer
+    drill: bool = False  # of a case that was raised on purpose
     together: int = 0  # of a digest, which is never stored: how many it stands for
 
 

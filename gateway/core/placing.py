@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.core import texts
+from gateway.core.builtin import DRILL
 from gateway.core.casebook import Casebook, Step, place_of, trouble_of, troubles_of
 from gateway.core.cases import ANSWERED, UNANSWERED, Turn
 from gateway.core.clocks import began_at
@@ -70,7 +71,7 @@ class Placing:
         answer.
         """
         about = self.book.cases_about(alert)
-        same = next((case for case in about if case.stage in UNANSWERED), None)
+        same = next((case for case in about if case.stage in UNANSWERED and not case.drill), None)
         if same is not None or not self.world.join_within_s:
             return same
         near = self.book.cases_at(self.world.devices[alert.device].at)
@@ -82,7 +83,8 @@ class Placing:
         One place is where the devices stand: a cabinet's point, a building. A person is told of both alike.
         """
         rule, other = self.book.rule_of(alert), self.book.rule(case)
-        if rule is None or other is None or case.opened_at is None or case.stage not in UNANSWERED:
+        unanswered = case.stage in UNANSWERED and not case.drill
+        if rule is None or other is None or case.opened_at is None or not unanswered:
             return False
         now = step.at - case.opened_at < int(self.world.join_within_s * SECOND)
         alike = rule.scene == other.scene and rule.tells is not case.silent
@@ -125,6 +127,8 @@ class Placing:
         """Hides what has a cause and no answer yet; shows, in a case of its own, what has none any more."""
         if alert.device not in self.world.devices or self.book.rule_of(alert) is None:
             return  # it ends in this very step
+        if alert.mode == DRILL:
+            return  # it is nobody's symptom
         cause, case = cause_of(self.book, alert), self.book.own_case(alert)
         if alert.hidden_by:
             if cause is None:
@@ -315,7 +319,7 @@ class Placing:
 
     def _is_seen_otherwise(self, alert: Alert) -> bool:
         rule, case = self.book.rule_of(alert), self.book.own_case(alert)
-        if rule is None:
+        if rule is None or alert.mode == DRILL:
             return False
         if alert.mode != rule.mode or (rule.opens and not alert.case and not alert.shelved):
             return True

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from gateway.core import texts
+from gateway.core.builtin import RETURN
 from gateway.core.casebook import Casebook, Step, trouble_of
-from gateway.core.model import LEVEL_OF, SECOND, Act, Alert, Kind, Level, Shelf, Verb
+from gateway.core.model import LEVEL_OF, SECOND, Act, Alert, AlertState, Kind, Level, Shelf, Verb
 from gateway.core.placing import Placing
 from gateway.core.routing import scene_of, shelved_s_most
 from gateway.core.telling import Telling
@@ -188,6 +189,29 @@ class Shelving:
             step.timers.append((shelf.until_at, "shelf", name))
             return
         self._end(step, shelf, "shelf_ended", None)
+        if not shelf.rule and shelf.in_force and shelf.device in self.world.devices:
+            self._ask_return(step, shelf)
+
+    def _ask_return(self, step: Step, shelf: Shelf) -> None:
+        """Nobody has said that the device is back in service: an alarm, to whoever answers for it first."""
+        standing = [one for one in self.state.alerts.values() if one.rule == RETURN.id]
+        alert = next((one for one in standing if one.device == shelf.device), None)
+        if alert is None:
+            level = RETURN.limits[0].level
+            alert = Alert(
+                id=self.book.new_id(step), rule=RETURN.id, device=shelf.device, component="", case="",
+                level=level, worst=level, state=AlertState.FIRING, raised_ns=step.wall_ns,
+                changed_ns=step.wall_ns, rises=((level, step.wall_ns),), quantity="", value=1.0, limit=None,
+                called=RETURN.called, evidence=texts.shelved(shelf, self.world, step.wall_ns),
+                digest=self.world.digest,
+            )  # fmt: skip
+            step.note("return_due", device=shelf.device, person=shelf.person)
+            self.placing.settle(step, alert, Kind.RAISED)
+        alert = self.state.alerts[alert.id]
+        case = self.book.own_case(alert)
+        if case is not None and shelf.person not in case.told:
+            self.telling.tell(step, case, alert, Kind.RAISED, shelf.person)
+            self.book.keep_case(step, replace(case, told=(*case.told, shelf.person)))
 
     def _end(self, step: Step, shelf: Shelf, what: str, act: Act | None) -> None:
         held = shelf.in_force

@@ -188,7 +188,8 @@ class Telling:
             place, person = self.world.places.get(gap.at), self.world.persons.get(gap.person)
             says = texts.gap(gap.role, gap.lack, place, person)
             self.book.enter(step, case.id, "post_empty", note=says)
-            if gap.key not in self.state.gaps and self._tell_supervisor(step, case, alert, says):
+            known = gap.key in self.state.gaps
+            if not known and self._tell_supervisor(step, case, alert, says) and not case.drill:
                 self.state.gaps[gap.key] = step.wall_ns
 
     def _tell_supervisor(self, step: Step, case: Case, alert: Alert, says: str) -> bool:
@@ -413,19 +414,19 @@ class Telling:
         rule, device = self.book.rule_of(alert), self.world.devices.get(alert.device)
         if case.silent or rule is None or device is None or self._waits(case, kind, person, channel):
             return
-        text = texts.body(kind, alert, rule, case, self.world, step.wall_ns)
+        said = f"{note}\n{texts.body(kind, alert, rule, case, self.world, step.wall_ns)}".lstrip()
         told = Notification(
             id=self.book.new_id(step), case=case.id, alert=alert.id, kind=kind, level=alert.level,
             person=person, channel=channel, address=address,
             title=self._title(kind, case, alert, rule, device),
-            text=f"{note}\n{text}".lstrip(),
+            text=texts.of_a_drill(said, kind) if case.drill else said,
             created_ns=step.wall_ns, due_at=step.at + self._quiet_ns(step, case),
-            rung=case.rung,
+            rung=case.rung, drill=case.drill,
         )  # fmt: skip
         self.book.keep_notification(step, told)
 
     def _title(self, kind: Kind, case: Case, alert: Alert, rule: Rule, device: Device) -> str:
-        found = texts.title(kind, alert.level, rule, device, alert.component)
+        found = texts.title(kind, alert.level, rule, device, alert.component, case.drill)
         count = len(self.book.standings(case))
         return f"{found} 等 {count} 处" if count > 1 else found
 

@@ -53,6 +53,7 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.RESUMED: "{level}，挂起到期",
     Kind.REOPENED: "{level}，重新立案",
     Kind.COPIED: "{level}，抄送",
+    Kind.WEEKLY: "周报",
     Kind.GAP: "岗位空缺",
     Kind.HANDED_OVER: "{level}，已移交",
     Kind.TAKEN_OVER: "{level}，移交给您",
@@ -83,9 +84,21 @@ def subject_name(device: Device, component: str) -> str:
     return f"{name} {component_name(component)}" if component else name
 
 
-def title(kind: Kind, level: Level, rule: Rule, device: Device, component: str) -> str:
+def title(kind: Kind, level: Level, rule: Rule, device: Device, component: str, drill: bool = False) -> str:
+    """A drill says so twice: where a provider takes the words apart, each part says it."""
     head = KINDS[kind].format(level=LEVELS[level])
+    if drill:
+        head = "演练结束" if kind is Kind.CLEARED else head
+        return f"【演练】演练（{head}）：{rule.says} · {subject_name(device, component)}"
     return f"【{head}】{rule.says} · {subject_name(device, component)}"
+
+
+def of_a_drill(text: str, kind: Kind) -> str:
+    """The text of a notification about a drill: nobody may take it for the real thing, nor ignore it."""
+    over = kind is Kind.CLEARED
+    says = "演练已结束，不必再处理。" if over else "这是演练，没有真实情况；请照真实情况接手、处理。"
+    kept = text.splitlines()
+    return "\n".join([f"【演练】{says}", *(kept[:2] if over else kept)])
 
 
 def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns: int) -> str:

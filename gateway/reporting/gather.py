@@ -37,6 +37,7 @@ class Report:
     found_on: Counter[str] = field(default_factory=Counter)  # local date -> cases
     closed_on: Counter[str] = field(default_factory=Counter)
     standing: list[Alert] = field(default_factory=list)  # for more than a day, now
+    drills: list[Course] = field(default_factory=list)  # counted in nothing above
 
     @property
     def span_ns(self) -> int:
@@ -51,7 +52,9 @@ def gather(
     report = Report(since_ns=since_ns, until_ns=until_ns, now_ns=now_ns, by=by, place=place, world=world)
     owner, here = owner_by(world, by), _inside(world, place)
     for course in courses(db, since_ns, until_ns, now_ns):
-        if here(course.case.place):
+        if here(course.case.place) and course.case.drill:
+            report.drills.append(course)
+        elif here(course.case.place):
             _note(report, course, owner(course))
     late = _late(db, until_ns, now_ns, here)
     report.late, report.late_count = late[:LATE_MOST], len(late)
@@ -75,7 +78,7 @@ def course_of(db: sqlite3.Connection, case: Case, now_ns: int) -> Course | None:
 def _note(report: Report, course: Course, group: str) -> None:
     report.total.note(course)
     report.groups.setdefault(group, Tally()).note(course)
-    if course.case.silent or course.stage is Stage.MERGED:
+    if course.case.unheard or course.stage is Stage.MERGED:
         return
     report.found_on[_day(report.world, course.found_ns)] += 1
     if course.stage is Stage.CLOSED:
@@ -84,7 +87,11 @@ def _note(report: Report, course: Course, group: str) -> None:
 
 def _late(db: sqlite3.Connection, until_ns: int, now_ns: int, here: Callable[[str], bool]) -> list[Course]:
     """The worst first, then the oldest."""
-    cases = (case for case in history.open_before(db, until_ns) if here(case.place) and not case.silent)
+    cases = (
+        case
+        for case in history.open_before(db, until_ns)
+        if here(case.place) and not (case.silent or case.drill)
+    )
     found = [one for case in cases if (one := course_of(db, case, now_ns)) and one.late_now]
     return sorted(found, key=lambda one: (-one.case.level, one.found_ns))
 

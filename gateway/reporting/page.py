@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from gateway.core.calendars import local, local_date
 from gateway.core.figures import ranked
 from gateway.core.model import SECOND
-from gateway.reporting import tables
+from gateway.reporting import drills, tables
 from gateway.reporting.gather import Report
 
 WIDTH = 420  # a phone's: its letters stay legible there
@@ -100,7 +100,8 @@ def as_html(report: Report) -> str:
         trim_blocks=True, lstrip_blocks=True,
     ).get_template("report.html")  # fmt: skip
     return template.render(
-        report=report, tables=tables, days=by_days(report), shares=lying(shares), worst=lying(worst),
+        report=report, tables=tables, drills=drills, days=by_days(report), shares=lying(shares),
+        worst=lying(worst),
         since=local(report.since_ns, zone).strftime("%Y-%m-%d"),
         until=local(report.until_ns - SECOND, zone).strftime("%Y-%m-%d"),
         now=local(report.now_ns, zone).strftime("%Y-%m-%d %H:%M:%S"),

@@ -227,6 +227,8 @@ def _csv_leg(leg: Leg) -> Sequence[str]:
 
 
 def as_json(report: Report) -> dict[str, Any]:
+    from gateway.reporting import drills  # which says its spans as these tables do
+
     load, span_ns = report.load, report.span_ns
     return {
         "since_ns": report.since_ns, "until_ns": report.until_ns, "now_ns": report.now_ns,
@@ -240,6 +242,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "overdue": [
             {"case": one.case.id, "stage": str(one.stage), "found_ns": one.found_ns} for one in report.late
         ],
+        "drills": drills.as_json(report.drills, report.world),
         "found_on": dict(report.found_on), "closed_on": dict(report.closed_on),
         "load": {
             "alerts": _rate_figures(load.alerts, span_ns),

@@ -407,6 +407,7 @@ class _Site:
             "broker": health.broker,
             "store": health.store_writable,
             "config": health.config_ok,
+            "channels_failing": list(health.failing),
         }
         return JSONResponse(parts, 200 if health.ready else 503)
 

@@ -154,7 +154,7 @@ def _failed(future: Future[Any]) -> bool:
 def event_of(said: Said, channel: str, world: World, db: sqlite3.Connection) -> Make | None:
     """What enters the queue for it; None when it is about nothing of ours, or nobody of ours said it."""
     if isinstance(said, Receipted):
-        heard = (channel, said.number, said.delivered, said.detail)
+        heard = (channel, said.number, said.delivered, said.detail, said.failure)
         return lambda at, wall_ns: Receipt(at, wall_ns, *heard)
     if said.text in list(Verb):
         return _pressed(said, channel, world, db)

@@ -43,7 +43,9 @@ from gateway.web.deps import Health
 
 HOUR_NS = 3600 * SECOND
 CHART_NS = HOUR_NS
-AT_THE_BOX = (Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN, Purpose.OUT_OF_SERVICE)  # `lilong act` alone
+AT_THE_BOX = (  # `lilong act` and `lilong drill` alone
+    Purpose.MERGE, Purpose.SPLIT, Purpose.REOPEN, Purpose.OUT_OF_SERVICE, Purpose.DRILL,
+)  # fmt: skip
 ACTING = tuple(purpose for purpose in Purpose if purpose.verb and purpose not in AT_THE_BOX)
 SHELVING = (Purpose.SHELVE, Purpose.AGREE, Purpose.UNSHELVE)
 IN_A_MESSAGE = (Purpose.ACKNOWLEDGE, Purpose.DONE)  # the buttons below one
@@ -124,7 +126,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
     return CaseView(
         id=case.id,
         badge=words.Badge.of(case.level),
-        says=rule.says if rule else case.rule,
+        says=says_of(case, rule),
         subject=subject(world, case),
         model=_model(world, case.device),
         place=near_places(world, case.place),
@@ -193,6 +195,11 @@ def subject(world: World, case: Case) -> str:
     device = world.devices.get(case.device)
     name = (device.says if device else "") or case.device
     return f"{name} · {component_name(case.component)}" if case.component else name
+
+
+def says_of(case: Case, rule: Rule | None) -> str:
+    says = rule.says if rule else case.rule
+    return f"【演练】{says}" if case.drill else says
 
 
 def near_places(world: World, place: str) -> list[str]:
@@ -575,7 +582,7 @@ def _row(case: Case, world: World, now_ns: int) -> Row:
     return Row(
         id=case.id,
         badge=words.Badge.of(case.level),
-        says=rule.says if rule else case.rule,
+        says=says_of(case, rule),
         subject=subject(world, case),
         place=" · ".join(near_places(world, case.place)),
         who=person_name(world, case.handled_by or case.acknowledged_by or case.responsible),
@@ -648,12 +655,14 @@ def _on(listed: Sequence[Row], sheet: words.Said) -> list[Row]:
 def pills(health: Health, now_ns: int) -> list[Pill]:
     last = health.last_message_ns
     database = {None: "仅本机归档", True: "正常", False: "连不上"}[health.database]
+    failing = "、".join(health.failing)
     return [
         Pill("主机", "gateway", *(_well(health.progressing, "运行中", "停滞"))),
         Pill("消息总线", "broker", *(_well(health.broker, "已连接", "断开"))),
         Pill("存储", "store", *(_well(health.store_writable, "可写", "不可写"))),
         Pill("数据库", "database", database, "bad" if health.database is False else "good"),
         Pill("配置", "config", *(_well(health.config_ok, "有效", "有错，沿用旧的"))),
+        Pill("通知渠道", "channels", *_well(not health.failing, "正常", f"失败：{failing}")),
         Pill("待入库", "backlog", f"{health.backlog:,}", "plain"),
         Pill("最近消息", "latest", f"{words.ago(now_ns - last)}前" if last else "尚无", "plain"),
     ]
@@ -666,6 +675,7 @@ def troubles(health: Health) -> dict[str, words.Said]:
         "broker": health.broker,
         "store": health.store_writable,
         "database": health.database is not False,
+        "channels": not health.failing,
     }
     return {part: words.TROUBLES[part] for part, good in well.items() if not good}
 

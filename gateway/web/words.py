@@ -91,18 +91,24 @@ ENTRIES: Mapping[str, Said] = {
     "shelve_refused": Said("搁置申请没有得到同意：{note}", "not shelved"),
     "shelved": Said("{who} 搁置，暂不通知：{note}", "shelved"),
     "out_of_service": Said("{who} 停用设备，暂不通知：{note}", "out of service"),
+    "drill": Said("【演练】{who} 发起演练，没有真实情况", "a drill"),
     "held": Said("搁置期间发生：{note}", "happened on the shelf"),
     "unshelved": Said("{who} 取消搁置：{note}", "off the shelf"),
     "shelf_ended": Said("搁置到期：{note}", "its time on the shelf is over"),
     "silenced": Said("规则不再通知：{note}", "its rule tells nobody now"),
     "delivered": Said("{who} 已收到", "delivered"),
     "undelivered": Said("没有送达 {who}", "not delivered"),
+    "no_answer": Said("{who} 没有接听", "not answered"),
+    "busy": Said("{who} 的电话占线", "busy"),
+    "off": Said("{who} 的电话打不通", "switched off, or out of reach"),
+    "invalid": Said("{who} 的号码是空号", "no such number"),
+    "call_again": Said("再次呼叫 {who}：第 {note} 次", "called again"),
     "unsure": Said("不知是否送出，不重发：{who}", "may have been sent; not sent again"),
     "unreceipted": Said("没有等到 {who} 的送达回执", "no receipt in time"),
     "replied": Said("{who} 回复", "replied"),
 }
 NOTE_IS_SAID = frozenset(
-    {"post_empty", "rule_gone", "silenced", "again", "merged_in", "split", "split_from"}
+    {"post_empty", "rule_gone", "silenced", "again", "call_again", "merged_in", "split", "split_from"}
     | {"quiet", "handed_over", "unknown", "member_gone", "held", "shelf_ended", "unshelved", "out_of_service"}
     | {"shelved", "shelve_asked", "shelve_refused"}
 )  # their words are in the sentence already
@@ -116,6 +122,9 @@ TROUBLES: Mapping[str, Said] = {
     ),
     "store": Said(
         "磁盘写不进：新情况不会出现在这里。请巡查重点部位，并联系网关管理员。", "nothing can be kept"
+    ),
+    "channels": Said(
+        "有通知渠道接连失败：发不通时用电话通知责任人，并联系网关管理员。", "messages may not reach people"
     ),
     "database": Said(
         "数据库连不上：报警不受影响，数据先存在本机，恢复后自动补写。", "alerts are not affected"

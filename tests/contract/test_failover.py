@@ -12,6 +12,7 @@ import pytest
 from gateway import channels, telemetry
 from gateway.channels.base import Answer, Receipted, Setup
 from gateway.channels.failover import Failover, Member, build
+from gateway.channels.standing import Several
 from gateway.config import load
 from gateway.core.breaker import FAILURES_MOST, OPEN_S, Breaker
 from gateway.core.model import SECOND, Level, Notification, Told
@@ -122,6 +123,14 @@ def test_after_failures_it_is_left_alone_then_probed_once_then_used_again(said: 
     assert [street.send(f"well{n}").detail for n in range(2)] == ["sms-ali: OK"] * 2
     assert [one.event for one in said] == ["channel_opened", "channel_closed"]
     assert b'lilong_channel_open{channel="sms-ali"} 0.0' in telemetry.exposition()
+
+
+def test_the_member_that_fails_is_named_while_another_serves() -> None:
+    street = Street(first=Answer(Told.REFUSED, "no money left"))
+    street.send("a")
+    street.send("b")
+    assert isinstance(street.sms, Several)
+    assert street.sms.failing() == ["sms-ali"]
 
 
 def test_time_outs_open_it_too() -> None:

@@ -21,6 +21,7 @@ from gateway.core.engine import Engine
 from gateway.core.model import SECOND, Act, Device, Outcome, Stage, Tick, Told, Verb
 from gateway.core.state import State
 from gateway.outward import PAGE, Lane
+from tests.contract.provider import Request
 from tests.contract.receivers import SECRET, City, Hub, Receiver
 from tests.unit.test_case_life import street
 from tests.unit.worlds import SMOKE, START_NS, Play
@@ -432,6 +433,27 @@ def test_a_platform_that_cannot_be_asked_is_told_all_the_same(make: Make) -> Non
     rig.pass_by(outward.AWAY_S_MOST)
     rig.run()
     assert city.rows[case]["status"] == "9", "asked again as soon as it can be"
+
+
+def test_what_happens_during_the_comparison_is_no_difference(make: Make) -> None:
+    """It is only owed, and comes in its turn."""
+    rig, city = make(City)
+    case = rig.fire()
+    rig.run()
+    give = city.give
+
+    def meanwhile(request: Request) -> object:
+        city.give = give  # type: ignore[method-assign]
+        rig.out(case)
+        return give(request)
+
+    city.give = meanwhile  # type: ignore[method-assign]
+    rig.lane.reconcile()
+    with telemetry.testing() as seen:
+        rig.lane.turn()
+    assert [one.fields["count"] for one in seen if one.event == "outward_reconciled"] == [0]
+    rig.run()
+    assert city.rows[case]["status"] == "9" and len(city.keys) == 4, "each once, under its own key"
 
 
 def test_a_comparison_that_was_missed_is_made_up_for(make: Make) -> None:

@@ -68,6 +68,7 @@ RINGS = {
     "gateway.cli_oncall": 5,
     "gateway.cli_route": 5,
     "gateway.cli_shelf": 5,
+    "gateway.cli_drill": 5,
     "gateway.cli_report": 5,
     "gateway.cli_why": 5,
     "gateway.cli": 5,

@@ -249,6 +249,14 @@ def test_what_nobody_agreed_to_is_forgotten_at_its_end(play):
     assert ignored(do(play, Verb.AGREE, case, person="li")) == ["nothing to agree to"]
 
 
+def test_a_case_on_the_shelf_still_counts_and_one_that_nobody_heard_of_does_not(play):
+    hot(play)
+    do(play, Verb.SHELVE, alert(play).id, until_s=HOUR)
+    (case,) = play.engine.state.cases.values()
+    assert case.silent and not case.unheard
+    assert msgspec.structs.replace(case, told=()).unheard
+
+
 # ---------------------------------------------------------------- a device out of service
 
 
@@ -264,6 +272,36 @@ def test_of_a_device_out_of_service_nothing_is_told_and_its_silence_is_no_alarm(
     assert (told(play), play.engine.state.cases) == ([], {})
     play.wait(DAY)
     assert {one.rule for one in of(play.effects, Case)} >= {"slot-hot", "smoke", "silent"}
+
+
+def test_past_its_date_whoever_answers_for_it_has_an_alarm_until_it_is_back():
+    play = playing(HOT, SMOKE)
+    do(play, Verb.OUT_OF_SERVICE, "cab-1", person="zhao", until_s=20 * MINUTE)
+    play.wait(20 * MINUTE)
+    assert sorted(told(play)) == [("wang", Kind.RAISED), ("zhao", Kind.RAISED)]
+    (text,) = [one.text for one in play.notifications() if one.person == "zhao"]
+    assert "停用到期" in text and "赵队长：换传感器，已约厂家" in text
+    assert alert(play).rule == "out-of-service"
+    do(play, Verb.OUT_OF_SERVICE, "cab-1", person="zhao", until_s=20 * MINUTE)  # it takes longer
+    play.wait(30 * MINUTE)
+    assert alert(play).rule == "out-of-service", "one alarm, however often it is put off"
+    do(play, Verb.DONE, next(iter(play.engine.state.cases)), person="zhao")
+    assert (play.engine.state.alerts, play.engine.state.cases) == ({}, {})
+
+
+def test_a_device_that_nobody_agreed_to_put_out_of_service_need_not_return():
+    play = playing(HOT, SMOKE)
+    do(play, Verb.OUT_OF_SERVICE, "cab-1", until_s=DAY)
+    play.wait(2 * DAY)
+    assert (told(play), play.engine.state.shelves) == ([], {})
+
+
+def test_what_came_back_before_its_date_is_no_alarm():
+    play = playing(HOT, SMOKE)
+    do(play, Verb.OUT_OF_SERVICE, "cab-1", until_s=20 * MINUTE)
+    do(play, Verb.UNSHELVE, "cab-1")
+    play.wait(HOUR)
+    assert told(play) == []
 
 
 def test_it_comes_back_when_somebody_says_so(play):
