@@ -416,7 +416,7 @@ class App:
     def _tidy_photos(self) -> None:
         """Those of open cases stay whatever the room."""
         db = self.store.reader()
-        self.photos.tidy(photos_named(db), photos_of_open(db))
+        self.photos.tidy({photo.sha256 for photo in photos_named(db)}, photos_of_open(db))
 
     def _deps(self, beside: Mapping[str, str]) -> Deps:
         return Deps(
