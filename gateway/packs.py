@@ -67,11 +67,13 @@ def load_world(
         _world(parts, surroundings.timezone, digest),
         tunings=checks.tunings(parts, builder),
         groups=surroundings.groups,
+        loud=surroundings.loud,
     )
     if lint:
         checks.lint(parts, world, builder, short=not surroundings.texts)
         checks.lint_texts(parts, world, surroundings.texts, builder)
         checks.lint_people(parts, surroundings.today, builder)
+        checks.lint_clocks(parts, world, surroundings.today, builder)
     return world
 
 

@@ -45,6 +45,7 @@ class Channel(Protocol):
     provider lets through are `QUOTAS` of core.quotas; who rings a person adds PERSON. `at_most` lowers them.
     With `GROUP = True` it tells a group or a place: nobody needs an address on it. `BLANKS` is there when it
     says approved templates only: how their variables stand in the text, as in "${level}" or "{1}".
+    With `LOUD = True` it rings: nothing that is no alarm goes by it while there is another way.
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:

@@ -23,6 +23,7 @@ from gateway.core.model import Failure, Notification, Told
 from gateway.core.quotas import DAY_S, HOUR_S, MINUTE_S, PERSON, Per, Quota
 from gateway.core.templates import Template, Templates
 
+LOUD = True  # it rings
 SETTINGS = frozenset(
     {"key_id", "template", "variables", "show_number", "play_times", "receipt_within", "token_file"}
     | {"url", "at_most"}
