@@ -133,7 +133,7 @@ class App:
             self.pipeline.submit,
             self.clock,
             StoreLedger(self.store.reader),
-            lambda told: self.links.show(told, self.clock.wall_ns()),
+            lambda told: self.links.show(told, self.clock.wall_ns()) if told.case else "",
             {c.name: channels.quotas(c.name, c.kind, c.settings) for c in self.config.channels.values()},
         )
         formerly = msgspec.json.decode(self.store.recall(FILTERS) or b"[]", type=list[str])

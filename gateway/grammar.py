@@ -842,6 +842,7 @@ class SiteKeys:
     maintenance: Annotated[tuple[MaintenanceKeys, ...], LENIENT] = ()
     clocks: Annotated[tuple[ClockKeys, ...], LENIENT] = ()
     join_within: Duration | None = None
+    review_at: ClockTime | None = None
     origin: Origin = NOWHERE
 
 

@@ -72,6 +72,7 @@ EVENTS: dict[str, str] = {
     "drill_begun": "somebody has raised a drill: people are told as of the real thing",
     "drill_over": "its time is over; `person`: who had taken it on, if anybody",
     "return_due": "a device is out of service beyond its date: whoever answers for it is told",
+    "standing_listed": "the morning list of what has stood for more than a day went to somebody",
     "alert_shelved": "an alarm is shelved, or a device out of service: nobody is told for a while",
     "alert_unshelved": "it is off the shelf: what still stands is told",
     "alert_shown": "an alert whose cause is over, or less bad than it, tells for itself",

@@ -137,6 +137,7 @@ class State(msgspec.Struct, omit_defaults=True):  # a table that is empty takes 
     last: dict[str, Alert] = {}  # case -> its alert that ended last, while the case is open
     closings: dict[str, list[Closing]] = {}  # rule|place -> the last ones, oldest first
     shelves: dict[str, Shelf] = {}  # of what nobody is told, or would not be, should somebody agree
+    reviewed_ns: int = 0  # when the last morning list was told (wall)
     watched_at: int = 0  # when it was last made sure that every open case has a next timer
 
 
