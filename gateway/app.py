@@ -37,7 +37,19 @@ from gateway.config import Config, load
 from gateway.control import SOCKET, Control
 from gateway.core.calendars import durings, local_date, missing_years
 from gateway.core.calibration import due_within
-from gateway.core.model import Act, Effect, Link, Message, Messages, Noted, Notification, Refused, Verb, World
+from gateway.core.model import (
+    Act,
+    Effect,
+    Link,
+    Message,
+    Messages,
+    Noted,
+    Notification,
+    Refused,
+    Tick,
+    Verb,
+    World,
+)  # fmt: skip
 from gateway.core.state import State
 from gateway.forwarder import Forwarder, Sink
 from gateway.links import Links, load_keys
@@ -47,6 +59,7 @@ from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError, say
 from gateway.reporting.digest import write_apart
 from gateway.selfcheck import Parts, SelfCheck
+from gateway.watchdog import Watchdog
 from gateway.web.app import create_app
 from gateway.web.callbacks import Callbacks
 from gateway.web.deps import Deps, Health
@@ -157,6 +170,9 @@ class App:
                 standing=self.forwarder.standing,
             )
         )
+        self.watchdog = Watchdog(
+            self.store, self.clock, lambda: self.world, self.channels, lambda: self.pipeline.submit(Tick)
+        )
         self.control = Control(
             self.config.state / SOCKET,
             {"reload": self._asked_reload, "replay": self._replay, "reset": self._reset, "act": self._act},
@@ -202,6 +218,7 @@ class App:
         self.subscriber.start()
         self.chores.start()
         self.selfcheck.start()
+        self.watchdog.start()
         self.control.start()
         systemd.ready(f"{len(self.world.devices)} devices, {len(self.world.rules)} rules")
         telemetry.log("ready", count=len(self.world.devices))
@@ -213,6 +230,7 @@ class App:
         self.control.stop()
         self._stop.set()
         self._reloading.acquire(timeout=RELOADING_S)  # the one under way; none begins from here on
+        self.watchdog.stop()
         self.selfcheck.stop()
         self.chores.stop()
         with suppress(OSError):  # a full disk: the mark before it serves, and the rest must still stop

@@ -233,6 +233,19 @@ def lasted(seconds: int) -> str:
     return f"{days} 天 {hours} 小时" if hours else f"{days} 天"
 
 
+def stalled(case: Case, world: World, now_ns: int) -> tuple[str, str]:
+    """Title and text of what the gateway says when its own escalation stands still."""
+    rule, device = book_of(world).rules.get(case.rule), world.devices.get(case.device)
+    name = subject_name(device, case.component) if device else case.device
+    title = f"【{LEVELS[case.level]}，网关升级停滞】{rule.says if rule else case.rule} · {name}"
+    lines = [
+        f"{PLACE}{whereabouts(world, case.place)}",
+        f"{SITUATION}{clock(case.opened_ns, world.timezone, now_ns)} 发现，网关没有按时逐级通知",
+        "要做：请直接联系现场处理，并通知网关管理员检查网关。",
+    ]
+    return (f"【演练】{title}" if case.drill else title), "\n".join(lines)
+
+
 def shelved(shelf: Shelf, world: World, now_ns: int) -> str:
     """What is shelved, up to which level, until when, who answers for it and why."""
     rule, device = book_of(world).rules.get(shelf.rule), world.devices.get(shelf.device)
