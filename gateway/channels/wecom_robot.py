@@ -87,7 +87,7 @@ def _text(notification: Notification, text: str, link: str, mention: dict[str, l
 def _markdown(notification: Notification, text: str, link: str, userid: str) -> dict[str, Any]:
     colour = GOOD_COLOUR if notification.kind is Kind.CLEARED else COLOURS[notification.level]
     head = f'{sign(notification)} **<font color="{colour}">{title(notification)}</font>**'
-    foot = f"[{door(notification)}]({link})" + (f" <@{userid}>" if userid else "")
+    foot = (f"[{door(notification)}]({link})" if link else "") + (f" <@{userid}>" if userid else "")
     body = fit(head, plain(text), foot, MARKDOWN_BYTES_MOST)
     return {"msgtype": "markdown", "markdown": {"content": body}}
 
