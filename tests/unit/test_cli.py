@@ -75,7 +75,14 @@ def test_a_folder_is_no_file_and_chinese_is_spoken(run, folder: Path) -> None:
 # ---------------------------------------------------------------- the files
 
 
-def test_check_counts_what_it_found(run) -> None:
+def verified_by_sensor(folder: Path) -> None:
+    """One person alone cannot verify what he did himself: `check` warns of such a site (W705)."""
+    with (folder / "sites/site.yaml").open("a", encoding="utf-8") as file:
+        file.write("clocks:\n  - {level: red, verify_by: sensor}\n")
+
+
+def test_check_counts_what_it_found(run, folder: Path) -> None:
+    verified_by_sensor(folder)
     ran = run("check")
     assert (ran.exit_code, ran.output) == (0, "ok: models 2, rules 4, places 2, persons 1, devices 2\n")
 
@@ -89,6 +96,7 @@ def test_check_tells_every_mistake_in_the_readers_language(run, folder: Path) ->
 
 
 def test_check_warns_of_what_is_hardly_meant_and_strict_refuses_it(run, folder: Path) -> None:
+    verified_by_sensor(folder)
     spoil(folder, "rules/all.yaml", "clear_below: 50", "clear_below: 55")
     ran = run("check")
     assert ran.exit_code == 0 and ran.stdout.endswith("devices 2, warnings 1\n")
@@ -100,6 +108,7 @@ def test_check_warns_of_what_is_hardly_meant_and_strict_refuses_it(run, folder: 
 
 
 def test_check_speaks_to_programs(run, folder: Path) -> None:
+    verified_by_sensor(folder)
     assert json.loads(run("check", "--format", "json").stdout) == []
     assert 'failures="0"' in run("check", "--format", "junit").stdout
     spoil(folder, "rules/all.yaml", "above: 75", "abov: 75")
@@ -328,7 +337,7 @@ def test_show_tells_one_case_whole(run, folder: Path) -> None:
         "等待接手",
         "要做：断开该仓",
         "11-02 20:00  系统发现问题",
-        "11-02 20:00  无人响应，上报 王经理",
+        "11-02 20:00  无人响应，继续通知 王经理",
     ]
     assert "已结案" in run("show").output, "left out: the newest"
 
