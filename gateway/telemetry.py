@@ -151,6 +151,7 @@ EVENTS: dict[str, str] = {
     # -- web
     "callback_busy": "what a provider called us with could not be written down now; it will call again",
     "callback_refused": "a provider's call was turned away: not authenticated, too large, or not to be read",
+    "pull_failed": "receipts and replies could not be fetched from a provider; it is tried again",
     "callback_unmatched": "a receipt or reply is about no message of ours, or from nobody of ours",
     "intake_busy": "a post could not be written down now; the device must post it again",
     "intake_refused": "a post was turned away: not authenticated, too large, or not to be read",
