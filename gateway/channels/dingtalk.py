@@ -17,7 +17,7 @@ from gateway.adapters import http
 from gateway.channels import coded, robots, signers
 from gateway.channels.base import Setup, cut
 from gateway.channels.robots import Signed
-from gateway.channels.wording import plain, sign, title
+from gateway.channels.wording import door, plain, sign, title
 from gateway.core.model import Notification
 from gateway.core.quotas import PERSON, Quota
 
@@ -61,9 +61,9 @@ def compose(notification: Notification, text: str, link: str) -> dict[str, Any]:
     said = f"### {head}\n\n" + "\n\n".join(body.splitlines())
     address = notification.address.strip()
     if link and not MOBILE.fullmatch(address):
-        card = {"title": head, "text": said, "singleTitle": "打开处置单", "singleURL": link}
+        card = {"title": head, "text": said, "singleTitle": door(notification), "singleURL": link}
         return {"msgtype": "actionCard", "actionCard": card}
-    said += f"\n\n[打开处置单]({link})" if link else ""
+    said += f"\n\n[{door(notification)}]({link})" if link else ""
     at = [address] if MOBILE.fullmatch(address) else []
     said += "".join(f"\n\n@{one}" for one in at)
     return {"msgtype": "markdown", "markdown": {"title": head, "text": said}, "at": {"atMobiles": at}}

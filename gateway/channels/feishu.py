@@ -16,7 +16,7 @@ from gateway.adapters import http
 from gateway.channels import coded, robots, signers
 from gateway.channels.base import Answer, Setup, cut
 from gateway.channels.robots import Signed
-from gateway.channels.wording import plain, sign, title
+from gateway.channels.wording import door, plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told
 from gateway.core.quotas import PERSON, Quota
 
@@ -78,7 +78,7 @@ def compose(notification: Notification, text: str, link: str) -> dict[str, Any]:
     if OPEN_ID.fullmatch(address):
         elements.append(_div("lark_md", f"<at id={address}></at>"))
     if link:
-        elements.append({"tag": "action", "actions": [_button(link)]})
+        elements.append({"tag": "action", "actions": [_button(door(notification), link)]})
     header = {
         "title": {"tag": "plain_text", "content": f"{sign(notification)} {title(notification)}"},
         "template": GOOD_COLOUR if good else COLOURS[notification.level],
@@ -91,9 +91,9 @@ def _div(tag: str, content: str) -> dict[str, Any]:
     return {"tag": "div", "text": {"tag": tag, "content": content}}
 
 
-def _button(link: str) -> dict[str, Any]:
-    words = {"tag": "plain_text", "content": "打开处置单"}
-    return {"tag": "button", "text": words, "url": link, "type": "primary"}
+def _button(words: str, link: str) -> dict[str, Any]:
+    said = {"tag": "plain_text", "content": words}
+    return {"tag": "button", "text": said, "url": link, "type": "primary"}
 
 
 def build(setup: Setup) -> Feishu:

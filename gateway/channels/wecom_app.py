@@ -24,7 +24,7 @@ from gateway.channels import coded
 from gateway.channels.base import Answer, Call, Form, Heard, Secret, Setup, cut, detail
 from gateway.channels.coded import Coded
 from gateway.channels.wecom_callback import KEY, TOKEN, Envelope
-from gateway.channels.wording import fit, plain, sign, title
+from gateway.channels.wording import door, fit, plain, sign, title
 from gateway.core.asking import WORDED
 from gateway.core.model import Kind, Level, Notification, Told, Verb
 from gateway.core.quotas import PERSON, Per, Quota
@@ -258,7 +258,7 @@ def _button(verb: Verb, link: str, style: int) -> dict[str, Any]:
 
 def as_text(notification: Notification, text: str, link: str, agent: int) -> dict[str, Any]:
     head = f"{sign(notification)} {title(notification)}"
-    foot = f'<a href="{link}">打开处置单</a>' if link else ""
+    foot = f'<a href="{link}">{door(notification)}</a>' if link else ""
     content = {"content": fit(head, plain(text), foot, TEXT_BYTES_MOST)}
     return _addressed(notification, agent, "text", content)
 

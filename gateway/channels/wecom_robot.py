@@ -17,7 +17,7 @@ from gateway.adapters import http
 from gateway.channels import coded, robots
 from gateway.channels.base import Secret, Setup
 from gateway.channels.robots import Robot
-from gateway.channels.wording import fit, plain, sign, title
+from gateway.channels.wording import door, fit, plain, sign, title
 from gateway.core.model import Kind, Level, Notification
 from gateway.core.quotas import PERSON, Quota
 
@@ -87,7 +87,7 @@ def _text(notification: Notification, text: str, link: str, mention: dict[str, l
 def _markdown(notification: Notification, text: str, link: str, userid: str) -> dict[str, Any]:
     colour = GOOD_COLOUR if notification.kind is Kind.CLEARED else COLOURS[notification.level]
     head = f'{sign(notification)} **<font color="{colour}">{title(notification)}</font>**'
-    foot = f"[打开处置单]({link})" + (f" <@{userid}>" if userid else "")
+    foot = (f"[{door(notification)}]({link})" if link else "") + (f" <@{userid}>" if userid else "")
     body = fit(head, plain(text), foot, MARKDOWN_BYTES_MOST)
     return {"msgtype": "markdown", "markdown": {"content": body}}
 

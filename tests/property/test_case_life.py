@@ -11,6 +11,7 @@ from gateway.core import state as states
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn
 from gateway.core.engine import Engine
 from gateway.core.model import SECOND, Act, Case, Entry, Level, Outcome, Photo, Recurrence, Stage, Told, Verb
+from gateway.core.stalled import stalled
 from gateway.core.state import State
 from gateway.web import words
 from tests.unit.test_case_life import DAY, HOUR, street
@@ -77,6 +78,8 @@ def check(play):
     engine = play.engine
     state, cases = engine.state, engine.cases
     assert cases.unwatched(engine.timers.armed) == [], "an open case that nothing would ever move"
+    lie = stalled(engine.world, state.cases.values(), state.alerts.values(), state.at)
+    assert lie == [], "by what is stored alone it should have moved"
     for case in state.cases.values():
         standing = [one for one in case.alerts if one in state.alerts]
         if standing and case.stage in UNANSWERED and not case.silent:
