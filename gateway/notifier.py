@@ -471,12 +471,13 @@ class Worker:
     def _send(self, batch: Sequence[Notification]) -> Answer:
         """One text, for one notification or for several."""
         told, at = digest(batch) if len(batch) > 1 else batch[0], self._clock.at()
-        if told.kind is not Kind.ANSWERED and self._quotas:
-            if (wait_ns := self._quotas.free_at(told, at) - at) > 0:
-                return Answer(Told.LATER, USED_UP, wait_ns / SECOND)
-            spend(self._name, self._quotas, told, at)
+        counts = told.kind is not Kind.ANSWERED and self._quotas
+        if counts and (wait_ns := self._quotas.free_at(told, at) - at) > 0:
+            return Answer(Told.LATER, USED_UP, wait_ns / SECOND)
         with self._sending_s.time():
             answer = self._attempt(told)
+        if counts:  # as of now: a provider counts when it arrives, and that may have taken seconds
+            spend(self._name, self._quotas, told, self._clock.at())
         self._standing.learn(answer, self._clock.at())
         if len(batch) == 1:
             return answer

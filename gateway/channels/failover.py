@@ -67,8 +67,10 @@ class Failover:
         at = self._now()
         if (wait_s := member.free_s(told, at)) > 0:
             return Answer(Told.LATER, f"{member.name}: its limits are used up for now", wait_s)
-        spend(member.name, member.quotas, told, at)
-        answer = member.channel.send(told, text, link)
+        try:
+            answer = member.channel.send(told, text, link)
+        finally:  # it counts as of its answer: a provider counts when it arrives
+            spend(member.name, member.quotas, told, self._now())
         member.learn(answer, self._now())
         return replace(answer, detail=detail(f"{member.name}: {answer.detail}"))
 

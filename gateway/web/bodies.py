@@ -7,6 +7,7 @@ Bodies are read piece by piece: a part that is not wanted is skipped as it arriv
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from python_multipart.exceptions import MultipartParseError
@@ -83,7 +84,7 @@ class _Part:
         return b"".join(key + b": " + value + b"\r\n" for key, value in self.head) + b"\r\n" + self.body
 
 
-class _Parts:
+class _Parts(ABC):
     """Reads parts and their heads; what is done with them is its heirs' business."""
 
     def __init__(self, boundary: bytes) -> None:
@@ -131,11 +132,13 @@ class _Parts:
         self._parts[-1].head.append((bytes(self._name), bytes(self._value)))
         self._name, self._value = bytearray(), bytearray()
 
+    @abstractmethod
     def _decide(self) -> None:
-        raise NotImplementedError
+        """What to do with the part whose head has ended."""
 
+    @abstractmethod
     def _data(self, data: bytes, start: int, end: int) -> None:
-        raise NotImplementedError
+        """A piece of that part."""
 
 
 class _Multipart(_Parts):

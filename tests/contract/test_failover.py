@@ -87,6 +87,18 @@ def test_a_provider_that_hangs_costs_less_than_half_a_minute() -> None:
     assert street.now - began < 30 * SECOND
 
 
+def test_a_slow_sending_counts_from_its_answer() -> None:
+    """The provider counts when it arrives: 59 s after a slow one it would be one too many there."""
+    street = Street(quotas=(HALF,))
+    street.ali.takes_s = 2.0
+    began = street.now
+    for n in range(2):
+        street.send(f"n{n}")
+    street.now = began + 61 * SECOND
+    street.send("n2")
+    assert (street.ali.got, street.tx.got) == (["n0", "n1"], ["n2"])
+
+
 def test_what_may_have_been_taken_goes_to_no_other() -> None:
     street = Street(MAYBE)
     answer = street.send()

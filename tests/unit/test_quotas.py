@@ -190,10 +190,12 @@ class Strict:
 
     def __init__(self, wheel: Wheel, limits: dict[float, int], whose: Callable[[Notification], str]) -> None:
         self._wheel, self._limits, self._whose = wheel, limits, whose
+        self.way_ns: Callable[[], int] = lambda: 0  # how long a request takes to arrive
         self.got: list[tuple[int, Notification]] = []
         self.over: list[str] = []
 
     def send(self, told: Notification, text: str, link: str) -> Answer:
+        self._wheel.now += self.way_ns()
         whose, now = self._whose(told), self._wheel.now
         for span_s, most in self._limits.items():
             since = now - span_s * SECOND
@@ -286,6 +288,17 @@ def test_a_robot_for_forty_people_stays_within_its_twenty_a_minute(seed: int) ->
     street.runs(30 * MINUTE)
     assert street.robot.over == []
     assert {one.state for one in street.ledger.rows.values()} == {NotificationState.ACCEPTED}
+
+
+def test_requests_that_take_their_time_break_no_limit(seed: int) -> None:
+    """A provider counts when they arrive: one that was slow, and the next that is quick, are closer there."""
+    street, rng = Street(), random.Random(seed)
+    street.robot.way_ns = lambda: rng.choice([0, SECOND // 10, 2 * SECOND])
+    reds = [named(n, Level.RED, channel="robot", person=f"p{n}", address="@all") for n in range(100)]
+    street.raises(reds)
+    street.runs(10 * MINUTE)
+    assert len(street.robot.got) == 100
+    assert street.robot.over == []
 
 
 def test_a_restart_in_the_midst_breaks_no_limit(seed: int) -> None:
