@@ -48,6 +48,10 @@ def concerns(case: Case, person: str) -> bool:
     return person in (*case.told, *case.copies, *doers)
 
 
+def every_open_case(db: sqlite3.Connection) -> list[Case]:
+    return _all(db, Case, "SELECT body FROM cases WHERE open = 1")
+
+
 def count_open(db: sqlite3.Connection) -> dict[Level, int]:
     """How many of each level, the worst first."""
     query = "SELECT level, count(*) FROM cases WHERE open = 1 GROUP BY level ORDER BY level DESC"
