@@ -37,7 +37,19 @@ from gateway.config import Config, load
 from gateway.control import SOCKET, Control
 from gateway.core.calendars import durings, local_date, missing_years
 from gateway.core.calibration import due_within
-from gateway.core.model import Act, Effect, Link, Message, Messages, Noted, Notification, Refused, Verb, World
+from gateway.core.model import (
+    Act,
+    Effect,
+    Link,
+    Message,
+    Messages,
+    Noted,
+    Notification,
+    Refused,
+    Tick,
+    Verb,
+    World,
+)  # fmt: skip
 from gateway.core.state import State
 from gateway.forwarder import Forwarder, Sink
 from gateway.links import Links, load_keys
@@ -45,9 +57,11 @@ from gateway.notifier import Notifier, StoreLedger
 from gateway.outward import Outward
 from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError, say
+from gateway.pulling import Puller
 from gateway.reporting.digest import write_apart
 from gateway.reporting.mailing import Mailing
 from gateway.selfcheck import Parts, SelfCheck
+from gateway.watchdog import Watchdog
 from gateway.web.app import create_app
 from gateway.web.callbacks import Callbacks
 from gateway.web.deps import Deps, Health
@@ -128,7 +142,7 @@ class App:
         )
         self.outward = Outward(bridge.lanes(self.config.outward, self.store, lambda: self.world, self.clock))
         self.links = _links(self.config)
-        self.channels = channels.build_all(self.config.channels.values())
+        self.channels = channels.build_all(self.config.channels.values(), self.config.broker)
         self.notifier = Notifier(
             self.channels,
             self.pipeline.submit,
@@ -157,6 +171,7 @@ class App:
             [("03:27", self._tidy_photos), *bridge.daily(self.config.outward, self.outward)],
             mailing.send_due,
         )  # fmt: skip
+        self.pullers = self._pullers()
         self.selfcheck = SelfCheck(
             Parts(
                 store=self.store,
@@ -167,6 +182,9 @@ class App:
                 outward=self.outward,
                 failing=self.notifier.failing,
             )
+        )
+        self.watchdog = Watchdog(
+            self.store, self.clock, lambda: self.world, self.channels, lambda: self.pipeline.submit(Tick)
         )
         self.control = Control(
             self.config.state / SOCKET,
@@ -213,6 +231,9 @@ class App:
         self.subscriber.start()
         self.chores.start()
         self.selfcheck.start()
+        for puller in self.pullers:
+            puller.start()
+        self.watchdog.start()
         self.control.start()
         systemd.ready(f"{len(self.world.devices)} devices, {len(self.world.rules)} rules")
         telemetry.log("ready", count=len(self.world.devices))
@@ -224,6 +245,9 @@ class App:
         self.control.stop()
         self._stop.set()
         self._reloading.acquire(timeout=RELOADING_S)  # the one under way; none begins from here on
+        for puller in self.pullers:
+            puller.stop()
+        self.watchdog.stop()
         self.selfcheck.stop()
         self.chores.stop()
         with suppress(OSError):  # a full disk: the mark before it serves, and the rest must still stop
@@ -410,7 +434,7 @@ class App:
     def _tidy_photos(self) -> None:
         """Those of open cases stay whatever the room."""
         db = self.store.reader()
-        self.photos.tidy(photos_named(db), photos_of_open(db))
+        self.photos.tidy({photo.sha256 for photo in photos_named(db)}, photos_of_open(db))
 
     def _deps(self, beside: Mapping[str, str]) -> Deps:
         return Deps(
@@ -428,6 +452,16 @@ class App:
             photos=self.photos,
             beside=beside,
         )
+
+    def _pullers(self) -> list[Puller]:
+        """For the channels that fetch what their providers have to say."""
+        groups = channels.groups(self.config.channels.values())
+        pulling = {name: one for name, one in self.channels.items() if isinstance(one, channels.Pulling)}
+        return [
+            Puller(name, one, self.pipeline.submit, lambda: self.world, self.store.reader, groups)
+            for name, one in pulling.items()
+            if one.pull_s
+        ]
 
     def _callbacks(self) -> Callbacks | None:
         """The door for providers, when a channel's one calls back."""

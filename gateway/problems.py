@@ -437,6 +437,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "a_fitting_device": ("至少符合一台设备", "a rule that some device fits"),
     "once": ("只写一次", "one rule"),
+    "not_subscribed": ("网关自己不订阅的主题", "a topic that the gateway does not listen to itself"),
     "a_blank": ("模板里的一个变量", "a blank in the text"),
     "approved_text": (
         "批准的原文：简体字和常用标点，不含链接、手机号，至多 {most} 字",

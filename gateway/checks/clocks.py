@@ -25,6 +25,10 @@ def check_clocks(parts: Parts, builder: Builder) -> None:
             check_known(builder, clock, "scene", "scene", clock.scene, scenes)
         for key, name in named_windows(clock.during):
             check_known(builder, clock, f"during.{key}", "window", name, windows)
+    reviewing = [site for site in parts.sites if site.review_at is not None]
+    for site in reviewing[1:]:
+        found = say("twice", what="review_at", value=str(site.review_at), where=line_of(reviewing[0]))
+        builder.mistake(site, "review_at", found, say("unique", what="review_at"))
     joining = [site for site in parts.sites if site.join_within is not None]
     for site in joining[1:]:
         found = say("twice", what="join_within", value=f"{site.join_within:g}s", where=line_of(joining[0]))

@@ -33,6 +33,7 @@ from gateway.core.model import (
 from gateway.core.placing import Placing, situation
 from gateway.core.receipts import Receipts
 from gateway.core.shelving import SHELVING, Shelving
+from gateway.core.standing import Standing
 from gateway.core.state import State, Track
 from gateway.core.telling import Telling
 
@@ -53,6 +54,7 @@ class Caseload:
         self.deeds = Deeds(self.book, self.telling, self.placing)
         self.shelving = Shelving(self.book, self.telling, self.placing)
         self.drills = Drills(self.book, self.telling)
+        self.standing = Standing(self.book)
         self.receipts = Receipts(self.book, self.telling, self.act)
         self.cards = Cards(self.book)
 
@@ -318,7 +320,7 @@ class Caseload:
             self.telling.arm(step, case)
         if any(post.until is not None for post in self.world.posts):
             step.timers.append((self.state.at, "hand_over", ""))
-        step.timers += self.shelving.timers() + self.drills.timers()
+        step.timers += self.shelving.timers() + self.drills.timers() + self.standing.timers()
         self.receipts.arm(step)
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))

@@ -733,6 +733,7 @@ class World:
     off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
     clocks: tuple[Clock, ...] = ()  # none: only what rules say counts, and the sensor alone verifies
     join_within_s: float = 0.0  # alerts of one place and scene join one case; 0: each has its own
+    review_at: str = ""  # "08:30": when what stands for more than a day is told of again; "": never
     groups: frozenset[str] = frozenset()  # channels that reach a group or a place: no address is needed
     loud: frozenset[str] = frozenset()  # channels that ring: what is no alarm goes by another
     timezone: str = "Asia/Shanghai"
@@ -1057,6 +1058,7 @@ class Kind(StrEnum):
     UNVERIFIED = "unverified"  # done was said, and nobody and nothing has confirmed it in time
     ASKED = "asked"  # somebody wants to suspend it, and another must agree
     SHELVE_ASKED = "shelve_asked"  # or to shelve its alert
+    STANDING = "standing"  # of no case: the morning list of what has stood for more than a day
     RESUMED = "resumed"  # its suspension is over
     REOPENED = "reopened"
     COPIED = "copied"  # for information: somebody else is responsible

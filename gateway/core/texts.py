@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import lru_cache
 
@@ -57,6 +58,7 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.COPIED: "{level}，抄送",
     Kind.WEEKLY: "周报",
     Kind.GAP: "岗位空缺",
+    Kind.STANDING: "每日提醒",
     Kind.HANDED_OVER: "{level}，已移交",
     Kind.TAKEN_OVER: "{level}，移交给您",
     Kind.ANSWERED: "已有人接手",
@@ -247,6 +249,55 @@ def gap(role: str, lack: Lack, place: Place | None, person: Person | None) -> st
     """Which post is empty, and why: "豫源坊 物业（徐敏休假，无人代理）"."""
     why = LACKS[lack].format(who=person.says if person else "")
     return f"{place.says if place else ''} {role_name(role)}（{why}）".strip()
+
+
+LISTED_MOST = 10  # lines of the morning list: more is read by nobody on a phone; the first line counts all
+
+
+def standing(
+    alerts: Sequence[tuple[Alert, Case | None]], shelves: Sequence[Shelf], world: World, now_ns: int
+) -> tuple[str, str]:
+    """Title and text of the morning list: alerts, the longest first, with who has each; what is shelved."""
+    count = f"{len(alerts)} 条报警超过 24 小时未恢复" if alerts else ""
+    held = f"{len(shelves)} 项已搁置或停用" if shelves else ""
+    said = "；".join(filter(None, (count, held)))
+    lines = [_stood(alert, case, world, now_ns) for alert, case in alerts]
+    lines += [shelved(one, world, now_ns) for one in shelves]
+    more = [f"另有 {len(lines) - LISTED_MOST} 项，见控制台"] if len(lines) > LISTED_MOST else []
+    numbered = [f"{number}. {line}" for number, line in enumerate(lines[:LISTED_MOST], 1)]
+    asks = "要做：逐条处理、转交，或者说明原因后搁置；不处理的，明天再次提醒。"
+    return f"【{KINDS[Kind.STANDING]}】{said}", "\n".join([f"{SITUATION}{said}", *numbered, *more, asks])
+
+
+def _stood(alert: Alert, case: Case | None, world: World, now_ns: int) -> str:
+    """What, where, for how long, and who has it: "充电仓过热 · 1号柜 3号仓，2 天 3 小时，王经理已接手"."""
+    rule, device = book_of(world).rules.get(alert.rule), world.devices.get(alert.device)
+    name = subject_name(device, alert.component) if device else alert.device
+    owner = (case.handled_by or case.acknowledged_by) if case else ""
+    known = world.persons.get(owner)
+    who = f"{known.says if known else owner}已接手" if owner else "无人接手"
+    who = "已搁置" if alert.shelved else who
+    since = lasted((now_ns - alert.raised_ns) // SECOND)
+    return f"{rule.says if rule else alert.rule} · {name}，{since}，{who}"
+
+
+def lasted(seconds: int) -> str:
+    """Whole days and hours: 2 天 3 小时."""
+    days, hours = seconds // 86400, seconds % 86400 // 3600
+    return f"{days} 天 {hours} 小时" if hours else f"{days} 天"
+
+
+def stalled(case: Case, world: World, now_ns: int) -> tuple[str, str]:
+    """Title and text of what the gateway says when its own escalation stands still."""
+    rule, device = book_of(world).rules.get(case.rule), world.devices.get(case.device)
+    name = subject_name(device, case.component) if device else case.device
+    title = f"【{LEVELS[case.level]}，网关升级停滞】{rule.says if rule else case.rule} · {name}"
+    lines = [
+        f"{PLACE}{whereabouts(world, case.place)}",
+        f"{SITUATION}{clock(case.opened_ns, world.timezone, now_ns)} 发现，网关没有按时逐级通知",
+        "要做：请直接联系现场处理，并通知网关管理员检查网关。",
+    ]
+    return (f"【演练】{title}" if case.drill else title), "\n".join(lines)
 
 
 def shelved(shelf: Shelf, world: World, now_ns: int) -> str:

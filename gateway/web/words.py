@@ -95,6 +95,7 @@ ENTRIES: Mapping[str, Said] = {
     "shelved": Said("{who} 搁置，暂不通知：{note}", "shelved"),
     "out_of_service": Said("{who} 停用设备，暂不通知：{note}", "out of service"),
     "drill": Said("【演练】{who} 发起演练，没有真实情况", "a drill"),
+    "standing": Said("已持续 {note}，列入每日提醒（负责人：{who}）", "stands for more than a day"),
     "held": Said("搁置期间发生：{note}", "happened on the shelf"),
     "unshelved": Said("{who} 取消搁置：{note}", "off the shelf"),
     "shelf_ended": Said("搁置到期：{note}", "its time on the shelf is over"),
@@ -114,7 +115,7 @@ ENTRIES: Mapping[str, Said] = {
 NOTE_IS_SAID = frozenset(
     {"post_empty", "rule_gone", "silenced", "again", "call_again", "merged_in", "split", "split_from"}
     | {"quiet", "handed_over", "unknown", "member_gone", "held", "shelf_ended", "unshelved", "out_of_service"}
-    | {"shelved", "shelve_asked", "shelve_refused"}
+    | {"shelved", "shelve_asked", "shelve_refused", "standing"}
 )  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {
