@@ -78,6 +78,13 @@ def test_a_restart_between_any_two_steps_sends_no_second_one(answer: Told) -> No
     assert letter.id not in play.engine.state.notifications
 
 
+def test_it_is_no_card_that_somebody_answers() -> None:
+    play = playing(TO)
+    (letter,) = send(play)
+    found = of(play.told(letter, card="its code at the provider"), Notification)
+    assert [one.state for one in found] == [NotificationState.ACCEPTED] and not play.engine.state.cards
+
+
 def test_it_is_no_load_of_alerts(tmp_path: Path) -> None:
     """A report counts how often people were told of alerts."""
     play = playing(TO)
