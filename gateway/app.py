@@ -37,7 +37,19 @@ from gateway.config import Config, load
 from gateway.control import SOCKET, Control
 from gateway.core.calendars import durings, local_date, missing_years
 from gateway.core.calibration import due_within
-from gateway.core.model import Act, Effect, Link, Message, Messages, Noted, Notification, Refused, Verb, World
+from gateway.core.model import (
+    Act,
+    Effect,
+    Link,
+    Message,
+    Messages,
+    Noted,
+    Notification,
+    Refused,
+    Tick,
+    Verb,
+    World,
+)  # fmt: skip
 from gateway.core.state import State
 from gateway.forwarder import Forwarder, Sink
 from gateway.links import Links, load_keys
@@ -49,6 +61,7 @@ from gateway.pulling import Puller
 from gateway.reporting.digest import write_apart
 from gateway.reporting.mailing import Mailing
 from gateway.selfcheck import Parts, SelfCheck
+from gateway.watchdog import Watchdog
 from gateway.web.app import create_app
 from gateway.web.callbacks import Callbacks
 from gateway.web.deps import Deps, Health
@@ -166,8 +179,12 @@ class App:
                 clock=self.clock,
                 world=lambda: self.world,
                 standing=self.forwarder.standing,
+                outward=self.outward,
                 failing=self.notifier.failing,
             )
+        )
+        self.watchdog = Watchdog(
+            self.store, self.clock, lambda: self.world, self.channels, lambda: self.pipeline.submit(Tick)
         )
         self.control = Control(
             self.config.state / SOCKET,
@@ -216,6 +233,7 @@ class App:
         self.selfcheck.start()
         for puller in self.pullers:
             puller.start()
+        self.watchdog.start()
         self.control.start()
         systemd.ready(f"{len(self.world.devices)} devices, {len(self.world.rules)} rules")
         telemetry.log("ready", count=len(self.world.devices))
@@ -229,6 +247,7 @@ class App:
         self._reloading.acquire(timeout=RELOADING_S)  # the one under way; none begins from here on
         for puller in self.pullers:
             puller.stop()
+        self.watchdog.stop()
         self.selfcheck.stop()
         self.chores.stop()
         with suppress(OSError):  # a full disk: the mark before it serves, and the rest must still stop
@@ -415,7 +434,7 @@ class App:
     def _tidy_photos(self) -> None:
         """Those of open cases stay whatever the room."""
         db = self.store.reader()
-        self.photos.tidy(photos_named(db), photos_of_open(db))
+        self.photos.tidy({photo.sha256 for photo in photos_named(db)}, photos_of_open(db))
 
     def _deps(self, beside: Mapping[str, str]) -> Deps:
         return Deps(

@@ -117,6 +117,7 @@ CODES: dict[str, tuple[str, str]] = {
     "W702": ("leave without a delegate", "no_delegate"),
     "W703": ("a contact verified on a day still to come", "verified_later"),
     "W704": ("one number of two persons", "same_number"),
+    "W705": ("a person alone on a ladder, of which another must verify", "one_alone"),
 }
 CODE_OF = {phrase: code for code, (_, phrases) in CODES.items() for phrase in phrases.split()}
 

@@ -287,6 +287,7 @@ def load(
         timezone=keys.timezone if keys else "",
         channels=tuple(keys.channels) if keys else None,
         groups=_groups(keys) if keys else frozenset(),
+        loud=_loud(keys) if keys else frozenset(),
         whole=_whole(keys) if keys else None,
         texts=_texts(keys) if keys else (),
         subscribe=keys.broker.subscribe if keys else None,
@@ -536,6 +537,14 @@ def _groups(keys: ConfigKeys) -> frozenset[str]:
     """The channels that need no address of a person."""
     kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
     return frozenset(name for name, kind in kinds.items() if getattr(kind, "GROUP", False))
+
+
+def _loud(keys: ConfigKeys) -> frozenset[str]:
+    """The channels that ring, and those that may hand on to one."""
+    kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
+    rings = {name for name, kind in kinds.items() if getattr(kind, "LOUD", False)}
+    made = {name: str(entry.get("of", "")).split() for name, entry in keys.channels.items()}
+    return frozenset(rings | {name for name, members in made.items() if rings & set(members)})
 
 
 def _whole(keys: ConfigKeys) -> frozenset[str]:

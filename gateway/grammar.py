@@ -853,6 +853,7 @@ class SiteKeys:
     clocks: Annotated[tuple[ClockKeys, ...], LENIENT] = ()
     digests: Annotated[tuple[Digest, ...], LENIENT] = ()
     join_within: Duration | None = None
+    review_at: ClockTime | None = None
     origin: Origin = NOWHERE
 
 

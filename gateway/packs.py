@@ -19,6 +19,7 @@ from gateway.typed import Builder, SomeText
 
 T = TypeVar("T")
 Sheets = Mapping[Path, yamlfile.List]  # tables as they would be: rows that stand for a file in sites/
+REVIEW_AT = "08:30"  # when whoever has the day shift is at work
 JOIN_S = 120.0  # alerts of one place and scene within it are one case: a fire is told of once
 BUILTIN = "builtin"  # as a directory: the models and rules that come with the package
 
@@ -67,11 +68,13 @@ def load_world(
         _world(parts, surroundings.timezone, digest),
         tunings=checks.tunings(parts, builder),
         groups=surroundings.groups,
+        loud=surroundings.loud,
     )
     if lint:
         checks.lint(parts, world, builder, short=not surroundings.texts)
         checks.lint_texts(parts, world, surroundings.texts, builder)
         checks.lint_people(parts, surroundings.today, builder)
+        checks.lint_clocks(parts, world, surroundings.today, builder)
     return world
 
 
@@ -103,6 +106,7 @@ def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
         clocks=_clocks(parts),
         digests=tuple(parts.digests),
         join_within_s=next((one.join_within for one in parts.sites if one.join_within is not None), JOIN_S),
+        review_at=next((one.review_at for one in parts.sites if one.review_at), REVIEW_AT),
         off={keys.id: keys.rule().origin for keys in parts.rules if keys.mode == "off"},
         timezone=timezone,
         digest=digest,

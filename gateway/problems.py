@@ -410,7 +410,15 @@ PHRASES: dict[str, tuple[str, str]] = {
     "no_delegate": ("{person} 任职而休假无代理人", "leave of {person}, who holds a post, without a delegate"),
     "verified_later": ("还没有到的验证日期 {day}", "the day {day}, which is still to come"),
     "same_number": ("与 {person}（{where}）相同的号码", "the same number as that of {person} ({where})"),
+    "one_alone": (
+        "{place} 的 {role}：{level} 须由另一人核验，而逐级通知只有 {person} 一人，永远结不了案",
+        "{role} at {place}: {level} needs another person to verify, its ladder has {person} alone",
+    ),
     # -- what belongs there
+    "a_verifier": (
+        "在 clocks 中写 {{level: {level}, verify_by: sensor}}，或在 ladders 中再加一级别人的岗位",
+        "under clocks {{level: {level}, verify_by: sensor}}, or another person's post on the ladder",
+    ),
     "verified_day": (
         "verified: {{{channel}: 试拨成功的日期}}，或再加一种联系方式",
         "verified: {{{channel}: the day a test reached them}}, or another contact beside it",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gateway import telemetry
+from gateway.adapters import http
 from gateway.core.backoff import retry_after_s
 from gateway.core.model import Failure, Notification, Told
 from gateway.core.quotas import Quota, Quotas, span
@@ -48,7 +49,8 @@ class Channel(Protocol):
     `FORMS`, what settings may look like. What its provider lets through are `QUOTAS` of core.quotas; who
     rings a person adds PERSON. `at_most` lowers them. With `GROUP = True` it tells a group or a place:
     nobody needs an address on it. `BLANKS` is there when it says approved templates only: how a variable
-    stands in the text, as in "${level}" or "{1}".
+    stands in the text, as in "${level}" or "{1}". With `LOUD = True` it rings: nothing that is no alarm
+    goes by it while there is another way.
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
@@ -170,6 +172,13 @@ class Setup:
     others: Mapping[str, tuple[Channel, Sequence[Quota]]] = field(default_factory=dict)  # to be made of
     templates: Sequence[Template] = ()  # of the register, that are its own
     broker: BrokerConfig | None = None  # the gateway's own, for who speaks there
+
+    def origin(self, usual: str = "") -> http.Origin:
+        """Where the provider is: `url`, or where it usually is. Raises ValueError with what is wrong."""
+        try:
+            return http.Origin.parse(self.settings.get("url", usual))
+        except ValueError as error:
+            raise ValueError(f"channels.{self.name}.url: {error}") from None
 
     def judge(self, forms: Mapping[str, Form]) -> None:
         """Raises ValueError for the first setting that is not as it may be."""

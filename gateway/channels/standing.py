@@ -42,7 +42,7 @@ class Standing:
                 telemetry.log("channel_closed", channel=self.name)
         elif not answer.personal and self.breaker.failed(at):
             telemetry.log("channel_opened", "error", channel=self.name, error=answer.detail)
-        self._open.set(self.breaker.open)
+        self._open.set(self.breaker.is_open)
 
     def failing(self, at: int) -> bool:
-        return self.breaker.open and at - self._learnt_at < FORGOTTEN_S * SECOND
+        return self.breaker.is_open and at - self._learnt_at < FORGOTTEN_S * SECOND

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.checks.calibrations import check_calibrations
-from gateway.checks.clocks import check_clocks
+from gateway.checks.clocks import check_clocks, lint_clocks
 from gateway.checks.derived import check_derived
 from gateway.checks.devices import check_devices
 from gateway.checks.digests import check_digests
@@ -35,7 +35,7 @@ from gateway.core.model import Model, Person, Place, Post, Step
 from gateway.grammar import SiteKeys
 from gateway.typed import Builder
 
-__all__ = ["Parts", "Surroundings", "check", "lint", "lint_people", "lint_texts", "tunings"]
+__all__ = ["Parts", "Surroundings", "check", "lint", "lint_clocks", "lint_people", "lint_texts", "tunings"]
 
 
 def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:

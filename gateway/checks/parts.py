@@ -44,6 +44,7 @@ class Surroundings:
     channels: tuple[str, ...] | None
     groups: frozenset[str]  # of them those that reach a group or a place, whoever is told
     subscribe: tuple[str, ...] | None
+    loud: frozenset[str] = frozenset()  # of them those that ring
     intake: bool | None = None  # whether anything can be posted
     whole: frozenset[str] | None = None  # channels that take a text of any length
     today: date | None = None  # whose year must be in the calendar; None: the calendar is not asked

@@ -33,6 +33,7 @@ from gateway.core.model import (
 from gateway.core.placing import Placing, situation
 from gateway.core.receipts import Receipts
 from gateway.core.shelving import SHELVING, Shelving
+from gateway.core.standing import Standing
 from gateway.core.state import State, Track
 from gateway.core.telling import Telling
 
@@ -53,6 +54,7 @@ class Caseload:
         self.deeds = Deeds(self.book, self.telling, self.placing)
         self.shelving = Shelving(self.book, self.telling, self.placing)
         self.drills = Drills(self.book, self.telling)
+        self.standing = Standing(self.book)
         self.receipts = Receipts(self.book, self.telling, self.act)
         self.cards = Cards(self.book)
 
@@ -212,9 +214,11 @@ class Caseload:
             if latched:
                 self.telling.tell_everyone_told(step, case, alert, Kind.LATCHED)
             elif case.stage is Stage.HANDLED:
-                self.deeds.bounce(step, case, alert)
+                self.telling.bounce(step, case, alert)
             elif since is not None and step.at - since >= RETURN_NS:
                 self.telling.climb_anew(step, case, Kind.RISEN)  # whoever took the last one may be long gone
+            else:
+                self.telling.arm(step, case)  # its ladder climbs faster than one that waits for a reset
         self.placing.show_or_hide(step, alert)
 
     def _cleared(self, step: Step, track: Track, alert: Alert) -> None:
@@ -231,10 +235,10 @@ class Caseload:
             self.book.enter(step, case.id, "cleared")
             case = self.placing.voice(step, case)
             if not self.book.standing(case):
-                if case.stage is Stage.HANDLED:
-                    self.deeds.confirm(step, case)
-                else:
+                if case.stage is not Stage.HANDLED:
                     self.telling.tell_everyone_told(step, case, alert, Kind.CLEARED)
+                elif not self.placing.leaves_more(alert):
+                    self.deeds.confirm(step, case)
         self.placing.show_or_hide(step, alert)
 
     def rule_gone(self, step: Step, track: Track) -> None:
@@ -251,7 +255,8 @@ class Caseload:
         else:
             self.book.enter(step, case.id, "rule_gone", note=alert.rule)
             case = self.placing.voice(step, case)
-            if case.stage is Stage.HANDLED and not self.book.standing(case):
+            bare = not self.book.standing(case) and not self.placing.leaves_more(alert)
+            if case.stage is Stage.HANDLED and bare:
                 self.deeds.confirm(step, case)  # nobody is left who could disagree with the doer
         self.placing.show_or_hide(step, alert)
 
@@ -277,7 +282,7 @@ class Caseload:
         """The sensor turned bad while we waited for it to confirm a "done"."""
         case = self.book.own_case(alert)
         if case is not None and case.stage is Stage.HANDLED:
-            self.deeds.bounce(step, case, alert)
+            self.telling.bounce(step, case, alert)
 
     def climb(self, step: Step, case_id: str, due: int) -> None:
         """What was due on a case; or, once after a change of World, on all that it sees otherwise."""
@@ -315,7 +320,7 @@ class Caseload:
             self.telling.arm(step, case)
         if any(post.until is not None for post in self.world.posts):
             step.timers.append((self.state.at, "hand_over", ""))
-        step.timers += self.shelving.timers() + self.drills.timers()
+        step.timers += self.shelving.timers() + self.drills.timers() + self.standing.timers()
         self.receipts.arm(step)
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))

@@ -25,6 +25,7 @@ parsed = cache(parse)
 CONFIDENCE = "confidence"
 OFF = "off"  # the mode of a rule that a site has switched off for a device
 NEVER_CALM = (math.inf, -math.inf)
+ANYTHING = (-math.inf, math.inf)  # bounds of what is not known at all
 NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 
 
@@ -131,6 +132,8 @@ class Judge:
         self, limit: Limit, bounds: tuple[float, float], active: bool, counts: Counts, measured_ns: int
     ) -> Verdict:
         """What this level says of a value that is only known to lie between bounds."""
+        if counts is Counts.NOT_NOW:
+            return Verdict.GOOD
         if limit.above is None and limit.below is None:
             return Verdict.UNKNOWN
         least, most = (self.verdict(limit, one, active, counts, measured_ns) for one in bounds)

@@ -132,6 +132,7 @@ class Engine:
             "end": self.ending.due,
             "silence": self.silences.due,
             "held": self.hearing.turn_due,
+            "review": self.cases.standing.due,
             "drill": self.cases.drills.due,
             "shelf": self.cases.shelving.due,
             "receipt": self.cases.receipts.due,

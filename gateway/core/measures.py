@@ -105,7 +105,9 @@ class Window(msgspec.Struct):
         newest = self.newest_ns
         if newest is None or measured_ns > newest:  # nearly always
             self.drop(measured_ns - self.span_ns)
-            self._append(measured_ns, value)
+            self._make_sure_of_room()
+            self.at += _INT.pack(measured_ns)
+            self.values += _FLOAT.pack(value)
             return
         edge = newest - self.span_ns
         self.drop(edge)
@@ -117,11 +119,6 @@ class Window(msgspec.Struct):
         self.values[place * SIZE : place * SIZE] = _FLOAT.pack(value)
         if measured_ns < edge:
             self.drop(edge)
-
-    def _append(self, measured_ns: int, value: float) -> None:
-        self._make_sure_of_room()
-        self.at += _INT.pack(measured_ns)
-        self.values += _FLOAT.pack(value)
 
     def _make_sure_of_room(self) -> None:
         if len(self.at) >= SAMPLES_MOST * SIZE:

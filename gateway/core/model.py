@@ -733,7 +733,9 @@ class World:
     off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
     clocks: tuple[Clock, ...] = ()  # none: only what rules say counts, and the sensor alone verifies
     join_within_s: float = 0.0  # alerts of one place and scene join one case; 0: each has its own
+    review_at: str = ""  # "08:30": when what stands for more than a day is told of again; "": never
     groups: frozenset[str] = frozenset()  # channels that reach a group or a place: no address is needed
+    loud: frozenset[str] = frozenset()  # channels that ring: what is no alarm goes by another
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
@@ -1015,6 +1017,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     troubles: tuple[str, ...] = ()  # rule|device|component of every alert that was ever in it
     copies: tuple[str, ...] = ()  # persons who were only informed
     agreed: tuple[str, ...] = ()  # who has said "mine" while more than one must
+    denied: tuple[str, ...] = ()  # who has called it false while more than one must
     drill: bool = False  # raised on purpose: told as such, and counted apart
     drill_until: int = 0  # steady: then it is over, whoever has answered
     photos: tuple[str, ...] = ()  # sha256 of each picture that proves its handling
@@ -1055,6 +1058,7 @@ class Kind(StrEnum):
     UNVERIFIED = "unverified"  # done was said, and nobody and nothing has confirmed it in time
     ASKED = "asked"  # somebody wants to suspend it, and another must agree
     SHELVE_ASKED = "shelve_asked"  # or to shelve its alert
+    STANDING = "standing"  # of no case: the morning list of what has stood for more than a day
     RESUMED = "resumed"  # its suspension is over
     REOPENED = "reopened"
     COPIED = "copied"  # for information: somebody else is responsible
@@ -1091,6 +1095,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     calls: int = 0  # how often it has rung already without an answer
     drill: bool = False  # of a case that was raised on purpose
     together: int = 0  # of a digest, which is never stored: how many it stands for
+    asks: tuple[Verb, ...] = (Verb.ACKNOWLEDGE,)  # what may be done by it; older stores' asked for this alone
 
 
 class Refused(msgspec.Struct, frozen=True):

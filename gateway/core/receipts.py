@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from gateway.core.asking import INFORMED
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import UNANSWERED
 from gateway.core.model import (
@@ -26,7 +27,7 @@ from gateway.core.model import (
     Told,
     Verb,
 )
-from gateway.core.telling import INFORMED, Telling
+from gateway.core.telling import Telling
 
 OPEN = (NotificationState.ACCEPTED, NotificationState.UNSURE)  # nothing has been heard of it yet
 LADDER = (  # what the next rung can tell as well
@@ -38,6 +39,7 @@ ENTRIES = {
     NotificationState.DELIVERED: "delivered",
     NotificationState.FAILED: "undelivered",
     NotificationState.MISSED: "unreceipted",
+    NotificationState.CANCELLED: "unneeded",
 }
 CALLS_AGAIN = 2  # to one person, who did not answer; then the next rung
 CALL_AGAIN_S = 60.0  # between two calls: a provider lets one a minute through to a number
@@ -103,9 +105,17 @@ class Receipts:
     def _undelivered(
         self, step: Step, told: Notification, state: NotificationState, detail: str, what: str
     ) -> None:
+        if told.channel in self.book.world.loud and self._is_answered(told.case):
+            state = NotificationState.CANCELLED
+            self._heard(step, told, state, detail, ENTRIES[state])
+            return  # it rang on for what somebody has taken on meanwhile: no fault of anybody's
         self._heard(step, told, state, detail, what)
         fields = {"case": told.case, "channel": told.channel, "error": detail}
         step.note("notification_undelivered", **fields)
+
+    def _is_answered(self, case: str) -> bool:
+        found = self.state.cases.get(case)
+        return found is None or found.stage not in UNANSWERED
 
     def _go_on(self, step: Step, told: Notification, failure: Failure) -> None:
         """Who did not answer is rung again, as long as the ladder stands there; any other is passed over."""

@@ -135,6 +135,8 @@ QUANTITIES = _table(
     ("quarantined_per_hour", "1/h", 0, 1e9, 1, "一小时拒收报文数", "payloads refused in an hour"),
     ("notifications_waiting_s", "s", 0, 1e9, 1, "最久的未发通知等待时长", "oldest unsent message waits for"),
     ("notifications_lost", "cases", 0, 1e6, 1, "无人收到通知的事件数", "cases that nobody was told of"),
+    ("outward_behind_s", "s", 0, 1e9, 1, "外部系统落后时长", "system outside behind by"),
+    ("outward_difference", "cases", 0, 1e6, 1, "平台与本机不一致的案件数", "cases a platform has otherwise"),
     ("channels_failing", "ways", 0, 1e3, 1, "接连失败的通知渠道数", "ways to people that fail"),
     ("queue_full_s", "s", 0, 1e9, 1, "停止确认消息时长", "no message acknowledged for"),
     ("rules_disabled", "rules", 0, 1e6, 1, "停用的规则数", "rules disabled"),

@@ -61,7 +61,7 @@ class Subject:
         # is derived is never done with so quickly, nor is one each word of which counts.
         self.astir = int(derived is not None) + int(kind.ends) + int(kind.weighs) + int(bool(self.orderly))
         self.plain = derived is None and not self.traced  # its values are judged as they are
-        self.unbound = any(judge.quantity not in self.ranges for judge in self.judges)  # by the band
+        self.unbound = frozenset(judge.quantity for judge in self.judges) - self.ranges.keys()  # by the band
         self._stirred: frozenset[str] = frozenset()  # keys of the judges that have a track
         self._focus: Focus | None = None  # made once something is not calm
 
@@ -91,8 +91,10 @@ class Subject:
                 if not least <= value <= most:
                     return None
                 beyond += (quantity,)
-        if self.unbound or not beyond:
-            return self.judges if self.unbound else moving
+        if not self.unbound.isdisjoint(values):
+            return self.judges
+        if not beyond:
+            return moving
         stirred = self._stirred
         return [judge for judge in self.judges if judge.quantity in beyond or judge.key in stirred]
 

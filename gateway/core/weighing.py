@@ -7,6 +7,7 @@ their instant. A value counts for two and a half of its device's intervals, then
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from importlib import import_module
 from math import isnan
 from typing import cast
@@ -72,10 +73,13 @@ class Weighing:
         rules = [rule for rule in world.rules if rule.when]
         self._asked: dict[Subject, dict[str, None]] = {}  # scene, kind of component -> quantities
         self._measures: dict[Subject, dict[str, Measure]] = {}
+        self._telling: dict[Subject, set[str]] = {}
         for rule in rules:
             expression, about = parsed(rule.when), (rule.scene, rule.each)
             self._asked.setdefault(about, {}).update(dict.fromkeys(expression.quantities))
             self._measures.setdefault(about, {}).update({one.key: one for one in expression.windows})
+            if expression.is_of_values:
+                self._telling.setdefault(about, set()).update(expression.quantities)
         if any(self._measures.values()):
             import_module("gateway.core.signals")  # numpy: now, and not beside an alert
         self._seen: dict[Subject, Seen] = {}
@@ -97,8 +101,7 @@ class Weighing:
 
     def note(
         self,
-        device: Device,
-        component: str,
+        seen: Seen,
         values: Mapping[str, float],
         measured_ns: int,
         wall_ns: int,
@@ -111,7 +114,6 @@ class Weighing:
             return []
         self._row = NO_ROW
         measured_ns = min(measured_ns, wall_ns)
-        seen = self.seen(device.id, component)
         known = self._state.known.setdefault(seen.key, seen.said)
         if self._newest_ns > edge_ns and any(one.measured_ns > edge_ns for one in known.values()):
             self._forget_after(wall_ns)
@@ -119,8 +121,11 @@ class Weighing:
         latest_ns = measured_ns + SAME_NS
         for quantity in seen.asked:
             value = values.get(quantity)
-            if value is not None and known.get(quantity, NEVER).measured_ns <= latest_ns:
+            before = known.get(quantity, NEVER)
+            if value is not None and before.measured_ns <= latest_ns:
                 known[quantity] = Latest(measured_ns, value)
+                if value != before.value and quantity in seen.telling:
+                    seen.calm.clear()
         return self._feed(seen, values, measured_ns) if seen.measures else []
 
     def _feed(self, seen: Seen, values: Mapping[str, float], measured_ns: int) -> list[WindowFailed]:
@@ -144,6 +149,8 @@ class Weighing:
                 del known[quantity]
         for window in self._state.windows.values():
             window.forget_after(wall_ns)
+        for seen in self._seen.values():
+            seen.calm.clear()
 
     def newest_ns(self, judge: Judge) -> int:
         """When one of a group last said something that it is judged by."""
@@ -157,6 +164,12 @@ class Weighing:
         assert judge.expression is not None
         found = judge.expression.evaluate(self._scope(judge, subject, now_ns))
         return None if found is None else float(found)
+
+    def note_calm(self, judge: Judge, subject: Subject) -> None:
+        """Of a judge without a track: until a value is another it need not be asked again."""
+        assert judge.expression is not None
+        if judge.expression.is_of_values:
+            self.seen(*subject).calm.add(judge.key)
 
     def bounds(self, judge: Judge, subject: Subject, now_ns: int) -> tuple[float, float] | None:
         """(least, most) of a value that is known in part."""
@@ -186,8 +199,10 @@ class Weighing:
     def _seen_first(self, device: str, component: str) -> Seen:
         model = self.world.models[self.world.devices[device].model]
         about, counts_ns = (model.scene, component.rpartition("-")[0]), self._counts_ns(device)
-        asked, measures = self._asked.get(about, {}), self._measures.get(about, {})
-        return Seen(self, self._state, device, component, counts_ns, tuple(asked), tuple(measures.values()))
+        found = Seen(self, self._state, device, component, counts_ns)
+        found.asked, found.telling = tuple(self._asked.get(about, {})), self._telling.get(about, set())
+        found.measures = tuple(self._measures.get(about, {}).values())
+        return found
 
     def wakes_ns(self, judge: Judge, subject: Subject, now_ns: int) -> int | None:
         """When time alone may change what it says, at the earliest."""
@@ -308,23 +323,19 @@ class Seen:
     """What is remembered of one subject, as an expression asks about it at `now_ns`."""
 
     __slots__ = (
-        "_component", "_device", "_state", "_weighing", "_windows", "asked", "counts_ns", "key", "measures",
-        "now_ns", "said",
+        "_component", "_device", "_state", "_weighing", "_windows", "asked", "calm", "counts_ns", "key",
+        "measures", "now_ns", "said", "telling",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        weighing: Weighing,
-        state: State,
-        device: str,
-        component: str,
-        counts_ns: int,
-        asked: Sequence[str],
-        measures: Sequence[Measure],
-    ) -> None:
+    def __init__(self, weighing: Weighing, state: State, device: str, component: str, counts_ns: int) -> None:
         self._weighing, self._state, self._device, self._component = weighing, state, device, component
         self.key, self.counts_ns, self.now_ns = f"{device}|{component}", counts_ns, 0
-        self.asked, self.measures = asked, measures  # by rules about such subjects
+        self.asked: Sequence[str] = ()  # by rules about such subjects
+        self.measures: Sequence[Measure] = ()
+        # What rules on nothing but these said last is calm, of these judges: while no such value is another,
+        # and if it is one that is not known any more, it is nothing else.
+        self.telling: AbstractSet[str] = frozenset()
+        self.calm: set[str] = set()
         self.said = state.known.get(self.key, {})  # the state knows of it once something is said
         self._windows: dict[str, Window] = {}
 

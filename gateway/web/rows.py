@@ -48,6 +48,10 @@ def concerns(case: Case, person: str) -> bool:
     return person in (*case.told, *case.copies, *doers)
 
 
+def every_open_case(db: sqlite3.Connection) -> list[Case]:
+    return _all(db, Case, "SELECT body FROM cases WHERE open = 1")
+
+
 def count_open(db: sqlite3.Connection) -> dict[Level, int]:
     """How many of each level, the worst first."""
     query = "SELECT level, count(*) FROM cases WHERE open = 1 GROUP BY level ORDER BY level DESC"
@@ -93,10 +97,10 @@ def photos_of(db: sqlite3.Connection, case: str) -> dict[str, Photo]:
     return {name(photo): photo for photo in found if photo}
 
 
-def photos_named(db: sqlite3.Connection) -> set[str]:
-    """The hash of every picture that any case's history names."""
+def photos_named(db: sqlite3.Connection) -> set[Photo]:
+    """Every picture that any case's history names."""
     found = (read(note) for (note,) in db.execute("SELECT note FROM entry WHERE what = ?", (Verb.PHOTO,)))
-    return {photo.sha256 for photo in found if photo}
+    return {photo for photo in found if photo}
 
 
 def photos_of_open(db: sqlite3.Connection) -> set[str]:

@@ -42,12 +42,15 @@ ENTRIES: Mapping[str, Said] = {
     "orange": Said("橙色预警", "warning"),
     "red": Said("红色报警", "alarm"),
     "sent": Said("通知已送出", "sent"),
-    "escalated": Said("无人响应，上报 {who}", "escalated"),
+    "escalated": Said("无人响应，继续通知 {who}", "escalated"),
+    "reminded": Said("再次通知 {who}", "told again"),
+    "verifier": Said("请 {who} 核验", "asked to verify"),
     "post_empty": Said("岗位空缺：{note}", "empty post"),
     "raised": Said("从头逐级通知", "the ladder begins again"),
     "quiet": Said("静默时段，{note} 起通知", "quiet hours"),
     "handed_over": Said("岗位换人，移交给 {who}：{note}", "handed over"),
     "agreed": Said("{who} 接手，还须他人一同接手", "taken on, not by enough yet"),
+    "denied": Said("{who} 判为误报，还须他人也这样认为", "called false, not by enough yet"),
     "copy_seen": Said("{who} 已知悉（抄送，不算接手）", "seen, for information"),
     "acknowledged": Said("{who} 接手", "taken on"),
     "handling": Said("{who} 处理中", "being handled"),
@@ -92,6 +95,7 @@ ENTRIES: Mapping[str, Said] = {
     "shelved": Said("{who} 搁置，暂不通知：{note}", "shelved"),
     "out_of_service": Said("{who} 停用设备，暂不通知：{note}", "out of service"),
     "drill": Said("【演练】{who} 发起演练，没有真实情况", "a drill"),
+    "standing": Said("已持续 {note}，列入每日提醒（负责人：{who}）", "stands for more than a day"),
     "held": Said("搁置期间发生：{note}", "happened on the shelf"),
     "unshelved": Said("{who} 取消搁置：{note}", "off the shelf"),
     "shelf_ended": Said("搁置到期：{note}", "its time on the shelf is over"),
@@ -104,13 +108,14 @@ ENTRIES: Mapping[str, Said] = {
     "invalid": Said("{who} 的号码是空号", "no such number"),
     "call_again": Said("再次呼叫 {who}：第 {note} 次", "called again"),
     "unsure": Said("不知是否送出，不重发：{who}", "may have been sent; not sent again"),
+    "unneeded": Said("{who} 未接听，已有人接手", "not answered: somebody has taken it on"),
     "unreceipted": Said("没有等到 {who} 的送达回执", "no receipt in time"),
     "replied": Said("{who} 回复", "replied"),
 }
 NOTE_IS_SAID = frozenset(
     {"post_empty", "rule_gone", "silenced", "again", "call_again", "merged_in", "split", "split_from"}
     | {"quiet", "handed_over", "unknown", "member_gone", "held", "shelf_ended", "unshelved", "out_of_service"}
-    | {"shelved", "shelve_asked", "shelve_refused"}
+    | {"shelved", "shelve_asked", "shelve_refused", "standing"}
 )  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {

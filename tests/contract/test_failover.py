@@ -143,7 +143,7 @@ def test_numbers_that_are_over_their_limit_open_nothing() -> None:
     street = Street(NOT_TAKEN["this number's limit"])
     for n in range(9):
         street.send(f"n{n}")
-    assert not street.members[0].breaker.open
+    assert not street.members[0].breaker.is_open
 
 
 def test_with_all_of_them_failing_each_is_still_tried() -> None:

@@ -51,6 +51,7 @@ RINGS = {
     "gateway.memory": 1,
     "gateway.control": 3,
     "gateway.selfcheck": 3,
+    "gateway.watchdog": 3,
     "gateway.doctor": 3,
     "gateway.usage": 3,
     "gateway.tuning": 3,
