@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from gateway.checks.alike import Alike, alike, alone
 from gateway.checks.lengths import PART, PARTS_MOST, longest, short_messages
 from gateway.checks.parts import Parts, line_of
 from gateway.checks.rules import CLEARS, SILENCE, judges, kind_of, shown_limit
 from gateway.checks.tune import tuned
 from gateway.core.conditions import applies, crossed
-from gateway.core.model import Device, Limit, Model, Rule, World
+from gateway.core.model import Limit, Model, Rule, World
 from gateway.core.texts import span
 from gateway.core.units import QUANTITIES
 from gateway.grammar import RuleKeys
@@ -34,19 +35,20 @@ class Looked:
     rule: Rule
     parts: Parts
     world: World
-    tuned_for: Device | None = None  # as it is for this one, and those like it
+    site: Sequence[Alike]  # its devices; or the one for which the rule is tuned
+    tuned: bool = False
 
     @cached_property
-    def judged(self) -> list[Device]:
-        if self.tuned_for is not None:
-            return [self.tuned_for]
+    def judged(self) -> list[Alike]:
+        if self.tuned:
+            return list(self.site)
         models = self.world.models
-        return [one for one in self.parts.devices if judges(self.keys, one, models[one.model])]
+        return [one for one in self.site if judges(self.keys, one.device, models[one.device.model])]
 
     @cached_property
     def models(self) -> list[Model]:
         """Of the devices it judges; where the site has none, every model it could be about."""
-        named = {device.model for device in self.judged}
+        named = {one.device.model for one in self.judged}
         on = self.keys.on
         could = [one for one in self.parts.models if one.scene == on.scene and on.model in ("", one.id)]
         return [one for one in could if one.id in named] or could
@@ -95,8 +97,9 @@ def lint(parts: Parts, world: World, builder: Builder, short: bool = True) -> No
     `short`: a whole message is to be short, since no approved text says how long it comes to be.
     """
     judging = [keys for keys in parts.rules if keys.mode != "off"]
+    site = alike(world, parts.devices)
     for keys, rule in zip(judging, world.rules, strict=True):
-        looked = Looked(keys, rule, parts, world)
+        looked = Looked(keys, rule, parts, world, site)
         for look in LOOKS if short else (one for one in LOOKS if one is not _too_long):
             for step, found, expected in look(looked):
                 builder.mistake(keys, step, found, expected)
@@ -112,7 +115,7 @@ def _lint_tuned(parts: Parts, world: World, builder: Builder) -> None:
             [
                 warned
                 for look in OF_NUMBERS
-                for warned in look(Looked(keys, keys.rule(), parts, world, one.device))
+                for warned in look(Looked(keys, keys.rule(), parts, world, [alone(one.device)], True))
             ]
             for keys in (one.rule, one.keys)
         )
@@ -165,7 +168,7 @@ def _fits_none(one: Looked) -> Iterator[Warned]:
     that a site need not have.
     """
     models, anybody = one.world.models, replace(one.rule, labels={})
-    devices = one.parts.devices
+    devices = [group.device for group in one.site]
     near = [device for device in devices if applies(anybody, device, models[device.model].scene)]
     if near and not any(applies(one.rule, device, models[device.model].scene) for device in near):
         yield "on", say("fits_none", rule=one.rule.id), say("a_fitting_device")
@@ -174,7 +177,7 @@ def _fits_none(one: Looked) -> Iterator[Warned]:
 def _too_long(one: Looked) -> Iterator[Warned]:
     """Rules on derived quantities have hours and their evidence: they are not for a short message."""
     if one.judged:
-        device, text = longest(one.rule, one.judged, one.world)
+        device, text = longest(one.rule, [group.talker for group in one.judged], one.world)
         if (parts := short_messages(text)) > PARTS_MOST:
             found = say("too_long", letters=len(text), parts=parts, device=device.id)
             yield "action", found, say("parts_most", most=PARTS_MOST, letters=PARTS_MOST * PART)
@@ -183,7 +186,7 @@ def _too_long(one: Looked) -> Iterator[Warned]:
 def _storm(one: Looked) -> Iterator[Warned]:
     """One power cut, and as many messages as there are devices, unless they are behind something."""
     if {kind_of(level) for level in one.keys.levels.values()} <= SILENCE:
-        alone = sum(not device.behind for device in one.judged)
+        alone = sum(group.alone for group in one.judged)
         if alone > STORM_MOST:
             yield "levels", say("storm", count=alone), say("behind_something", most=STORM_MOST)
 
@@ -194,8 +197,11 @@ LOOKS = (*OF_NUMBERS, _fits_none, _too_long, _storm)
 
 def _twice(rules: Sequence[RuleKeys], builder: Builder) -> None:
     """Two people are called for one trouble, and one of the two rules will be forgotten when it changes."""
-    for number, rule in enumerate(rules):
-        before = next((one for one in rules[:number] if _judged_by(one) == _judged_by(rule)), None)
+    seen: dict[object, list[tuple[RuleKeys, object]]] = {}  # by what can be told apart at once
+    for rule in rules:
+        by, like = _judged_by(rule), seen.setdefault((rule.on.scene, *rule.quantities), [])
+        before = next((one for one, other in like if other == by), None)
+        like.append((rule, by))
         if before:
             found = say("same_rule", rule=before.id, where=line_of(before))
             builder.mistake(rule, "", found, say("once"))

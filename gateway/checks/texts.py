@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
+from gateway.checks.alike import alike
 from gateway.checks.lengths import situations
 from gateway.checks.parts import Parts, Text, check_known
 from gateway.core import texts
@@ -112,18 +113,6 @@ def _named() -> list[str]:
 # ---------------------------------------------------------------- the longest that each rule says
 
 
-@dataclass(slots=True)
-class Alike:
-    """Devices that no rule tells apart: of all of them the longest name, and the longest place."""
-
-    device: Device
-    place: str
-
-    @property
-    def name(self) -> int:
-        return len(self.device.says or self.device.id)
-
-
 @dataclass(frozen=True)
 class Worst:
     """The longest that one rule can say, in characters as carriers take them."""
@@ -173,23 +162,9 @@ def longest_component(rule: Rule, device: Device, world: World) -> str:
     return f"{rule.each}-{found[0].count}" if found else ""
 
 
-def alike(world: World) -> list[Alike]:
-    names = sorted({name for rule in world.rules for name in rule.labels})
-    places = {at: whereabouts(world, at) for at in {device.at for device in world.devices.values()}}
-    found: dict[object, Alike] = {}
-    for device in world.devices.values():
-        key = device.model, tuple(device.labels.get(name) for name in names)
-        known = found.setdefault(key, Alike(device, places[device.at]))
-        if known.name < len(device.says or device.id):
-            known.device = device
-        if len(known.place) < len(places[device.at]):
-            known.place = places[device.at]
-    return list(found.values())
-
-
 def worst(parts: Parts, world: World) -> Iterator[Worst]:
     """Of every rule that some device fits."""
-    groups, judging = alike(world), [keys for keys in parts.rules if keys.mode != "off"]
+    groups, judging = alike(world, parts.devices), [keys for keys in parts.rules if keys.mode != "off"]
     place = {one.place: _letters(one.place) for one in groups}
     for keys, rule in zip(judging, world.rules, strict=True):
         fitting = [one for one in groups if speaks_of(rule, one.device, world)]

@@ -38,7 +38,9 @@ templates:
   - {channel: voice, id: TTS_1, text: "${level}。${place}，${title}。", state: approved, since: 2026-10-08}
 """
 HOOK = "secret_file: hook-secret}\n"
-SOUND = {**FILES, "lilong.yaml": FILES["lilong.yaml"].replace(HOOK, HOOK + CHANNELS)}
+ONE_PERSON = "clocks: [{level: red, verify_by: sensor}]\n"  # nobody else could verify
+PLAIN = {**FILES, "sites/site.yaml": FILES["sites/site.yaml"] + ONE_PERSON}
+SOUND = {**PLAIN, "lilong.yaml": FILES["lilong.yaml"].replace(HOOK, HOOK + CHANNELS)}
 
 
 def found(folder: Path, file: str, old: str, new: str) -> list[str]:
@@ -129,7 +131,7 @@ def test_the_only_text_of_a_channel_that_nobody_wrote_down(tmp_path: Path) -> No
     entry = (
         "  sms: {kind: sms_aliyun, key_id: k, key_secret_file: s, sign: 枫, template: T, variables: title}\n"
     )
-    files = {**FILES, "lilong.yaml": FILES["lilong.yaml"].replace(HOOK, HOOK + entry)}
+    files = {**PLAIN, "lilong.yaml": PLAIN["lilong.yaml"].replace(HOOK, HOOK + entry)}
     (told,) = looked(tmp_path, files).warnings
     assert (told.code, told.path) == ("W204", "channels.sms.template")
 
@@ -138,7 +140,7 @@ def test_with_a_register_the_whole_message_may_be_long(tmp_path: Path) -> None:
     """Nobody sends it by SMS: what counts is the approved text."""
     action = {"rules/all.yaml": FILES["rules/all.yaml"].replace("断开该仓", "请马上到场" * 40)}
     assert looked(tmp_path, {**SOUND, **action}).warnings == []
-    assert [one.code for one in looked(tmp_path, {**FILES, **action}).warnings] == ["W507"]
+    assert [one.code for one in looked(tmp_path, {**PLAIN, **action}).warnings] == ["W507"]
 
 
 def test_rules_are_not_asked_of_every_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
