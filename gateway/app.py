@@ -57,7 +57,9 @@ from gateway.notifier import Notifier, StoreLedger
 from gateway.outward import Outward
 from gateway.pipeline import Pipeline, judged_last
 from gateway.problems import ConfigError, say
+from gateway.pulling import Puller
 from gateway.reporting.digest import write_apart
+from gateway.reporting.mailing import Mailing
 from gateway.selfcheck import Parts, SelfCheck
 from gateway.watchdog import Watchdog
 from gateway.web.app import create_app
@@ -140,7 +142,7 @@ class App:
         )
         self.outward = Outward(bridge.lanes(self.config.outward, self.store, lambda: self.world, self.clock))
         self.links = _links(self.config)
-        self.channels = channels.build_all(self.config.channels.values())
+        self.channels = channels.build_all(self.config.channels.values(), self.config.broker)
         self.notifier = Notifier(
             self.channels,
             self.pipeline.submit,
@@ -156,11 +158,20 @@ class App:
         self.intake = _intake(self.config, self.pipeline, self.clock)
         self.photos = Photos(self.config.state)
         self.web = WebServer(create_app(self._deps(beside)), self.config.web.host, self.config.web.port)
+        mailing = Mailing(
+            self.config.state,
+            lambda: self.world,
+            self.pipeline.submit,
+            self.clock.wall_ns,
+            self._write_digests,
+        )
         self.chores = Chores(
             self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind,
-            lambda: write_apart(self.config.path),
+            self._write_digests,
             [("03:27", self._tidy_photos), *bridge.daily(self.config.outward, self.outward)],
+            mailing.send_due,
         )  # fmt: skip
+        self.pullers = self._pullers()
         self.selfcheck = SelfCheck(
             Parts(
                 store=self.store,
@@ -168,6 +179,8 @@ class App:
                 clock=self.clock,
                 world=lambda: self.world,
                 standing=self.forwarder.standing,
+                outward=self.outward,
+                failing=self.notifier.failing,
             )
         )
         self.watchdog = Watchdog(
@@ -219,6 +232,8 @@ class App:
         self.chores.start()
         self.selfcheck.start()
         self.watchdog.start()
+        for puller in self.pullers:
+            puller.start()
         self.control.start()
         systemd.ready(f"{len(self.world.devices)} devices, {len(self.world.rules)} rules")
         telemetry.log("ready", count=len(self.world.devices))
@@ -231,6 +246,8 @@ class App:
         self._stop.set()
         self._reloading.acquire(timeout=RELOADING_S)  # the one under way; none begins from here on
         self.watchdog.stop()
+        for puller in self.pullers:
+            puller.stop()
         self.selfcheck.stop()
         self.chores.stop()
         with suppress(OSError):  # a full disk: the mark before it serves, and the rest must still stop
@@ -401,6 +418,9 @@ class App:
         """Forgets the log that state, database and archive have all passed."""
         return self.store.trim(min(self.pipeline.checkpointed, self.forwarder.oldest()))
 
+    def _write_digests(self) -> None:
+        write_apart(self.config.path)
+
     def _remind(self) -> None:
         """A sensor past its calibration measures nobody knows what; a year without holidays has none."""
         world, now_ns = self.world, self.clock.wall_ns()
@@ -433,6 +453,16 @@ class App:
             beside=beside,
         )
 
+    def _pullers(self) -> list[Puller]:
+        """For the channels that fetch what their providers have to say."""
+        groups = channels.groups(self.config.channels.values())
+        pulling = {name: one for name, one in self.channels.items() if isinstance(one, channels.Pulling)}
+        return [
+            Puller(name, one, self.pipeline.submit, lambda: self.world, self.store.reader, groups)
+            for name, one in pulling.items()
+            if one.pull_s
+        ]
+
     def _callbacks(self) -> Callbacks | None:
         """The door for providers, when a channel's one calls back."""
         listeners = {name: one for name, one in self.channels.items() if isinstance(one, channels.Listening)}
@@ -451,6 +481,7 @@ class App:
             broker=self.subscriber.connected,
             store_writable=os.access(self.store.path, os.W_OK),
             config_ok=self._config_ok,
+            failing=tuple(self.notifier.failing()),
             database=not influx.trouble if influx else None,
             backlog=max((one.backlog for one in standing.values()), default=0),
             last_message_ns=self.pipeline.received_ns or None,

@@ -128,7 +128,7 @@ class Bridge(Lane):
         left = self._compare(now_ns) if found.count else found
         DIFFERENCE.labels(self.name).set(left.count)
         self._report(found, left)
-        self._cursor = replace(self._cursor, reconciled_ns=now_ns)
+        self._cursor = replace(self._cursor, reconciled_ns=now_ns, difference=left.count)
         self._save()
 
     def _report(self, found: Difference, left: Difference) -> None:

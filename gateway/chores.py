@@ -12,12 +12,14 @@ from gateway.adapters.store import Store
 TRIM_EVERY_S = 10  # the log is kept only until everybody has passed it
 QUARANTINE_KEPT_DAYS = 90
 CAP_EVERY_S = 60
+MAIL_EVERY_S = 300  # how often it is looked whether a weekly digest is due
 QUARANTINE_MOST = 100_000  # payloads: a stranger that floods us must not fill the disk
 QUARANTINE_BYTES_MOST = 200_000_000
 
 
 class Chores:
-    """Trims the log, tidies store and memory at night, reminds in the morning, writes each week's digests.
+    """Trims the log, tidies store and memory at night, reminds in the morning, writes and mails
+    each week's digests.
 
     `daily`: what else is to be done once a day, at which time ("04:20").
     """
@@ -31,6 +33,7 @@ class Chores:
         remind: Callable[[], None],
         digest: Callable[[], None] = lambda: None,
         daily: Sequence[tuple[str, Callable[[], None]]] = (),
+        mail: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._trim, self._now_ns = store, trim, now_ns
         options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 3600}
@@ -43,6 +46,7 @@ class Chores:
         self._scheduler.add_job(self._guard(remind), "cron", hour=8, minute=30, id="remind")
         weekly = {"trigger": "cron", "day_of_week": "mon", "hour": 6, "minute": 40}
         self._scheduler.add_job(self._guard(digest), id="digest", **weekly)
+        self._scheduler.add_job(self._guard(mail), "interval", seconds=MAIL_EVERY_S, id="mail")
         for time, chore in daily:
             hour, minute = time.split(":")
             self._scheduler.add_job(self._guard(chore), "cron", hour=hour, minute=minute)

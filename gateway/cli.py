@@ -34,6 +34,7 @@ from gateway.terminal import (
     load_files,
     load_world,
     local_time,
+    now_of,
     open_store,
     print_problems,
     print_table,
@@ -231,7 +232,7 @@ def show(case: str, stages: bool, path: Path) -> None:
         found = db.execute(query, (case, case, case)).fetchall()
         if not found or (case and len(found) > 1):
             sys.exit(f"lilong: {'more than one' if found else 'no'} such case; see lilong cases --all")
-        world, whole, now_ns = judging_world(db), _value(found[0]["body"], Case), time.time_ns()
+        world, whole, now_ns = judging_world(db), _value(found[0]["body"], Case), now_of(db)
         view = view_case(db, world, whole, now_ns)
         rows = (
             _stages(db, world, whole, now_ns)

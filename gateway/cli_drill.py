@@ -33,9 +33,10 @@ def drill(
     note: str,
     path: Path,
 ) -> None:
-    """演练 · Tell real people of an alarm in the real way, marked 【演练】; see how fast they answer.
+    """演练 · Tell real people of a drill, in the real way.
 
-    It is counted apart from all that is real: lilong report shows the time to the answer, and its trend.
+    Every text says 【演练】. It is counted apart from all that is real: lilong report
+    shows the time to the answer, and its trend.
     """
     case, until_ns = f"{rule}|{device}|{component}", time.time_ns() + minutes * 60 * SECOND
     asked = {"case": case, "verb": "drill", "person": person, "note": note, "to": level or "", "reason": ""}

@@ -18,6 +18,7 @@ from gateway.terminal import (
     legible,
     load_files,
     local_time,
+    now_of,
     open_store,
     print_table,
     say,
@@ -54,9 +55,8 @@ def report(
     """
     from gateway.reporting import gather, page, tables
 
-    now_ns = time.time_ns()
     with closing(open_store(path)) as db:
-        world = judging_world(db)
+        world, now_ns = judging_world(db), now_of(db)
         since_ns, until_ns = _interval(month, since, until, world.timezone, now_ns)
         by = _known(world, by, place)
         found = gather.gather(db, world, since_ns, until_ns, now_ns, by, place)

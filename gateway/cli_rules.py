@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.terminal import Ordered, config_option, load_world, print_table, say
+from gateway.terminal import Ordered, config_option, load_files, load_world, print_table, say
 
 if TYPE_CHECKING:
+    from gateway.checks.parts import Text
     from gateway.core.effective import Said
     from gateway.core.model import Device, Rule, World
 
+TEXT = "text"  # the key of a row that is no number of a rule: characters of an approved text
 ENTRIES_MOST = 50  # entries under tune shown of one rule
 
 
@@ -99,17 +101,26 @@ def _scope(tuning: Any) -> str:
 @click.option("--rule", "only", default="", metavar="ID", help="of this rule alone")
 @click.option("--json", "as_json", is_flag=True, help="for programs")
 def rule_effective(device: str, path: Path, only: str, as_json: bool) -> None:
-    """实际数值 · Every number that judges one device. Its value, the file and line that set it, and why."""
+    """实际数值 · Every number that judges one device. Its value, the file and line that set it, and why.
+
+    Where approved templates are registered, how long each comes to be for this device at the most, too.
+    """
+    from gateway.config import register
     from gateway.core.conditions import speaks_of
     from gateway.core.effective import provenance
 
-    world = load_world(path)
+    loaded = load_files(path)
+    world, texts = loaded.world, register(loaded.config)
     if device not in world.devices:
         _unknown("设备", "device", device, list(world.devices))
     wanted = [_known(world, only)] if only else list(world.rules)
     known = world.devices[device]
     judging = [one for one in wanted if speaks_of(one, known, world)]
-    said = [(one, number) for one in judging for number in provenance(world, one, known)]
+    said = [
+        (one, number)
+        for one in judging
+        for number in (*provenance(world, one, known), *_texts(world, one, known, texts))
+    ]
     if as_json:
         click.echo(json.dumps([_record(*each) for each in said], ensure_ascii=False, indent=1))
         return
@@ -117,6 +128,17 @@ def rule_effective(device: str, path: Path, only: str, as_json: bool) -> None:
     print_table([head, *(_number_row(*each) for each in said)])
     if not said:
         click.echo(say("没有规则判断这台设备", "no rule judges this device"), err=True)
+
+
+def _texts(world: World, one: Rule, device: Device, register: Sequence[Text]) -> list[Said]:
+    from gateway.checks.texts import lengths
+    from gateway.core.effective import Said, effective
+
+    found = lengths(effective(world, one, device), device, world, register)
+    return [
+        Said(None, TEXT, letters, template.origin, f"{template.channel} {template.id}")
+        for template, letters in found
+    ]
 
 
 def _record(one: Rule, number: Said) -> dict[str, Any]:
@@ -144,6 +166,10 @@ def _value(one: Rule, number: Said) -> str:
 
     if number.name == "off":
         return "off"
+    if number.name == TEXT:
+        from gateway.core.templates import parts
+
+        return say(f"{number.value} 字", f"{number.value} characters") + f" ({parts(number.value)})"
     return span(number.value) if number.name.endswith("_s") else number_of(one, number)
 
 

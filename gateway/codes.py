@@ -82,6 +82,7 @@ CODES: dict[str, tuple[str, str]] = {
     "L710": ("leave or overrides that overlap", "same_time"),
     "L711": ("a person as their own delegate", "own_delegate"),
     "L712": ("a route that no rule takes", "no_such_route"),
+    "L713": ("a channel that takes no page of text", "no_page"),
     "L801": ("no baseline for a rule that needs one", "no_baseline"),
     "L802": ("no such window at the device's place", "no_window"),
     "L803": ("no constant for a formula that needs it", "no_constant"),
@@ -96,12 +97,12 @@ CODES: dict[str, tuple[str, str]] = {
     "L905": ("an empty or broken cell", "empty_cell line_break"),
     "L906": ("a cell that a spreadsheet spoilt", "sheet_error shortened made_a_date full_width"),
     "L907": ("text that is not CSV", "broken_csv"),
-    "W301": ("a rule for which the catalogue of a platform has no code", "no_code"),
-    "W302": ("a code for what is no rule or scene", "code_of_nothing"),
     "W201": ("a template that is not approved, and so not used", "unapproved"),
     "W202": ("a template that asks for an answer where none is taken", "asks_in_vain"),
     "W203": ("an approved text that comes to be too long", "many_parts long_call"),
     "W204": ("a template whose approved text nobody has written down", "text_unknown"),
+    "W301": ("a rule for which the catalogue of a platform has no code", "no_code"),
+    "W302": ("a code for what is no rule or scene", "code_of_nothing"),
     "W501": ("a level that no value can reach", "out_of_reach"),
     "W502": ("a level that can never clear", "never_clears"),
     "W503": ("a clear limit at the limit itself: it may flap", "clear_at_limit"),
@@ -116,6 +117,7 @@ CODES: dict[str, tuple[str, str]] = {
     "W702": ("leave without a delegate", "no_delegate"),
     "W703": ("a contact verified on a day still to come", "verified_later"),
     "W704": ("one number of two persons", "same_number"),
+    "W705": ("a person alone on a ladder, of which another must verify", "one_alone"),
 }
 CODE_OF = {phrase: code for code, (_, phrases) in CODES.items() for phrase in phrases.split()}
 

@@ -19,6 +19,7 @@ from gateway.checks.parts import Text
 from gateway.checks.texts import check_templates
 from gateway.core.calendars import local_date
 from gateway.core.catalogue import Catalogue
+from gateway.core.decoding import matches
 from gateway.core.model import World
 from gateway.core.quotas import Quota, lowered, span
 from gateway.core.templates import APPROVED, PARTS_MOST, STATES, VALUE_MOST, Template, variables
@@ -202,6 +203,7 @@ class Config:
 
 
 STATE = Path("/var/lib/lilong")
+NO_PAGE = frozenset({"sounds", "of"})  # settings of what sounds or hands on, and takes no page of text
 ONE_TEXT = frozenset({"template", "variables"})  # of a channel that says the same whatever has happened
 ONLY_INBOX = {"inbox": {"kind": "inbox"}}
 
@@ -285,6 +287,8 @@ def load(
         timezone=keys.timezone if keys else "",
         channels=tuple(keys.channels) if keys else None,
         groups=_groups(keys) if keys else frozenset(),
+        loud=_loud(keys) if keys else frozenset(),
+        whole=_whole(keys) if keys else None,
         texts=_texts(keys) if keys else (),
         subscribe=keys.broker.subscribe if keys else None,
         intake=keys.web.intake is not None if keys else None,
@@ -469,6 +473,8 @@ def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[P
     known = module.SETTINGS | module.SECRETS if module else frozenset(entry)
     required = module.REQUIRED | module.SECRETS if module else frozenset()
     required -= ONE_TEXT if own else frozenset()
+    for key, spared in getattr(module, "SPARED", {}).items():
+        required -= spared if key in entry else frozenset()
     for key in entry:
         if SECRET.fullmatch(key):
             found, expected = say("inline_secret", key=key), say("secret_file", key=key)
@@ -485,6 +491,10 @@ def _channel(name: str, keys: ConfigKeys, builder: Builder, resolve: Callable[[P
             builder.mistake(keys, step, say("without", first=f"kind: {kind}", second=key), say("required"))
     if "template" in entry and hasattr(module, "BLANKS"):
         _check_only(keys, step, entry["template"], own, builder)
+    for pattern in keys.broker.subscribe if "topic" in known and "topic" in entry else ():
+        if matches(pattern, entry["topic"]):  # what we say there would come back, from no device of ours
+            found = say("heard_twice", value=entry["topic"], filter=pattern)
+            builder.mistake(keys, f"{step}.topic", found, say("not_subscribed"))
     if module and "at_most" in entry:
         _check_at_most(keys, step, entry["at_most"], getattr(module, "QUOTAS", ()), builder)
     secrets = {key: resolve(Path(value)) for key, value in entry.items() if key.endswith("_file")}
@@ -529,6 +539,24 @@ def _groups(keys: ConfigKeys) -> frozenset[str]:
     return frozenset(name for name, kind in kinds.items() if getattr(kind, "GROUP", False))
 
 
+def _loud(keys: ConfigKeys) -> frozenset[str]:
+    """The channels that ring, and those that may hand on to one."""
+    kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
+    rings = {name for name, kind in kinds.items() if getattr(kind, "LOUD", False)}
+    made = {name: str(entry.get("of", "")).split() for name, entry in keys.channels.items()}
+    return frozenset(rings | {name for name, members in made.items() if rings & set(members)})
+
+
+def _whole(keys: ConfigKeys) -> frozenset[str]:
+    """The channels that take a page of text: not those that fill a template, sound, or hand on."""
+    kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
+    return frozenset(
+        name
+        for name, kind in kinds.items()
+        if kind and not hasattr(kind, "BLANKS") and not NO_PAGE & kind.SETTINGS
+    )
+
+
 def _blanks(keys: ConfigKeys) -> dict[str, str]:
     """By channel, how a variable stands in the texts that its provider approves; of those that want them."""
     kinds = {name: _module_of(entry.get("kind", "")) for name, entry in keys.channels.items()}
@@ -543,6 +571,16 @@ def _texts(keys: ConfigKeys) -> tuple[Text, ...]:
     signs = {name: entry.get("sign", "") for name, entry in entries.items()}
     rings = {name for name, entry in entries.items() if entry["kind"].startswith("voice")}
     return tuple(Text(one, signs[one.channel], one.channel in rings) for one in told if one.channel in signs)
+
+
+def register(config: Config) -> list[Text]:
+    """The approved texts of a gateway, each with what its channel adds."""
+    channels = config.channels.values()
+    return [
+        Text(one, channel.settings.get("sign", ""), channel.kind.startswith("voice"))
+        for channel in channels
+        for one in channel.templates
+    ]
 
 
 def _only(name: str, entry: Mapping[str, str]) -> Template:

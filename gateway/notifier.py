@@ -26,6 +26,7 @@ from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.channels.base import Answer, Asking, Channel, Metered, spend
+from gateway.channels.standing import Several, Standing
 from gateway.core.digest import LEAST, chosen, digest, rank
 from gateway.core.model import (
     SECOND,
@@ -171,6 +172,10 @@ class Notifier:
         """How many are queued, by channel."""
         return {name: worker.waiting() for name, worker in self._workers.items()}
 
+    def failing(self) -> list[str]:
+        """The ways to people that failed again and again, and have taken nothing since."""
+        return sorted({name for worker in self._workers.values() for name in worker.failing()})
+
     @property
     def workers(self) -> Sequence[Worker]:
         """For who drives them without their threads, in time of his own."""
@@ -210,9 +215,11 @@ class _Job:
 
     @property
     def counts(self) -> bool:
-        """Whether it is a message: a question, or a card that is changed, rings nobody."""
+        """Whether it is a message that may become part of another: a question, or a card that is changed,
+        rings nobody, and a week's digest is no alert.
+        """
         due = self.notification.state is NotificationState.DUE
-        return due and self.notification.kind is not Kind.ANSWERED
+        return due and self.notification.kind not in (Kind.ANSWERED, Kind.WEEKLY)
 
 
 @dataclass(slots=True)
@@ -252,6 +259,7 @@ class Worker:
         self._stopping = False
         self._numbers = count()
         self._thread = threading.Thread(target=self._run, name=f"notifier-{name}", daemon=True)
+        self._standing = Standing(name)
         self._sending_s, self._waiting = SENDING_S.labels(name), WAITING.labels(name)
 
     def start(self) -> None:
@@ -269,6 +277,11 @@ class Worker:
     def waiting(self) -> int:
         with self._news:
             return self._length()
+
+    def failing(self) -> list[str]:
+        """Its name, when it fails; of those that it is made of, theirs."""
+        own = [self._name] if self._standing.failing(self._clock.at()) else []
+        return [*own, *(self._channel.failing() if isinstance(self._channel, Several) else ())]
 
     def _length(self) -> int:
         return len(self._later) + len(self._ready) + sum(len(held.jobs) for held in self._held.values())
@@ -464,6 +477,7 @@ class Worker:
             spend(self._name, self._quotas, told, at)
         with self._sending_s.time():
             answer = self._attempt(told)
+        self._standing.learn(answer, self._clock.at())
         if len(batch) == 1:
             return answer
         return shared(answer, told)
@@ -502,10 +516,8 @@ class Worker:
         if found is None:
             self.ask_later(notification)
             return
-        channel = self._name
-        self._submit(
-            lambda at, wall_ns: Receipt(at, wall_ns, channel, notification.id, found.delivered, found.detail)
-        )
+        said = (self._name, notification.id, found.delivered, found.detail, found.failure)
+        self._submit(lambda at, wall_ns: Receipt(at, wall_ns, *said))
 
     def _attempt(self, notification: Notification) -> Answer:
         try:

@@ -13,6 +13,7 @@ The order within a case always holds. What ends a wait, and what does not:
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -29,7 +30,7 @@ from gateway.channels.webhook import ALREADY_HAS_IT, FOR_NOW, Endpoint
 from gateway.core import backoff
 from gateway.core.backoff import TransientError
 from gateway.core.changes import Change, Line, change_at, told
-from gateway.core.model import QuarantineRow, Refusal, World
+from gateway.core.model import SECOND, QuarantineRow, Refusal, World
 
 PAGE = 100  # lines of history read at a time, and at most told again after a crash
 AWAY_S_MOST = 300.0  # an outage is noticed to be over within 5 minutes
@@ -58,6 +59,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     seq: int  # every line up to here is settled, but for those of
     held: dict[str, int] = {}  # case -> its first line that is not
     reconciled_ns: int = 0
+    difference: int = 0  # cases, after the last comparison
 
 
 class Time(Protocol):
@@ -150,6 +152,15 @@ class Lane:
         self._recovered()
         return 0.0 if busy else None
 
+    @property
+    def difference(self) -> int:
+        """Cases that the target had otherwise when it was last asked; 0 of one that is not asked."""
+        return self._cursor.difference
+
+    def first_owed(self) -> int:
+        """The first line that is not settled; beyond the last when all are."""
+        return min([self._cursor.seq + 1, *self._cursor.held.values()])
+
     def owed(self) -> int:
         """Lines not settled; of a case that waits alone its first is counted."""
         return max(self._store.last_line() - self._cursor.seq, 0) + len(self._cursor.held)
@@ -188,12 +199,12 @@ class Lane:
                 raise
             fields = {"target": self.name, "case": line.entry.case, "attempt": tries}
             telemetry.log("outward_held", "error", error=trouble.reason, **fields)
-            self._held_again_at = self._clock.at() + int(HELD_S * 1e9)
+            self._held_again_at = self._clock.at() + int(HELD_S * SECOND)
             self._cursor = replace(self._cursor, held={**self._cursor.held, line.entry.case: line.seq})
 
     def _go_back(self) -> None:
         """One attempt at each case that waits alone, from its first change on."""
-        self._held_again_at = self._clock.at() + int(HELD_S * 1e9)
+        self._held_again_at = self._clock.at() + int(HELD_S * SECOND)
         for case, first in self._cursor.held.items():
             with suppress(Stuck):
                 self._catch_up(case, first)
@@ -262,7 +273,7 @@ class Lane:
         self._trouble = trouble.reason
         key = f"{self.name}:{self._cursor.seq}"
         wait_s = backoff.wait_s(self._failures, key, trouble.retry_after_s, AWAY_S_MOST)
-        return self._clock.real_s(int(wait_s * 1e9))
+        return self._clock.real_s(int(wait_s * SECOND))
 
     def _recovered(self) -> None:
         if self._failures:
@@ -304,6 +315,16 @@ class Outward:
     def notify(self) -> None:
         for lane in self.lanes.values():
             lane.notify()
+
+    def difference(self) -> int:
+        return sum(lane.difference for lane in self.lanes.values())
+
+    def behind_s(self, reader: sqlite3.Connection, now_ns: int) -> float:
+        """The age of the oldest line that some target has not been told."""
+        first = min((lane.first_owed() for lane in self.lanes.values()), default=None)
+        query = "SELECT wall_ns FROM entry WHERE seq >= ? ORDER BY seq LIMIT 1"
+        row = reader.execute(query, (first,)).fetchone() if first is not None else None
+        return max(now_ns - row[0], 0) / SECOND if row else 0.0
 
     def stop(self, timeout_s: float = STOP_S) -> None:
         """Ends after the request under way; the cursors say where to go on."""

@@ -68,11 +68,13 @@ def load_world(
         _world(parts, surroundings.timezone, digest),
         tunings=checks.tunings(parts, builder),
         groups=surroundings.groups,
+        loud=surroundings.loud,
     )
     if lint:
         checks.lint(parts, world, builder, short=not surroundings.texts)
         checks.lint_texts(parts, world, surroundings.texts, builder)
         checks.lint_people(parts, surroundings.today, builder)
+        checks.lint_clocks(parts, world, surroundings.today, builder)
     return world
 
 
@@ -102,6 +104,7 @@ def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
         calendar=holidays.calendar_of(parts.calendar),
         maintenance=tuple(keys.maintenance(timezone) for keys in parts.maintenance),
         clocks=_clocks(parts),
+        digests=tuple(parts.digests),
         join_within_s=next((one.join_within for one in parts.sites if one.join_within is not None), JOIN_S),
         review_at=next((one.review_at for one in parts.sites if one.review_at), REVIEW_AT),
         off={keys.id: keys.rule().origin for keys in parts.rules if keys.mode == "off"},

@@ -355,6 +355,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "no_code": ("目录里没有编码的规则 {rule}", "the rule {rule}, for which the catalogue has no code"),
     "code_of_nothing": ("{value}：没有这样的规则或场景", "{value}, which is no rule or scene of the site"),
+    "no_page": ("{channel}：发不了整页文字的渠道", "{channel}, which takes no page of text"),
     "no_blank": ("模板里没有变量可填的 {value}", "the blank {value}, which no variable fills"),
     "unused_variable": (
         "模板里没有用到的变量 {value}",
@@ -409,7 +410,15 @@ PHRASES: dict[str, tuple[str, str]] = {
     "no_delegate": ("{person} 任职而休假无代理人", "leave of {person}, who holds a post, without a delegate"),
     "verified_later": ("还没有到的验证日期 {day}", "the day {day}, which is still to come"),
     "same_number": ("与 {person}（{where}）相同的号码", "the same number as that of {person} ({where})"),
+    "one_alone": (
+        "{place} 的 {role}：{level} 须由另一人核验，而逐级通知只有 {person} 一人，永远结不了案",
+        "{role} at {place}: {level} needs another person to verify, its ladder has {person} alone",
+    ),
     # -- what belongs there
+    "a_verifier": (
+        "在 clocks 中写 {{level: {level}, verify_by: sensor}}，或在 ladders 中再加一级别人的岗位",
+        "under clocks {{level: {level}, verify_by: sensor}}, or another person's post on the ladder",
+    ),
     "verified_day": (
         "verified: {{{channel}: 试拨成功的日期}}，或再加一种联系方式",
         "verified: {{{channel}: the day a test reached them}}, or another contact beside it",
@@ -428,6 +437,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "a_fitting_device": ("至少符合一台设备", "a rule that some device fits"),
     "once": ("只写一次", "one rule"),
+    "not_subscribed": ("网关自己不订阅的主题", "a topic that the gateway does not listen to itself"),
     "a_blank": ("模板里的一个变量", "a blank in the text"),
     "approved_text": (
         "批准的原文：简体字和常用标点，不含链接、手机号，至多 {most} 字",
@@ -443,6 +453,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "registered": ("templates 下的登记", "an entry under templates"),
     "carried": ("简体字、不含链接和手机号", "simplified characters, without links and mobile numbers"),
     "parts_most": ("至多 {most} 条短信（{letters} 字）", "at most {most} SMS ({letters} characters)"),
+    "an_address": ("其中一个渠道的联系方式", "an address on one of these channels"),
     "a_code": (
         "codes 里该规则或其场景的编码，或写进 not_theirs",
         "a code for it or its scene under codes, or its name under not_theirs",

@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ from gateway.adapters.store import Store
 from gateway.core.calibration import due_within
 from gateway.core.model import OWN, SECOND, Message, NotificationState, Stage, World
 from gateway.forwarder import Standing
+from gateway.outward import Outward
 from gateway.pipeline import Pipeline, Report
 
 EVERY_S = 30.0  # of the gateway's time; devices/lilong-gateway.yaml says the same
@@ -47,13 +48,15 @@ HOLDING = "SELECT at FROM log WHERE first <= ? ORDER BY first DESC LIMIT 1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What is looked at. `standing` is the forwarder's."""
+    """What is looked at. `standing` is the forwarder's, `failing` the notifier's."""
 
     store: Store
     pipeline: Pipeline
     clock: Clock
     world: Callable[[], World]
     standing: Callable[[], Mapping[str, Standing]]
+    outward: Outward
+    failing: Callable[[], Sequence[str]] = tuple  # the channels that do
 
 
 class SelfCheck:
@@ -120,6 +123,9 @@ class SelfCheck:
             "quarantined_per_hour": self._quarantined(reader, at),
             "notifications_waiting_s": self._waiting_s(reader),
             "notifications_lost": _one(reader, LOST, *_lost_of(at)),
+            "outward_behind_s": self._parts.outward.behind_s(reader, self._parts.clock.wall_ns()),
+            "outward_difference": self._parts.outward.difference(),
+            "channels_failing": len(self._parts.failing()),
             "queue_full_s": self._held_back_s,
             "rules_disabled": len({key.partition("|")[0] for key in disabled}),
             "clock_step_s": (self._wall_less_steady() - self._offset_ns) / SECOND,

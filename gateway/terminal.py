@@ -97,6 +97,14 @@ def open_store(path: Path) -> sqlite3.Connection:
         sys.exit(f"lilong: {file}: {hint}")
 
 
+def now_of(db: sqlite3.Connection) -> int:
+    """What time it is for the cases of a store: never before its newest line, whose clock may be another one
+    (the demo's night, or one that has been set back since).
+    """
+    newest = db.execute("SELECT wall_ns FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+    return max(time.time_ns(), newest[0] if newest else 0)
+
+
 def judging_world(db: sqlite3.Connection) -> Any:
     """The World by which the gateway judges, for names; one without any while it has kept none."""
     import msgspec

@@ -12,6 +12,7 @@ import hmac
 import json
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -53,7 +54,7 @@ class Taken:
 
 
 @dataclass
-class Cloud:
+class Cloud(ABC):
     """`wall` is Unix seconds, and the only clock here, unless `paced` counts the limits' time."""
 
     secret: str
@@ -66,8 +67,9 @@ class Cloud:
     tried: list[tuple[str, float]] = field(default_factory=list)  # refused ones count too, for some
     nonces: set[str] = field(default_factory=set)
 
+    @abstractmethod
     def answer(self, request: Request) -> tuple[int, dict[str, Any]]:
-        raise NotImplementedError
+        """Status and body."""
 
     def over(self, phone: str) -> float:
         """The span whose limit this number has reached, 0 when none; the attempt is counted."""

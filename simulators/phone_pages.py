@@ -73,9 +73,13 @@ class Shown(Protocol):
     state: str
 
 
-def index_page(owners: Iterable[Owned]) -> str:
+def index_page(owners: Iterable[Owned], console: str) -> str:
     rows = "".join(f'<li><a href="/{quote(one.id)}">{escape(one.says)}的手机</a></li>' for one in owners)
-    return _page("手机", f"<header><b>各人的手机 phones</b></header><ul>{rows}</ul>")
+    back = f'<a href="{escape(console)}" aria-label="控制台">‹</a>'
+    return _page(
+        "手机",
+        f"<header>{back}<b>各人的手机 <small>phones · ‹ 控制台 console</small></b></header><ul>{rows}</ul>",
+    )
 
 
 def phone_page(owner: Owned, items: Sequence[Shown]) -> str:

@@ -73,6 +73,7 @@ class Telephones(wecom.Corp):
         self.owners = {one.id: one for one in owners}
         super().__init__({one.member for one in self.owners.values()}, time.monotonic)
         self.items: list[Item] = []
+        self.console = f"{gateway}/"
         self._gateway, self._wall_s, self._speed = urlsplit(gateway).netloc, wall_s, speed
         self._lock = threading.RLock()
         self._taken: dict[int, Taken] = {}
@@ -267,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
         phones, (owner, _, what) = self.server.phones, path.strip("/").partition("/")
         known = phones.owners.get(owner)
         if not owner:
-            self._html(index_page(phones.owners.values()))
+            self._html(index_page(phones.owners.values(), phones.console))
         elif known is None:
             self._answer(404, b"no such phone", "text/plain")
         elif what == "items.json":

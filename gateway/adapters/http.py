@@ -126,6 +126,11 @@ class Site:
                 self.close()
             return reply
 
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """How it is spoken to, for another connection to the same; None: in the clear."""
+        return self._tls
+
     def close(self) -> None:
         if self._kept:
             self._kept.close()

@@ -79,13 +79,18 @@ def make_client(config: BrokerConfig, fast: bool) -> paho_client.Client:
         manual_ack=not fast,  # when fast, paho sees no QoS 1, and may finish QoS 2 by itself
     )
     client.connect_timeout = CONNECT_S
+    enter(client, config)
+    client.on_socket_register_write = lambda *_: None  # paho then only queues: Connection.write sends
+    return client
+
+
+def enter(client: paho_client.Client, config: BrokerConfig) -> None:
+    """Who we are at the broker, and whom we take for it."""
     if config.username:
         password = config.password_file.read_text("utf-8").strip("\r\n") if config.password_file else None
         client.username_pw_set(config.username, password)
     if config.ca_file or config.cert_file:
         client.tls_set_context(tls_context(config))
-    client.on_socket_register_write = lambda *_: None  # paho then only queues: Connection.write sends
-    return client
 
 
 def tls_context(config: BrokerConfig) -> ssl.SSLContext:

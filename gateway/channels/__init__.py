@@ -7,16 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from gateway.channels.base import Answer, Channel, Listening, Setup
+from gateway.channels.base import Answer, Channel, Listening, Pulling, Setup
 from gateway.core.quotas import Quota, lowered
 from gateway.core.templates import Template
+
+if TYPE_CHECKING:
+    from gateway.config import BrokerConfig
 
 __all__ = [
     "Answer",
     "Channel",
     "Listening",
+    "Pulling",
     "Setup",
     "build",
     "build_all",
@@ -26,9 +30,8 @@ __all__ = [
     "quotas",
 ]
 
-_NOT_KINDS = frozenset(
-    {"__init__", "aliyun", "base", "clouds", "coded", "signers", "wecom_callback", "wording"}
-)
+_PARTS = ["aliyun", "base", "clouds", "coded", "signers", "standing", "wecom_callback", "wording"]
+_NOT_KINDS = frozenset(["__init__", *_PARTS])
 
 
 FAILOVER = "failover"
@@ -61,12 +64,13 @@ class Entry(Protocol):
     def templates(self) -> Sequence[Template]: ...
 
 
-def build_all(entries: Iterable[Entry]) -> dict[str, Channel]:
+def build_all(entries: Iterable[Entry], broker: BrokerConfig | None = None) -> dict[str, Channel]:
     """Every channel by its name; what others are made of first. Raises as `build`."""
     entries = list(entries)
     plain = {one.name: one for one in entries if one.kind != FAILOVER}
     built = {
-        name: build(name, one.kind, one.settings, one.secrets, one.templates) for name, one in plain.items()
+        name: build(name, one.kind, one.settings, one.secrets, one.templates, broker)
+        for name, one in plain.items()
     }
     others = {name: (built[name], quotas(name, one.kind, one.settings)) for name, one in plain.items()}
     for one in entries:
@@ -88,9 +92,10 @@ def build(
     settings: Mapping[str, str],
     secrets: Mapping[str, Path],
     templates: Sequence[Template] = (),
+    broker: BrokerConfig | None = None,
 ) -> Channel:
     """The channel of one entry of lilong.yaml. Raises ValueError naming the setting that is wrong."""
-    setup = Setup(name=name, settings=settings, secrets=secrets, templates=templates)
+    setup = Setup(name=name, settings=settings, secrets=secrets, templates=templates, broker=broker)
     channel: Channel = find(kind).build(setup)
     return channel
 

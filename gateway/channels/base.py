@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gateway import telemetry
 from gateway.core.backoff import retry_after_s
-from gateway.core.model import Notification, Told
+from gateway.core.model import Failure, Notification, Told
 from gateway.core.quotas import Quota, Quotas, span
 from gateway.core.templates import Template
+
+if TYPE_CHECKING:
+    from gateway.config import BrokerConfig
 
 RETRY_S_MOST = 300.0  # a provider may ask for an hour; a person in danger may not have it
 DETAIL_CHARACTERS_MOST = 200
@@ -41,10 +44,12 @@ class Channel(Protocol):
     """One way to reach a person. Found by its kind: `kind: webhook` is gateway/channels/webhook.py,
 
     which has `build(setup: Setup) -> Channel`, and the names it reads: `SETTINGS` (of which it cannot do
-    without `REQUIRED`) and `SECRETS` (needed all); perhaps `FORMS`, what settings may look like. What its
-    provider lets through are `QUOTAS` of core.quotas; who rings a person adds PERSON. `at_most` lowers them.
-    With `GROUP = True` it tells a group or a place: nobody needs an address on it. `BLANKS` is there when it
-    says approved templates only: how their variables stand in the text, as in "${level}" or "{1}".
+    without `REQUIRED`, but for what another one spares: `SPARED`) and `SECRETS` (needed all); perhaps
+    `FORMS`, what settings may look like. What its provider lets through are `QUOTAS` of core.quotas; who
+    rings a person adds PERSON. `at_most` lowers them. With `GROUP = True` it tells a group or a place:
+    nobody needs an address on it. `BLANKS` is there when it says approved templates only: how a variable
+    stands in the text, as in "${level}" or "{1}". With `LOUD = True` it rings: nothing that is no alarm
+    goes by it while there is another way.
     """
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
@@ -86,6 +91,7 @@ class Receipted:
     number: str  # the provider's name of it: Answer.number
     delivered: bool
     detail: str = ""
+    failure: Failure = Failure.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,20 @@ class Asking(Protocol):
         ...
 
 
+@runtime_checkable
+class Pulling(Protocol):
+    """A channel whose provider keeps what it has to say until it is fetched: for who cannot be called."""
+
+    pull_s: float  # between two fetches; 0: it is not fetched
+
+    def pull(self) -> Sequence[Receipted | Replied]:
+        """What has come since; what was fetched is not said again. At most 10 s.
+
+        Raises ValueError, in words fit to be logged, when the far side does not give it.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """What a setting may look like, and how to say so. A kind's `FORMS` are looked at by `check` too."""
@@ -150,6 +170,7 @@ class Setup:
     secrets: Mapping[str, Path]  # setting name -> file
     others: Mapping[str, tuple[Channel, Sequence[Quota]]] = field(default_factory=dict)  # to be made of
     templates: Sequence[Template] = ()  # of the register, that are its own
+    broker: BrokerConfig | None = None  # the gateway's own, for who speaks there
 
     def judge(self, forms: Mapping[str, Form]) -> None:
         """Raises ValueError for the first setting that is not as it may be."""

@@ -196,7 +196,8 @@ def compose(notification: Notification, text: str, link: str, sender: str, addre
     letter["Subject"] = f"{sign(notification)} {detail(notification.title)}"
     letter["Date"] = format_datetime(datetime.fromtimestamp(notification.created_ns // SECOND, UTC))
     letter["Message-ID"] = f"<{notification.id}@{domain}>"
-    letter["References"] = f"<{notification.case}@{domain}>"  # so that a case is one conversation
+    if notification.case:
+        letter["References"] = f"<{notification.case}@{domain}>"  # so that a case is one conversation
     letter["Content-Language"] = "zh-CN"
     letter["Auto-Submitted"] = "auto-generated"  # no holiday notices in return
     if notification.level is Level.RED:

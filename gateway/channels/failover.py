@@ -14,9 +14,8 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from gateway import telemetry
 from gateway.channels.base import Answer, Asking, Channel, Receipted, Setup, detail, spend
-from gateway.core.breaker import Breaker
+from gateway.channels.standing import Standing
 from gateway.core.model import SECOND, Notification, Told
 from gateway.core.quotas import PERSON, Quota, Quotas, recount
 
@@ -24,31 +23,18 @@ SETTINGS = REQUIRED = frozenset({"of"})
 SECRETS: frozenset[str] = frozenset()
 QUOTAS = PERSON  # the providers' are its members'
 DOUBTFUL_MOST = 1_000  # messages that one member may have taken
-OPEN = telemetry.gauge(
-    "lilong_channel_open", "1 while a provider is left alone after failures, by the channel", ["channel"]
-)
 
 
-class Member:
+class Member(Standing):
     """One of the ways, with what it may carry and how it has done."""
 
     def __init__(self, name: str, channel: Channel, quotas: Sequence[Quota] = ()) -> None:
-        self.name, self.channel, self.breaker = name, channel, Breaker()
+        super().__init__(name)
+        self.channel = channel
         self.quotas = Quotas([one for one in quotas if not one.ours])
-        self._open = OPEN.labels(name)
-        self._open.set(0)
 
     def free_s(self, told: Notification, at: int) -> float:
         return (self.quotas.free_at(told, at) - at) / SECOND
-
-    def learn(self, answer: Answer, at: int) -> None:
-        """How it has done; that a single address is not served is no fault of the whole way."""
-        if answer.told is Told.ACCEPTED:
-            if self.breaker.succeeded():
-                telemetry.log("channel_closed", channel=self.name)
-        elif not answer.personal and self.breaker.failed(at):
-            telemetry.log("channel_opened", "error", channel=self.name, error=answer.detail)
-        self._open.set(self.breaker.open)
 
 
 class Failover:
@@ -93,6 +79,10 @@ class Failover:
             self._doubtful[told.id] = member.name
         if len(self._doubtful) > DOUBTFUL_MOST:
             self._doubtful.popitem(last=False)
+
+    def failing(self) -> list[str]:
+        at = self._now()
+        return [member.name for member in self._members if member.failing(at)]
 
     def ask(self, notification: Notification) -> Receipted | None:
         """Whichever knows it."""

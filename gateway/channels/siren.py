@@ -1,8 +1,9 @@
 """`siren`: what sounds on the spot when the line out is cut: a relay, a light, a loudspeaker.
 
-A command of this box switches it on, another one off; neither goes through a shell. It sounds for a red
-case that nobody is at, and falls silent when somebody has answered, when the sensor is normal, or by
-itself. Several cases may want it at once: it sounds until none does.
+A command of this box switches it on, another one off, and neither goes through a shell; or a message to a
+relay that listens at the broker. It sounds for a red case that nobody is at, and falls silent when somebody
+has answered, when the sensor is normal, or by itself. Several cases may want it at once: it sounds until
+none does.
 """
 
 from __future__ import annotations
@@ -13,14 +14,23 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateway import telemetry
-from gateway.channels.base import Answer, Form, Setup
+from gateway.adapters.mqtt_publish import NotPublished, publish
+from gateway.channels.base import Answer, Form, Setup, detail
 from gateway.core.model import Kind, Level, Notification, Told
 
+if TYPE_CHECKING:
+    from gateway.config import BrokerConfig
+
 GROUP = True
-SETTINGS = frozenset({"on", "off", "sounds", "levels"})
+SETTINGS = frozenset({"on", "off", "topic", "sounds", "levels"})
 REQUIRED = frozenset({"on", "off"})
+SPARED = {"topic": REQUIRED}
+ON, OFF = '{"on":true,"for_s":{seconds}}', '{"on":false}'  # what a relay hears, unless it wants other words
+SECONDS = "{seconds}"
 SECRETS: frozenset[str] = frozenset()
 COMMAND_S = 4.0  # one that hangs is killed; two of them fit into an attempt's 10 s
 AGAIN_S = 2.0  # after a command that failed
@@ -34,6 +44,11 @@ FORMS = {
     "sounds": Form(
         re.compile(r"[1-9][0-9]{0,2}s|[12][0-9]{3}s|3[0-5][0-9]{2}s|3600s"), "1s 到 3600s", "1s to 3600s"
     ),
+    "topic": Form(
+        re.compile(r"[^+#$\x00-\x20][^+#\x00-\x20]{0,199}"),
+        "一个主题，不含 + # 和空格",
+        "a topic without + # or blanks",
+    ),
     "levels": Form(
         re.compile(rf"({_LEVEL})(, ?({_LEVEL}))*"), "red，或如 orange, red", "red, or as orange, red"
     ),
@@ -41,13 +56,24 @@ FORMS = {
 BEFORE_US = ""  # the case of whatever a process before this one may have left on
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a relay at the broker is told. One that is away for longer than `expires_s` need not hear it."""
+
+    broker: BrokerConfig
+    name: str
+    topic: str
+    payload: bytes
+    expires_s: float
+
+
 class Siren:
-    """`on` and `off` are commands with their arguments; `now` is steady seconds."""
+    """`on` and `off` are commands with their arguments, or orders to a relay; `now` is steady seconds."""
 
     def __init__(
         self,
-        on: Sequence[str],
-        off: Sequence[str],
+        on: Sequence[str] | Order,
+        off: Sequence[str] | Order,
         sounds_s: float = SOUNDS_S,
         levels: frozenset[Level] = frozenset({Level.RED}),
         now: Callable[[], float] = time.monotonic,
@@ -61,7 +87,7 @@ class Siren:
         if notification.kind in SILENCING:
             return self._silence(notification.card or notification.case)
         if notification.level not in self._levels:
-            return Answer(Told.REFUSED, f"not for {notification.level.word}: see levels")
+            return Answer(Told.REFUSED, f"not for {notification.level.word}: see levels", personal=True)
         if notification.kind not in SOUNDING:
             return Answer(Told.ACCEPTED, f"a siren has no sound for {notification.kind}")
         return self._sound(notification.case)
@@ -110,8 +136,21 @@ class Siren:
         self._until = {BEFORE_US: now + AGAIN_S}
 
 
-def _run(command: Sequence[str]) -> Answer | None:
+def _run(order: Sequence[str] | Order) -> Answer | None:
     """None when it went well."""
+    return _tell(order) if isinstance(order, Order) else _command_runs(order)
+
+
+def _tell(order: Order) -> Answer | None:
+    """Told again it is the same order, so that nothing is lost by trying again."""
+    try:
+        publish(order.broker, order.name, order.topic, order.payload, order.expires_s)
+    except NotPublished as error:
+        return Answer(Told.REFUSED if error.for_good else Told.LATER, detail(str(error)), AGAIN_S)
+    return None
+
+
+def _command_runs(command: Sequence[str]) -> Answer | None:
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -134,10 +173,19 @@ def build(setup: Setup) -> Siren:
     sounds_s = float(setup.settings.get("sounds", f"{SOUNDS_S}s").removesuffix("s"))
     words = re.findall(r"\w+", setup.settings.get("levels", "red"))
     chosen = frozenset(level for level in Level if level.word in words)
-    return Siren(_command(setup, "on"), _command(setup, "off"), sounds_s, chosen)
+    make = _order if "topic" in setup.settings else _command
+    return Siren(make(setup, "on", sounds_s), make(setup, "off", sounds_s), sounds_s, chosen)
 
 
-def _command(setup: Setup, name: str) -> list[str]:
+def _order(setup: Setup, name: str, sounds_s: float) -> Order:
+    """With `topic`, `on` and `off` are what a relay is told; {seconds} in it: for how long."""
+    if setup.broker is None:
+        raise ValueError(f"channels.{setup.name}.topic: there is no broker to say it to")
+    payload = setup.settings.get(name, {"on": ON, "off": OFF}[name]).replace(SECONDS, f"{sounds_s:.0f}")
+    return Order(setup.broker, setup.name, setup.settings["topic"], payload.encode(), sounds_s)
+
+
+def _command(setup: Setup, name: str, sounds_s: float) -> list[str]:
     try:
         words = shlex.split(setup.settings[name])
     except ValueError:

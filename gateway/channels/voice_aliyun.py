@@ -19,10 +19,11 @@ from gateway.channels import aliyun, clouds
 from gateway.channels.aliyun import Account
 from gateway.channels.base import Answer, Barred, Call, Heard, Receipted, Replied, Secret, Setup
 from gateway.channels.clouds import mobile
-from gateway.core.model import Notification, Told
+from gateway.core.model import Failure, Notification, Told
 from gateway.core.quotas import DAY_S, HOUR_S, MINUTE_S, PERSON, Per, Quota
 from gateway.core.templates import Template, Templates
 
+LOUD = True  # it rings
 SETTINGS = frozenset(
     {"key_id", "template", "variables", "show_number", "play_times", "receipt_within", "token_file"}
     | {"url", "at_most"}
@@ -41,18 +42,18 @@ QUOTAS = (
 )
 ANSWERED = {"200000": "接听并听完", "200001": "接听，没有听完"}
 NOT_ANSWERED = {
-    "200002": "占线",
-    "200003": "无人接听",
-    "200004": "空号",
-    "200005": "无法接通或拒接",
-    "200007": "不在服务区",
-    "200010": "关机",
-    "200011": "停机",
-    "200012": "呼叫受限",
-    "200117": "来电显示号码不合法",
-    "200118": "此时段限制呼叫",
-    "200119": "呼叫过于频繁",
-    "200121": "呼叫超过并发",
+    "200002": ("占线", Failure.BUSY),
+    "200003": ("无人接听", Failure.NO_ANSWER),
+    "200004": ("空号", Failure.INVALID),
+    "200005": ("无法接通或拒接", Failure.OFF),
+    "200007": ("不在服务区", Failure.OFF),
+    "200010": ("关机", Failure.OFF),
+    "200011": ("停机", Failure.OFF),
+    "200012": ("呼叫受限", Failure.OTHER),
+    "200117": ("来电显示号码不合法", Failure.OTHER),
+    "200118": ("此时段限制呼叫", Failure.OTHER),
+    "200119": ("呼叫过于频繁", Failure.OTHER),
+    "200121": ("呼叫超过并发", Failure.OTHER),
 }
 UNDER_WAY = frozenset({"200100", "200101", "200102", "200201", "300000"})  # VoiceCallReport, not the end
 
@@ -104,8 +105,9 @@ def _pushed(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:
     """An entry of VoiceReport, at the end of a call, or of VoiceCallReport, in its midst."""
     code, name = clouds.text(item, "status_code"), clouds.text(item, "out_id") or clouds.text(item, "call_id")
     if code and code not in UNDER_WAY:
-        words = ANSWERED.get(code) or NOT_ANSWERED.get(code) or clouds.text(item, "status_msg")
-        yield Receipted(name, code in ANSWERED, f"{words} {code}".strip())
+        words, failure = NOT_ANSWERED.get(code, (ANSWERED.get(code, ""), Failure.OTHER))
+        words = words or clouds.text(item, "status_msg")
+        yield Receipted(name, code in ANSWERED, f"{words} {code}".strip(), failure)
     if key := clouds.text(item, "dtmf").strip("#* "):  # the call says whose; the number may come masked
         yield Replied("" if name else clouds.text(item, "callee"), key, name)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,9 +25,10 @@ from gateway.channels.base import Answer, Call, Form, Heard, Secret, Setup, cut,
 from gateway.channels.coded import Coded
 from gateway.channels.wecom_callback import KEY, TOKEN, Envelope
 from gateway.channels.wording import fit, plain, sign, title
+from gateway.core.asking import WORDED
 from gateway.core.model import Kind, Level, Notification, Told, Verb
 from gateway.core.quotas import PERSON, Per, Quota
-from gateway.core.texts import LEVELS
+from gateway.core.texts import BUTTONS, LEVELS
 
 CALLBACK = frozenset({"callback_token_file", "callback_key_file"})  # both: the card has buttons
 SETTINGS = (
@@ -237,16 +238,22 @@ def compose(notification: Notification, text: str, link: str, agent: int, button
         "sub_title_text": cut(plain(text), BODY_BYTES_MOST),
         "card_action": {"type": 1, "url": link},
     }
-    if buttons and not good:
-        card |= {"card_type": "button_interaction", "task_id": notification.id, "button_list": _buttons(link)}
+    asks = [verb for verb in notification.asks if not (good and verb is Verb.ACKNOWLEDGE)]  # an older store's
+    if buttons and asks:
+        shown = {"task_id": notification.id, "button_list": _buttons(asks, link)}
+        card |= {"card_type": "button_interaction", **shown}
     return _addressed(notification, agent, "template_card", card)
 
 
-def _buttons(link: str) -> list[dict[str, Any]]:
-    return [
-        {"text": "收到", "style": BLUE, "key": Verb.ACKNOWLEDGE.value},
-        {"text": "打开", "style": GREY, "type": 1, "url": link},
-    ]
+def _buttons(asks: Sequence[Verb], link: str) -> list[dict[str, Any]]:
+    """What is asked for, and a look; what wants a reason opens the page, which asks for it."""
+    shown = [_button(verb, link, BLUE if verb is asks[0] else GREY) for verb in asks]
+    return [*shown, {"text": "打开", "style": GREY, "type": 1, "url": link}]
+
+
+def _button(verb: Verb, link: str, style: int) -> dict[str, Any]:
+    how = {"type": 1, "url": link} if verb in WORDED else {"key": verb.value}
+    return {"text": BUTTONS[verb], "style": style, **how}
 
 
 def as_text(notification: Notification, text: str, link: str, agent: int) -> dict[str, Any]:

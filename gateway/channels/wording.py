@@ -12,7 +12,12 @@ GOOD_SIGN = "🟢"  # never red in front of 已恢复正常
 _MARKUP = str.maketrans({"<": "＜", ">": "＞", "[": "［", "]": "］", "`": "｀", "*": "＊", "#": "＃"})
 
 
+WEEKLY_SIGN = "📋"
+
+
 def sign(notification: Notification) -> str:
+    if notification.kind is Kind.WEEKLY:
+        return WEEKLY_SIGN
     return GOOD_SIGN if notification.kind is Kind.CLEARED else SIGNS[notification.level]
 
 

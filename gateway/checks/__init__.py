@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from gateway.checks.calibrations import check_calibrations
-from gateway.checks.clocks import check_clocks
+from gateway.checks.clocks import check_clocks, lint_clocks
 from gateway.checks.derived import check_derived
 from gateway.checks.devices import check_devices
+from gateway.checks.digests import check_digests
 from gateway.checks.hours import check_hours, check_years
 from gateway.checks.inhibition import check_inhibition
 from gateway.checks.lint import lint
@@ -34,7 +35,7 @@ from gateway.core.model import Model, Person, Place, Post, Step
 from gateway.grammar import SiteKeys
 from gateway.typed import Builder
 
-__all__ = ["Parts", "Surroundings", "check", "lint", "lint_people", "lint_texts", "tunings"]
+__all__ = ["Parts", "Surroundings", "check", "lint", "lint_clocks", "lint_people", "lint_texts", "tunings"]
 
 
 def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
@@ -57,6 +58,7 @@ def check(parts: Parts, surroundings: Surroundings, builder: Builder) -> None:
     check_hours(parts, builder)
     check_clocks(parts, builder)
     check_years(parts, surroundings.today, builder)
+    check_digests(parts, surroundings, builder)
     site_sound = passes(builder, _check_site, parts, surroundings.channels)
     if site_sound and builder.complete(Place, Person, Post, Step, SiteKeys):
         check_ladders_complete(parts, builder)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from gateway.checks.hours import named_windows
 from gateway.checks.parts import Parts, check_known, check_unique, line_of
-from gateway.core.model import Model
+from gateway.core.clocks import needs_person
+from gateway.core.duty import candidates
+from gateway.core.model import Device, Level, Model, Post, World
+from gateway.core.routing import ladder, scene_of
 from gateway.grammar import RuleKeys
 from gateway.problems import say
 from gateway.typed import Builder
@@ -28,3 +33,29 @@ def check_clocks(parts: Parts, builder: Builder) -> None:
     for site in joining[1:]:
         found = say("twice", what="join_within", value=f"{site.join_within:g}s", where=line_of(joining[0]))
         builder.mistake(site, "join_within", found, say("unique", what="join_within"))
+
+
+def lint_clocks(parts: Parts, world: World, today: date | None, builder: Builder) -> None:
+    """Warn of a post whose holder is alone on a ladder and would have to verify his own work: he may not."""
+    warned: set[Post] = set()
+    for device in parts.devices:
+        for level in Level:
+            who = _who(world, device, level, today)
+            if len(who) == 1 and _needs_person(world, device, level):
+                ((person, post),) = who.items()
+                if post not in warned:
+                    warned.add(post)
+                    found = say("one_alone", role=post.role, place=post.at, person=person, level=level.word)
+                    builder.mistake(post, "", found, say("a_verifier", level=level.word))
+
+
+def _who(world: World, device: Device, level: Level, today: date | None) -> dict[str, Post]:
+    steps = ladder(world, level, scene_of(world, device.id))
+    return candidates(world, device.at, [role for step in steps for role in step.roles], today)
+
+
+def _needs_person(world: World, device: Device, level: Level) -> bool:
+    scene = scene_of(world, device.id)
+    rules = [rule for rule in world.rules if rule.scene == scene and rule.tells]
+    with_level = [rule for rule in rules if any(limit.level is level for limit in rule.limits)]
+    return any(needs_person(world, rule, level) for rule in with_level)

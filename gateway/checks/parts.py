@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import PurePath
 from typing import Any
 
-from gateway.core.model import Device, Model, Person, Place, Post, Rotation, Scenario, Step, Unit
+from gateway.core.model import Device, Digest, Model, Person, Place, Post, Rotation, Scenario, Step, Unit
 from gateway.core.templates import Template
 from gateway.grammar import (
     CalibrationKeys,
@@ -44,7 +44,9 @@ class Surroundings:
     channels: tuple[str, ...] | None
     groups: frozenset[str]  # of them those that reach a group or a place, whoever is told
     subscribe: tuple[str, ...] | None
+    loud: frozenset[str] = frozenset()  # of them those that ring
     intake: bool | None = None  # whether anything can be posted
+    whole: frozenset[str] | None = None  # channels that take a text of any length
     today: date | None = None  # whose year must be in the calendar; None: the calendar is not asked
     texts: tuple[Text, ...] = ()  # that a provider sends as they were approved
 
@@ -104,6 +106,10 @@ class Parts:
     @property
     def clocks(self) -> list[ClockKeys]:
         return [entry for site in self.sites for entry in site.clocks]
+
+    @property
+    def digests(self) -> list[Digest]:
+        return [entry for site in self.sites for entry in site.digests]
 
     @property
     def timed(self) -> list[RuleKeys | MaintenanceKeys | ClockKeys | Post]:

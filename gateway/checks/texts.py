@@ -129,10 +129,10 @@ class Worst:
     """The longest that one rule can say, in characters as carriers take them."""
 
     rule: Rule
-    keys: RuleKeys
     device: Device
     place: int
     world: World
+    keys: RuleKeys | None = None  # as it is written; None where nobody is blamed
 
     @cached_property
     def title(self) -> int:
@@ -195,7 +195,15 @@ def worst(parts: Parts, world: World) -> Iterator[Worst]:
         fitting = [one for one in groups if speaks_of(rule, one.device, world)]
         if fitting:
             device = max(fitting, key=lambda one: one.name).device
-            yield Worst(rule, keys, device, max(place[one.place] for one in fitting), world)
+            yield Worst(rule, device, max(place[one.place] for one in fitting), world, keys)
+
+
+def lengths(rule: Rule, device: Device, world: World, register: Sequence[Text]) -> list[tuple[Template, int]]:
+    """Every approved text, and how many characters it comes to for one device at the most."""
+    longest = Worst(rule, device, _letters(whereabouts(world, device.at)), world)
+    used = [one for one in register if one.template.state == APPROVED and one.template.text]
+    said = ((one, longest.said(_served(one.template, register))) for one in used)
+    return [(one.template, one.template.characters(variables, one.sign)) for one, variables in said]
 
 
 def _letters(text: str) -> int:

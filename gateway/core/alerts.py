@@ -45,6 +45,7 @@ class Standing(msgspec.Struct):
     fired: int = 0  # when it last went from PENDING to FIRING
     bits: int = 0  # of `readings`: the last ones, 1 for bad, the newest lowest
     bad: list[tuple[int, int]] = []  # of `within`: from when to when it was bad; the open one ends at OPEN
+    waits: bool = False  # its time came while its value was not known: the next known word moves it
 
 
 OPEN = 1 << 62  # still bad
@@ -54,6 +55,7 @@ def turn(one: Standing, limit: Limit, verdict: Verdict, at: int, not_before: int
     """Moves by one verdict given at an instant. UNKNOWN is in no row: it moves nothing."""
     if verdict is Verdict.UNKNOWN:
         return
+    one.waits = False
     if one.phase not in ACTIVE and (limit.readings or limit.within_s):
         _gather(one, limit, verdict, at, not_before)
         return
@@ -94,6 +96,8 @@ def due_at(one: Standing, limit: Limit, rule: Rule, quiet_ns: int = 0) -> int | 
 
     `quiet_ns`: it must be good at least so long before it ends.
     """
+    if one.waits:
+        return None
     if one.phase is Phase.PENDING:
         sustained = _sustained_at(one, limit)
         return None if sustained is None else max(sustained, one.not_before)
@@ -133,10 +137,13 @@ def _filled_at(spells: list[tuple[int, int]], hold_ns: int, within_ns: int) -> i
     return best
 
 
-def expire(one: Standing, limit: Limit, rule: Rule, now: int, quiet_ns: int = 0) -> None:
-    """Moves by the passing of time up to `now`."""
+def expire(one: Standing, limit: Limit, rule: Rule, now: int, quiet_ns: int = 0, known: bool = True) -> None:
+    """Moves by the passing of time up to `now`; what is not `known` then moves by its next word."""
     due = due_at(one, limit, rule, quiet_ns)
     if due is None or due > now:
+        return
+    if not known:
+        one.waits = True
         return
     if one.phase is Phase.CLEARING:
         one.phase = Phase.LATCHED if rule.latch else Phase.CALM

@@ -16,12 +16,12 @@ class Breaker:
         self._probed_at = 0
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         return self._failures >= FAILURES_MOST
 
     def lets(self, at: int) -> bool:
         """Whether to ask now. A probe that is let through is not followed by another for OPEN_S."""
-        if self.open and at < self._probed_at:
+        if self.is_open and at < self._probed_at:
             return False
         self._probed_at = at + int(OPEN_S * SECOND)
         return True
@@ -34,5 +34,5 @@ class Breaker:
 
     def succeeded(self) -> bool:
         """True when that closed it."""
-        before, self._failures = self.open, 0
+        before, self._failures = self.is_open, 0
         return before

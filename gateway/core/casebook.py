@@ -158,6 +158,11 @@ class Casebook:
         if told.receipt_by:
             step.timers.append((told.receipt_by, "receipt", told.id))
 
+    def carry_over(self, case: Case, into: Case) -> None:
+        """What is still heard of the messages of one case is heard of the one that it went into."""
+        for told in [one for one in self.state.sent.values() if one.case == case.id]:
+            self.state.sent[told.id] = replace(told, case=into.id)
+
     def settle(self, step: Step, told: Notification, state: NotificationState, detail: str) -> None:
         del self.state.notifications[told.id]
         self.due_by.drop(told.id)
@@ -215,6 +220,14 @@ class Casebook:
 
     def worst(self, case: Case) -> Alert | None:
         return max(self.standings(case), key=lambda alert: alert.level, default=None)
+
+    def firing(self, case: Case) -> bool:
+        """Whether anything in it is still bad, and not only waiting for its reset."""
+        return any(alert.state is AlertState.FIRING for alert in self.standings(case))
+
+    def latched(self, case: Case) -> bool:
+        """All of it is normal again, and a person must say so."""
+        return self.standing(case) and not self.firing(case)
 
     def standings(self, case: Case) -> list[Alert]:
         return [self.state.alerts[alert] for alert in case.alerts if alert in self.state.alerts]

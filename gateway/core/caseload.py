@@ -214,9 +214,11 @@ class Caseload:
             if latched:
                 self.telling.tell_everyone_told(step, case, alert, Kind.LATCHED)
             elif case.stage is Stage.HANDLED:
-                self.deeds.bounce(step, case, alert)
+                self.telling.bounce(step, case, alert)
             elif since is not None and step.at - since >= RETURN_NS:
                 self.telling.climb_anew(step, case, Kind.RISEN)  # whoever took the last one may be long gone
+            else:
+                self.telling.arm(step, case)  # its ladder climbs faster than one that waits for a reset
         self.placing.show_or_hide(step, alert)
 
     def _cleared(self, step: Step, track: Track, alert: Alert) -> None:
@@ -233,10 +235,10 @@ class Caseload:
             self.book.enter(step, case.id, "cleared")
             case = self.placing.voice(step, case)
             if not self.book.standing(case):
-                if case.stage is Stage.HANDLED:
-                    self.deeds.confirm(step, case)
-                else:
+                if case.stage is not Stage.HANDLED:
                     self.telling.tell_everyone_told(step, case, alert, Kind.CLEARED)
+                elif not self.placing.leaves_more(alert):
+                    self.deeds.confirm(step, case)
         self.placing.show_or_hide(step, alert)
 
     def rule_gone(self, step: Step, track: Track) -> None:
@@ -253,7 +255,8 @@ class Caseload:
         else:
             self.book.enter(step, case.id, "rule_gone", note=alert.rule)
             case = self.placing.voice(step, case)
-            if case.stage is Stage.HANDLED and not self.book.standing(case):
+            bare = not self.book.standing(case) and not self.placing.leaves_more(alert)
+            if case.stage is Stage.HANDLED and bare:
                 self.deeds.confirm(step, case)  # nobody is left who could disagree with the doer
         self.placing.show_or_hide(step, alert)
 
@@ -279,7 +282,7 @@ class Caseload:
         """The sensor turned bad while we waited for it to confirm a "done"."""
         case = self.book.own_case(alert)
         if case is not None and case.stage is Stage.HANDLED:
-            self.deeds.bounce(step, case, alert)
+            self.telling.bounce(step, case, alert)
 
     def climb(self, step: Step, case_id: str, due: int) -> None:
         """What was due on a case; or, once after a change of World, on all that it sees otherwise."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from gateway.core.model import Case, Stage
+from gateway.core.model import Case, Stage, Verb
 
 
 class Turn(StrEnum):
@@ -51,6 +51,27 @@ TURNS: dict[tuple[Stage, Turn], Stage] = {
     **{(stage, Turn.MERGED): Stage.MERGED for stage in _UNDONE},
 }
 SAME_CLOCK = (Turn.TOLD, Turn.SUSPENDED, Turn.RESUMED)  # every other turn begins a stage, and its clock
+
+TURN_OF = {
+    Verb.ACKNOWLEDGE: Turn.ACKNOWLEDGED,
+    Verb.DONE: Turn.DONE,
+    Verb.FALSE: Turn.FALSE,
+}
+GUARDED = {  # these ask for more than a stage: see Deeds._refusal
+    Verb.TRANSFER: Turn.TRANSFERRED,
+    Verb.SUSPEND: Turn.SUSPENDED,
+    Verb.APPROVE: Turn.SUSPENDED,
+    Verb.VERIFY: Turn.VERIFIED,
+    Verb.MERGE: Turn.MERGED,
+}
+
+
+def turn_of(verb: Verb, stage: Stage) -> Turn | None:
+    """What an act would do in a stage; a return says of what is done that it is not. None: no turn at all."""
+    if verb is Verb.RETURN:
+        return Turn.REJECTED if stage is Stage.HANDLED else Turn.RETURNED
+    return TURN_OF.get(verb) or GUARDED.get(verb)
+
 
 FALSE_REASONS = ("sensor", "work", "drill", "repeat", "other")  # no trouble was there
 DONE_REASONS = ("fixed", "removed", "dissuaded", "reported", "itself")  # there was, and this ended it

@@ -25,6 +25,7 @@ parsed = cache(parse)
 CONFIDENCE = "confidence"
 OFF = "off"  # the mode of a rule that a site has switched off for a device
 NEVER_CALM = (math.inf, -math.inf)
+ANYTHING = (-math.inf, math.inf)  # bounds of what is not known at all
 NOW = 2**63 - 1  # after every entry of a table: the baseline that holds last
 
 
@@ -70,6 +71,13 @@ class Judge:
     members: tuple[tuple[str, str], ...] = ()  # of a group: (device, component)
     restless: bool = False  # it has windows, and a value that sinks as they empty may become bad
     lag_ns: int = 0  # it judges so long after the instants, for what may come late: its rule's, its model's
+
+    def of(self, key: str) -> Judge:
+        """The same of another subject."""
+        return Judge(
+            self.rule, key, self.quantity, self.baseline, self.low, self.high, self.zeros, self.hours,
+            self.works, self.expression, self.members, self.restless, self.lag_ns,
+        )  # fmt: skip
 
     @property
     def timed(self) -> bool:
@@ -124,6 +132,8 @@ class Judge:
         self, limit: Limit, bounds: tuple[float, float], active: bool, counts: Counts, measured_ns: int
     ) -> Verdict:
         """What this level says of a value that is only known to lie between bounds."""
+        if counts is Counts.NOT_NOW:
+            return Verdict.GOOD
         if limit.above is None and limit.below is None:
             return Verdict.UNKNOWN
         least, most = (self.verdict(limit, one, active, counts, measured_ns) for one in bounds)
@@ -166,7 +176,7 @@ def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:
     return (
         rule.scene == scene
         and rule.model in ("", device.model)
-        and all(device.labels.get(name) == value for name, value in rule.labels.items())
+        and (not rule.labels or all(device.labels.get(name) == one for name, one in rule.labels.items()))
     )
 
 
@@ -186,6 +196,11 @@ def speaks_of(rule: Rule, device: Device, world: World) -> bool:
     told = tells(model, rule.each)
     known = {"", *(field.quantity for field in fields), *([] if rule.each else derived), *told}
     return rule.quantity in known or (rule.quantity == STUCK and any(field.stuck_after for field in fields))
+
+
+def is_for_all(rule: Rule, world: World) -> bool:
+    """Whether what it judges is the same of every device of a model, but for the numbers tuned for it."""
+    return not (rule.labels or rule.relative_to not in ("", "zero") or rule.during or world.maintenance)
 
 
 def judge_for(rule: Rule, device: Device, component: str, world: World) -> Judge | None:

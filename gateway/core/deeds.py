@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from msgspec.structs import replace
 
 from gateway.core.alerts import Phase
 from gateway.core.casebook import Casebook, Step
-from gateway.core.cases import REASONS, TURNS, Turn
+from gateway.core.cases import GUARDED, REASONS, TURN_OF, TURNS, UNANSWERED, Turn, turn_of
 from gateway.core.duty import holder
 from gateway.core.model import (
     SECOND,
@@ -24,31 +26,13 @@ from gateway.core.photos import refused, written
 from gateway.core.placing import Placing
 from gateway.core.routing import acknowledgers, scene_of
 from gateway.core.state import Closing
-from gateway.core.telling import Telling, begun
+from gateway.core.telling import Telling, begun, resumed
 
-TURN_OF = {
-    Verb.ACKNOWLEDGE: Turn.ACKNOWLEDGED,
-    Verb.DONE: Turn.DONE,
-    Verb.FALSE: Turn.FALSE,
-}
-GUARDED = {  # these ask for more than a stage: see Deeds._refusal
-    Verb.TRANSFER: Turn.TRANSFERRED,
-    Verb.SUSPEND: Turn.SUSPENDED,
-    Verb.APPROVE: Turn.SUSPENDED,
-    Verb.VERIFY: Turn.VERIFIED,
-    Verb.MERGE: Turn.MERGED,
-}
 RED_ALONE_NS = 1800 * SECOND  # so long one person may suspend a red case without a second one
 SUSPENDED_NS_MOST = 366 * 86400 * SECOND
+__all__ = ["GUARDED", "TURN_OF", "Deeds", "turn_of"]
 TAKING = (*TURN_OF, Verb.TRANSFER, Verb.RETURN, Verb.SUSPEND, Verb.MERGE, Verb.SPLIT)
 NEED_WORDS = (Verb.RETURN, Verb.SUSPEND, Verb.NOTE, Verb.REOPEN)
-
-
-def turn_of(verb: Verb, stage: Stage) -> Turn | None:
-    """What an act would do in a stage; a return says of what is done that it is not. None: no turn at all."""
-    if verb is Verb.RETURN:
-        return Turn.REJECTED if stage is Stage.HANDLED else Turn.RETURNED
-    return TURN_OF.get(verb) or GUARDED.get(verb)
 
 
 class Deeds:
@@ -76,24 +60,46 @@ class Deeds:
             self._ignore(step, act, "informed only")
         elif refusal := self._refusal(step, case, act):
             self._ignore(step, act, refusal)
-        elif act.verb is Verb.ACKNOWLEDGE and not self._enough(case, act.person):
+        elif act.verb is Verb.ACKNOWLEDGE and not self._enough(case, {*case.agreed, act.person}):
             self._agree(step, case, act)
+        elif act.verb is Verb.DONE and self._is_a_word_alone(case, act):
+            self._agree(step, case, act, self._still_bad(case))
+        elif act.verb is Verb.FALSE and not self._enough(case, {*case.denied, act.person}):
+            self._deny(step, case, act)
         else:
             self._do(step, case, act)
 
-    def _enough(self, case: Case, person: str) -> bool:
-        """Whether with this person as many have said "mine" as must, or all whom the ladder could tell."""
-        said = {*case.agreed, person}
+    def _enough(self, case: Case, said: Set[str]) -> bool:
+        """Whether as many have said it as must, or all whom the ladder could tell."""
         wanted = acknowledgers(self.book.world, scene_of(self.book.world, case.device), case.level)
         return len(said) >= wanted or (self.telling.exhausted(case) and said >= set(case.told))
 
-    def _agree(self, step: Step, case: Case, act: Act) -> None:
+    def _is_a_word_alone(self, case: Case, act: Act) -> bool:
+        """A "done" that the sensor denies takes the case on, and that needs more than one. Where the sensor
+        agrees, it is the second witness.
+        """
+        if case.stage not in UNANSWERED or self._still_bad(case) is None:
+            return False
+        return not self._enough(case, {*case.agreed, act.person})
+
+    def _agree(self, step: Step, case: Case, act: Act, bad: Alert | None = None) -> None:
         """One of several: it stops nothing, and saying it twice makes no two of one."""
         if act.person in case.agreed:
             self._ignore(step, act, "said before")
             return
         self.book.enter(step, case.id, "agreed", act.person, act.channel, act.note)
-        self.book.keep_case(step, replace(case, agreed=(*case.agreed, act.person), changed_ns=step.wall_ns))
+        case = replace(case, agreed=(*case.agreed, act.person), changed_ns=step.wall_ns)
+        self.book.keep_case(step, case)
+        if bad is not None:
+            self.telling.tell(step, case, bad, Kind.BOUNCED, act.person)
+
+    def _deny(self, step: Step, case: Case, act: Act) -> None:
+        """No sensor bears out that it was false: as many must say so as must take it on."""
+        if act.person in case.denied:
+            self._ignore(step, act, "said before")
+            return
+        self.book.enter(step, case.id, "denied", act.person, act.channel, act.note)
+        self.book.keep_case(step, replace(case, denied=(*case.denied, act.person), changed_ns=step.wall_ns))
 
     # ------------------------------------------------------------ what may not be
 
@@ -117,7 +123,7 @@ class Deeds:
     def _may_return(self, step: Step, case: Case, act: Act) -> str:
         if case.stage is Stage.HANDLED:
             return "the sensor verifies it" if not self.telling.awaits_person(case) else ""
-        return "" if self.telling.above(step, case, but=act.person) else "nobody above"
+        return "" if self.telling.above(step, case, but={act.person}) else "nobody above"
 
     def _may_transfer(self, step: Step, case: Case, act: Act) -> str:
         return "" if self._receiver(step, case, act.to) else "no such person or post"
@@ -183,17 +189,11 @@ class Deeds:
         self.book.end_bare(step, case)
         bad = self._still_bad(case)
         if bad is not None:
-            self.bounce(step, case, bad, act)
+            self.telling.bounce(step, case, bad, act)
             return
-        case = self.telling.turn(step, _resumed(case), Turn.DONE, act)
+        case = self.telling.turn(step, resumed(case), Turn.DONE, act)
         if not self.book.standing(case):
             self.confirm(step, case)
-
-    def bounce(self, step: Step, case: Case, alert: Alert, act: Act | None = None) -> None:
-        """Back to the doer; who is no longer there is nobody, and the ladder begins again."""
-        case = self.telling.turn(step, _resumed(case), Turn.BOUNCED, act)
-        if not self.telling.tell(step, case, alert, Kind.BOUNCED, case.handled_by):
-            self.telling.climb_anew(step, case, Kind.ESCALATED)
 
     def confirm(self, step: Step, case: Case) -> None:
         """The sensor agrees with the doer: that ends it, unless a second person must see it first."""
@@ -242,9 +242,9 @@ class Deeds:
         if case.stage is Stage.HANDLED:
             self._reject(step, case, act)
             return
-        above = self.telling.above(step, case, but=act.person)
+        above = self.telling.above(step, case, but={act.person})
         case = self.telling.turn(step, _handed_on(case, act), Turn.RETURNED, act)
-        to = self.telling.tell_above(step, case, Kind.RETURNED, but=act.person)
+        to = self.telling.tell_above(step, case, Kind.RETURNED, but={act.person})
         assert above is not None and to == above.person.id
         rung = min(case.rung + 1, len(self.telling.steps(case)))
         case = replace(case, responsible=to, told=tuple(dict.fromkeys((*case.told, to))), rung=rung)
@@ -272,7 +272,7 @@ class Deeds:
             return
         self.book.enter(step, case.id, "asked", act.person, act.channel, act.note)
         self.book.keep_case(step, replace(case, changed_ns=step.wall_ns))
-        self.telling.tell_above(step, case, Kind.ASKED, but=act.person)
+        self.telling.tell_above(step, case, Kind.ASKED, but={act.person})
 
     def _approve(self, step: Step, case: Case, act: Act) -> None:
         self.book.enter(step, case.id, "approved", act.person, act.channel, act.note)
@@ -326,17 +326,24 @@ class Deeds:
 
         The engine turns the tracks named in the step; their alerts clear as any other.
         """
-        latched = [(key, alert) for key, alert in self._latched() if act.case in (alert.case, alert.id)]
+        latched = self._latched(act.case)
         if not latched or not act.note.strip():
             self._ignore(step, act, "no reason given" if latched else "nothing is latched")
             return
-        step.resets += [key for key, _ in latched]
-        for case in dict.fromkeys(alert.case for _, alert in latched if alert.case):
+        step.resets += latched
+        cases = (self.state.alerts[self.state.tracks[key].alert].case for key in latched)
+        for case in dict.fromkeys(filter(None, cases)):
             self.book.enter(step, case, Verb.RESET, act.person, act.channel, act.note)
 
-    def _latched(self) -> list[tuple[str, Alert]]:
-        found = [(key, self.state.alerts.get(track.alert)) for key, track in self.state.tracks.items()]
-        return [(key, alert) for key, alert in found if alert and alert.state is AlertState.LATCHED]
+    def _latched(self, name: str) -> list[str]:
+        """Keys of the tracks of what is latched in a case, or of the alert of that name."""
+        latched = AlertState.LATCHED
+        found = {
+            alert.id
+            for alert in self.state.alerts.values()
+            if alert.state is latched and name in (alert.case, alert.id)
+        }
+        return [key for key, track in self.state.tracks.items() if track.alert in found] if found else []
 
     def _ignore(self, step: Step, act: Act, reason: str) -> None:
         step.note("act_ignored", case=act.case, verb=act.verb, reason=reason)
@@ -346,10 +353,5 @@ def _handed_on(case: Case, act: Act) -> Case:
     """Nobody's for the moment, and why."""
     return replace(
         case, handed_on=True, word=act.note, word_by=act.person, acknowledged_by="", handled_by="",
-        until_ns=0, agreed=(),
+        until_ns=0, agreed=(), denied=(),
     )  # fmt: skip
-
-
-def _resumed(case: Case) -> Case:
-    """Whatever was suspended is not any more."""
-    return replace(case, until_ns=0, suspended_at=None, suspended_until=None)

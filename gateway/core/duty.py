@@ -221,11 +221,36 @@ def successor(world: World, place: str, person: str, wall_ns: int) -> Holder | N
 
 def _people(world: World, post: Post) -> set[str]:
     """Everybody who may answer by a post, whoever stands in for them too."""
-    rotation = world.rotations.get(post.rotation)
-    turns = [one.person for one in rotation.overrides] if rotation else []
-    names = {post.person, *(rotation.members if rotation else ()), *turns}
+    names = set(_turns(world, post))
     persons = [world.persons[name] for name in names if name in world.persons]
     return names | {leave.delegate for person in persons for leave in person.leave} - {""}
+
+
+def candidates(world: World, place: str, roles: Iterable[str], day: date | None) -> dict[str, Post]:
+    """Everybody whose turn it may be to answer for one of these roles at a place, and by which post.
+
+    Neither who stands in for one of them nor the head of a unit: they come only where that one is not there.
+    `day`: posts that have ended by then do not count; None: all do.
+    """
+    asked = [one for role in roles for one in (role, *world.fallback.get(role, ()))]
+    around = list(ancestors(world, place))
+    posts = [post for role in asked for one in around for post in posts_at(world, role, one.id)]
+    found: dict[str, Post] = {}
+    for post in posts:
+        if day is None or post.until is None or post.until > day:
+            for name in _turns(world, post):
+                found.setdefault(name, post)
+    return {name: post for name, post in found.items() if name in world.persons}
+
+
+def _turns(world: World, post: Post) -> list[str]:
+    """Whoever holds it, or takes turns in it."""
+    rotation = world.rotations.get(post.rotation)
+    return (
+        [post.person, *rotation.members, *(one.person for one in rotation.overrides)]
+        if rotation
+        else [post.person]
+    )
 
 
 def next_end(world: World, wall_ns: int) -> int | None:

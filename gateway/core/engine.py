@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from gateway.core import weekly
 from gateway.core.caseload import Caseload, Step
 from gateway.core.decoding import Decoder
 from gateway.core.hearing import Hearing
@@ -30,6 +31,7 @@ from gateway.core.model import (
     Reading,
     Receipt,
     Reply,
+    Weekly,
     World,
 )
 from gateway.core.repeats import Repeats
@@ -77,6 +79,8 @@ class Engine:
             self.cases.receipts.receipt(step, event)
         elif isinstance(event, Reply):
             self.cases.receipts.reply(step, event)
+        elif isinstance(event, Weekly):
+            weekly.send(self.cases.book, step, event)
         elif isinstance(event, Act):
             self.cases.act(step, event)
             self.judging.reset(step)

@@ -71,6 +71,11 @@ class Expression:
         return value
 
     @property
+    def is_of_values(self) -> bool:
+        """Whether it goes by the last values of its subject alone: while they stay, it says the same."""
+        return not (self.windows or self.scope or self.from_baseline)
+
+    @property
     def may_be_known_in_part(self) -> bool:
         return self._bounds is not None
 

@@ -104,13 +104,13 @@ class Course:
         return self.spans[0].began_ns
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         return self.stage not in ENDED
 
     @property
     def late_now(self) -> bool:
         """Open, and the stage it is in has outrun its clock."""
-        return self.open and self.spans[-1].late
+        return self.is_open and self.spans[-1].late
 
     def leg_s(self, leg: Stage) -> float:
         """The seconds of all the stages of a leg, however often it came back to them."""
@@ -178,7 +178,7 @@ class Tally:
             return
         self.found += 1
         self.closed += course.stage is Stage.CLOSED
-        self.open += course.open
+        self.open += course.is_open
         self.late_now += course.late_now
         self.reopened += case.reopened
         self.again += case.again > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from math import isfinite
 
 from gateway.core import chatter, edits
@@ -21,7 +22,7 @@ from gateway.core.alerts import (
 )
 from gateway.core.calendars import local
 from gateway.core.caseload import Caseload, Step
-from gateway.core.conditions import Judge, parsed, reads
+from gateway.core.conditions import ANYTHING, Judge, parsed, reads
 from gateway.core.lateness import Late, Queue
 from gateway.core.model import SECOND, Level, Rule, Verdict, World
 from gateway.core.past import would_have_fired
@@ -30,12 +31,14 @@ from gateway.core.state import Cooling, State, Track
 from gateway.core.steady import Steady, steady_of
 from gateway.core.timers import Timers
 from gateway.core.watches import Subject, Watch, Watches, has_component
+from gateway.core.weighing import Seen
 
 SETTLE_NS = 2 * SECOND  # a late word may be followed by the one that takes it back
 SETTLE_NS_MOST = 60 * SECOND  # an hour of the broker's keeping comes in less
 LATE_NS = 10 * SECOND  # from here on a word counts as late
 REJUDGE_NS = 60 * SECOND  # how often a value waiting for its window's end is looked at again
 WAKE_NS_LEAST = 1  # a window that empties now is looked at after this instant, once for each sample
+LOOKED_AT = 2  # of what cools down, at each alert that ends: more than one, or they only become more
 REPEATS_NS = 60 * SECOND  # what ends by itself within so long says its state again and again
 
 
@@ -90,7 +93,7 @@ class Judging:
             steady = steadies.get(key)
             if steady is None and judge.low <= value <= judge.high and key not in tracks:
                 continue
-            if not judge.believes(value, values):
+            if judge.rule.confidence and not judge.believes(value, values):
                 continue
             track = steady.track if steady else self._track(judge, watch, component)
             if subject.derived is not None:
@@ -109,10 +112,11 @@ class Judging:
             sound: Mapping[str, float] = values
             if doubted:
                 sound = {name: value for name, value in values.items() if name not in doubted}
-            self.remember(step, watch, component, sound, step.wall_ns + index - age_ns, index)
+            calm = self.remember(step, watch, component, sound, step.wall_ns + index - age_ns, index).calm
             for judge in subject.weighed:
-                if judge.key not in self.state.disabled and reads(judge, sound):
-                    self.unsettled[judge.key] = judge, watch, component, age_ns, waited_ns
+                key = judge.key
+                if key not in calm and key not in self.state.disabled and reads(judge, sound):
+                    self.unsettled[key] = judge, watch, component, age_ns, waited_ns
                     self._heard.add(component)
 
     def _track(self, judge: Judge, watch: Watch, component: str) -> Track:
@@ -208,13 +212,14 @@ class Judging:
         values: Mapping[str, float],
         measured_ns: int,
         index: int = 0,
-    ) -> None:
+    ) -> Seen:
         """Keeps what expressions ask for; a window that cannot hold it disables what goes by it."""
-        scene, now_ns = watch.model.scene, step.wall_ns + index
-        for failed in self._weighing.note(watch.device, component, scene, values, measured_ns, now_ns):
+        seen, now_ns = self._weighing.seen(watch.device.id, component), step.wall_ns + index
+        for failed in self._weighing.note(seen, values, measured_ns, now_ns):
             for judge in watch.subject(component).weighed:
                 if failed.key in {one.key for one in parsed(judge.rule.when).windows}:
                     self._disable(step, judge, watch, failed)
+        return seen
 
     def _weigh(
         self,
@@ -235,6 +240,7 @@ class Judging:
             value = self._weighing.value(judge, subject, now_ns)
             if track is None and not judge.restless and value is not None and judge.is_calm(value):
                 self.state.waking.pop(judge.key, None)
+                self._weighing.note_calm(judge, subject)
                 return  # calm before and after: time alone moves nothing either
             bounds = self._weighing.bounds(judge, subject, now_ns) if value is None else None
         except Exception as error:
@@ -357,7 +363,8 @@ class Judging:
             turn(one, limit, verdict, at, max(not_before, cool))
             if was is one.phase and verdict is Verdict.BAD:
                 one.not_before = cool  # said twice: no need to wait whether it is taken back
-            expire(one, limit, rule, at, track.quiet_ns)
+            if verdict is not Verdict.UNKNOWN:
+                expire(one, limit, rule, at, track.quiet_ns)
             bad_again |= was is Phase.CLEARING and one.phase is Phase.FIRING
             moved |= was is not one.phase or waits != one.not_before
         if believed and is_reading:
@@ -404,10 +411,16 @@ class Judging:
             watch.subjects[track.component].settle(key)
 
     def _cool_down(self, step: Step, rule: Rule, key: str, level: Level) -> None:
-        """After an alert of a level; what has cooled down meanwhile is forgotten."""
-        kept = {name: one for name, one in self.state.cooling.items() if one.until > step.at}
-        until = step.at - self._lag_ns(key) + int(rule.cool_down_s * SECOND)
-        self.state.cooling = kept | {key: Cooling(until, level)}
+        """After an alert of a level. What has cooled down meanwhile is forgotten a few at a time, those first
+        that were not looked at for longest: all of them after each of a thousand alerts are a million.
+        """
+        cooling = self.state.cooling
+        cooling.pop(key, None)
+        for name in list(islice(cooling, LOOKED_AT)):
+            one = cooling.pop(name)
+            if one.until > step.at:
+                cooling[name] = one
+        cooling[key] = Cooling(step.at - self._lag_ns(key) + int(rule.cool_down_s * SECOND), level)
 
     def _astir(self, key: str, track: Track) -> bool:
         """A level is not calm, or a value is beyond its limit and only the hour makes it good."""
@@ -459,9 +472,31 @@ class Judging:
         rule = self._rule_of(key, track)
         if self._unconfirmed(track, rule):
             return
+        at, judge = due - self._lag_ns(key), self._judges.get(key)
+        now_ns = step.wall_ns - (step.at - at)
+        bounds = self._doubt(step, judge, track, now_ns) if judge else None
         for limit, one in zip(rule.limits, track.standings, strict=True):
-            expire(one, limit, rule, due - self._lag_ns(key), track.quiet_ns)
+            known = True
+            if judge and bounds:
+                active, counts = one.phase in UNENDED, judge.counts_at(now_ns)
+                known = judge.in_any_case(limit, bounds, active, counts, now_ns) is not Verdict.UNKNOWN
+            expire(one, limit, rule, at, track.quiet_ns, known)
         self.moved(step, rule, key, track)
+
+    def _doubt(self, step: Step, judge: Judge, track: Track, now_ns: int) -> tuple[float, float] | None:
+        """Between what the value of an expression lies that is not known at an instant; None: it is known."""
+        if judge.expression is None:
+            return None
+        if judge.key in self.state.disabled:
+            return ANYTHING
+        subject = track.device, track.component
+        try:
+            if self._weighing.value(judge, subject, now_ns) is not None:
+                return None
+            return self._weighing.bounds(judge, subject, now_ns) or ANYTHING
+        except Exception as error:
+            self._disable(step, judge, self._of[track.device], error)
+            return ANYTHING
 
     def reset(self, step: Step) -> None:
         """What people have reset: those levels end that only waited for it."""
@@ -492,7 +527,10 @@ class Judging:
         track, judge = self.state.tracks.get(key), self._judges.get(key)
         if track is not None and judge is not None and track.value is not None:
             lag_ns = judge.lag_ns
-            self._apply(step, judge, track, track.value, lag_ns, waited_ns=lag_ns, is_reading=False)
+            bounds = self._doubt(step, judge, track, step.wall_ns - lag_ns)
+            self._apply(
+                step, judge, track, track.value, lag_ns, waited_ns=lag_ns, is_reading=False, bounds=bounds
+            )
 
     def push_track(self, key: str, track: Track, rule: Rule) -> None:
         for limit, one in zip(rule.limits, track.standings, strict=True):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from statistics import median
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,6 +42,8 @@ STATES = frozenset({"times", "share", "last"})  # need what held before the wind
 FUNCTIONS = (*STATISTICS, "percentile", "change", *DAYS, "count", "times", "share", "last")
 _INT, _FLOAT = Struct("q"), Struct("d")
 SIZE = _INT.size  # bytes of an instant, and of a value
+TOP_OF_ONE = max(_FLOAT.pack(1.0)[-1], _FLOAT.pack(1.0)[0])  # a byte that 1.0 has and 0.0 has not
+_INTS, _FLOATS = ([Struct(f"{count}{kind}") for count in range(FEW + 1)] for kind in "qd")
 
 
 class Overrun(ArithmeticError):
@@ -102,7 +105,9 @@ class Window(msgspec.Struct):
         newest = self.newest_ns
         if newest is None or measured_ns > newest:  # nearly always
             self.drop(measured_ns - self.span_ns)
-            self._append(measured_ns, value)
+            self._make_sure_of_room()
+            self.at += _INT.pack(measured_ns)
+            self.values += _FLOAT.pack(value)
             return
         edge = newest - self.span_ns
         self.drop(edge)
@@ -114,11 +119,6 @@ class Window(msgspec.Struct):
         self.values[place * SIZE : place * SIZE] = _FLOAT.pack(value)
         if measured_ns < edge:
             self.drop(edge)
-
-    def _append(self, measured_ns: int, value: float) -> None:
-        self._make_sure_of_room()
-        self.at += _INT.pack(measured_ns)
-        self.values += _FLOAT.pack(value)
 
     def _make_sure_of_room(self) -> None:
         if len(self.at) >= SAMPLES_MOST * SIZE:
@@ -198,22 +198,17 @@ class Window(msgspec.Struct):
 
     def _never_held(self) -> bool:
         """Nothing that is remembered held its condition: nearly always so, and quickly seen."""
-        return self.values.count(0) == len(self.values)
+        return TOP_OF_ONE not in self.values
 
     def _rate_of_few(self, now_ns: int) -> float | None:
         """The slope of a short window, as _per_day works it out; its arrays would cost more than its sums."""
-        at = [one for (one,) in _INT.iter_unpack(self.at)]
-        now_ns = max(now_ns, at[-1])
-        first = bisect_left(at, now_ns - self.span_ns)
-        at, values = at[first:], [one for (one,) in _FLOAT.iter_unpack(self.values)][first:]
-        if not at or at[-1] - at[0] < self.span_ns * COVERED_PART:
+        count = len(self)
+        at, values = _INTS[count].unpack(self.at), _FLOATS[count].unpack(self.values)
+        first = bisect_left(at, max(now_ns, at[-1]) - self.span_ns)
+        if first == count or at[-1] - at[first] < self.span_ns * COVERED_PART:
             return None
-        slopes = [
-            (values[j] - values[i]) / ((at[j] - at[i]) / DAY_NS)
-            for i in range(len(at))
-            for j in range(i + 1, len(at))
-            if at[j] != at[i] and fresh(at, i) and fresh(at, j)
-        ]
+        kept = [first, *(one for one in range(first + 1, count) if at[one] != at[one - 1])]  # the lowest
+        slopes = [(values[j] - values[i]) / ((at[j] - at[i]) / DAY_NS) for i, j in combinations(kept, 2)]
         found = float(median(slopes)) * DAYS[self.function]
         if not math.isfinite(found):
             raise OverflowError(f"{self.function} is not finite")
@@ -313,11 +308,6 @@ def _of(function: str, view: View, argument: float) -> float | None:
 
     with np.errstate(over="ignore", invalid="ignore"):
         return statistic_named(f"p{argument:f}" if function == "percentile" else function)(inside)
-
-
-def fresh(at: Sequence[int], index: int) -> bool:
-    """Whether a sample is the first of its instant: of several values the lowest counts."""
-    return index == 0 or at[index] != at[index - 1]
 
 
 def _held(view: View) -> Mask:

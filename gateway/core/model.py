@@ -642,6 +642,7 @@ class Tuning:
     device: str = ""
     levels: Mapping[Level, LevelTuning] = field(default_factory=dict)
     numbers: Mapping[str, Number] = field(default_factory=dict)  # fields of Rule: clear_hold_s
+    controls: Mapping[str, float] = field(default_factory=dict)  # fields of DoubleControl
     lines: Mapping[str, int] = field(default_factory=dict)  # field of Rule -> line of its key
     origin: Origin = Origin()
 
@@ -683,6 +684,27 @@ class Clock:
     origin: Origin = field(default=Origin(), compare=False)
 
 
+DIGESTED = ("street", "area", "committee", "grid")  # kinds of places that have a weekly digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """Who gets the weekly digest of a place, and when in the week after."""
+
+    of: str  # the place
+    by: tuple[str, ...]  # channels
+    role: str = ""  # whoever answers for it there, then
+    person: str = ""  # or this one
+    day: str = "mon"
+    at: str = "08:00"
+    origin: Origin = field(default=Origin(), compare=False)
+
+    @property
+    def key(self) -> str:
+        """Tells it from every other: nobody gets the same place's twice on one way."""
+        return "|".join((self.of, self.role or self.person, *self.by))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Everything the core knows that is not state: swapped whole, atomically, on reload."""
@@ -708,11 +730,13 @@ class World:
     shelve_most_s: Mapping[str, float] = field(default_factory=dict)  # "red", "cabinet.red" -> the longest
     fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> others, when empty
     supervisor: Step | None = None  # who hears of an empty post
+    digests: tuple[Digest, ...] = ()
     off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
     clocks: tuple[Clock, ...] = ()  # none: only what rules say counts, and the sensor alone verifies
     join_within_s: float = 0.0  # alerts of one place and scene join one case; 0: each has its own
     review_at: str = ""  # "08:30": when what stands for more than a day is told of again; "": never
     groups: frozenset[str] = frozenset()  # channels that reach a group or a place: no address is needed
+    loud: frozenset[str] = frozenset()  # channels that ring: what is no alarm goes by another
     timezone: str = "Asia/Shanghai"
     digest: str = ""  # of every file it was read from: names this version
 
@@ -810,6 +834,16 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", array_like=True):
     receipt_s: float = 0.0  # within this a receipt should come; 0: this way gives none
 
 
+class Failure(StrEnum):
+    """Why a person was not reached, as far as the provider can tell."""
+
+    NO_ANSWER = "no_answer"  # it rang
+    BUSY = "busy"
+    OFF = "off"  # switched off, out of reach, or barred for now
+    INVALID = "invalid"  # there is no such number: it never reaches anybody
+    OTHER = ""
+
+
 class Receipt(msgspec.Struct, frozen=True, tag="receipt", array_like=True):
     """What a provider says, later, of a message that it had taken."""
 
@@ -819,6 +853,7 @@ class Receipt(msgspec.Struct, frozen=True, tag="receipt", array_like=True):
     number: str  # the provider's name of the message, or our id of it
     delivered: bool
     detail: str = ""
+    failure: Failure = Failure.OTHER
 
 
 class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):
@@ -840,7 +875,18 @@ class Configured(msgspec.Struct, frozen=True, tag="configured", array_like=True)
     digest: str
 
 
-Event = Messages | Tick | Link | Act | Outcome | Receipt | Reply | Configured
+class Weekly(msgspec.Struct, frozen=True, tag="weekly", array_like=True):
+    """The digest of a place was made: whoever is to have it gets it, once."""
+
+    at: int
+    wall_ns: int
+    to: str  # Digest.key of who
+    week: str  # such as 2026-W47: the later one sorts behind
+    title: str
+    text: str
+
+
+Event = Messages | Tick | Link | Act | Outcome | Receipt | Reply | Weekly | Configured
 
 
 # ---------------------------------------------------------------- what comes out of it
@@ -972,6 +1018,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     troubles: tuple[str, ...] = ()  # rule|device|component of every alert that was ever in it
     copies: tuple[str, ...] = ()  # persons who were only informed
     agreed: tuple[str, ...] = ()  # who has said "mine" while more than one must
+    denied: tuple[str, ...] = ()  # who has called it false while more than one must
     drill: bool = False  # raised on purpose: told as such, and counted apart
     drill_until: int = 0  # steady: then it is over, whoever has answered
     photos: tuple[str, ...] = ()  # sha256 of each picture that proves its handling
@@ -1016,6 +1063,7 @@ class Kind(StrEnum):
     RESUMED = "resumed"  # its suspension is over
     REOPENED = "reopened"
     COPIED = "copied"  # for information: somebody else is responsible
+    WEEKLY = "weekly"  # the digest of a place: about no case
     GAP = "gap"  # a post that the ladder names is empty
     HANDED_OVER = "handed_over"  # another holds the post now, and has the case
     TAKEN_OVER = "taken_over"  # the case of whoever held the post before
@@ -1045,8 +1093,10 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     receipt_by: int = 0  # steady: until then a receipt is waited for; 0: none is
     card: str = ""  # of ANSWERED: what it changes
     told_at: int = 0  # steady: when it was sent, for all we know; counts against the channel's limits
+    calls: int = 0  # how often it has rung already without an answer
     drill: bool = False  # of a case that was raised on purpose
     together: int = 0  # of a digest, which is never stored: how many it stands for
+    asks: tuple[Verb, ...] = (Verb.ACKNOWLEDGE,)  # what may be done by it; older stores' asked for this alone
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from gateway.core.cases import ANSWERED, UNANSWERED, Turn
 from gateway.core.clocks import began_at
 from gateway.core.inhibition import cause_of, touched_by
 from gateway.core.model import SECOND, Act, Alert, AlertState, Case, Kind, Recurrence, Rule, Shelf, Stage
+from gateway.core.routing import scene_of
 from gateway.core.state import Closing
 from gateway.core.telling import Telling, begun
 
@@ -57,7 +58,7 @@ class Placing:
             case = replace(case, rule=alert.rule, device=alert.device, component=alert.component)
             self.telling.climb_anew(step, case, Kind.RISEN if rises else kind)
         else:
-            self.book.keep_case(step, case)
+            self.telling.arm(step, self.book.keep_case(step, case))
             step.joined[case.id] = None
 
     def _lately(self, case: Case) -> tuple[str, ...]:
@@ -133,14 +134,56 @@ class Placing:
         if alert.hidden_by:
             if cause is None:
                 step.note("alert_shown", alert=alert.id, rule=alert.rule, device=alert.device)
-                latched = alert.state is AlertState.LATCHED
-                self.settle(step, replace(alert, hidden_by=""), Kind.LATCHED if latched else Kind.RAISED)
+                self._show(step, alert)
                 self.show_or_hide(step, alert)
             elif (cause.id, cause.case) != (alert.hidden_by, alert.case):
                 self._hide(step, alert, cause)
                 self.show_or_hide(step, alert)
         elif cause and case and case.stage in UNANSWERED and case.level <= cause.level:
             self._merge(step, alert, case, cause)
+
+    def _show(self, step: Step, alert: Alert) -> None:
+        """What is no symptom any more: the same trouble of the same place stays in its case, on whose people
+        and ladder it goes on; anything else gets a case of its own.
+        """
+        latched = alert.state is AlertState.LATCHED
+        case, kind = self.home(alert), Kind.LATCHED if latched else Kind.RAISED
+        alert = replace(alert, hidden_by="")
+        if case is None:
+            self.settle(step, alert, kind)
+            return
+        rises, leads = alert.level > case.level, not self.book.standing(case)
+        alert = self.book.keep_alert(step, replace(alert, shelved="", fell_at=None))
+        self.book.enter(step, case.id, alert.level.word, note=self._named(step, alert))
+        troubles = tuple(dict.fromkeys((*troubles_of(case), trouble_of(alert))))
+        case = replace(case, alerts=(*self._lately(case), alert.id), troubles=troubles)
+        if rises or leads:
+            case = replace(case, rule=alert.rule, device=alert.device, component=alert.component)
+        if rises:
+            self.telling.climb_anew(step, replace(case, level=alert.level), kind)
+        else:
+            self._go_on(step, case, alert, kind)
+
+    def _go_on(self, step: Step, case: Case, alert: Alert, kind: Kind) -> None:
+        """Whoever has it hears what is left of it; a "done" was said too early."""
+        self.telling.arm(step, self.book.keep_case(step, case))
+        if case.stage is Stage.HANDLED:
+            self.telling.bounce(step, case, alert)
+        else:
+            self.telling.tell(step, case, alert, kind, case.acknowledged_by or case.responsible)
+
+    def home(self, alert: Alert) -> Case | None:
+        """The open case in which an alert hides, if it is as much its own: of the same place and scene."""
+        case, rule = self.state.cases.get(alert.case), self.book.rule_of(alert)
+        if case is None or rule is None or rule.tells is case.silent or self.book.shelf_of(alert):
+            return None
+        alike = scene_of(self.world, alert.device) == scene_of(self.world, case.device)
+        return case if alike and self.world.devices[alert.device].at == case.place else None
+
+    def leaves_more(self, alert: Alert) -> bool:
+        """Whether something hides behind it that stays in its case when it ends."""
+        hidden = self.book.alerts(("behind", alert.id))
+        return any(self.home(one) is not None and cause_of(self.book, one) is None for one in hidden)
 
     def _hide(self, step: Step, alert: Alert, cause: Alert) -> None:
         alert = replace(alert, case=cause.case, hidden_by=cause.id)
@@ -153,9 +196,35 @@ class Placing:
         into = self.state.cases[cause.case]
         self.book.cancel_due(step, case, "merged")
         self.telling.turn(step, replace(case, merged_into=into.id), Turn.MERGED, None)
-        told = tuple(dict.fromkeys((*into.told, *case.told)))
-        self.book.keep_case(step, replace(into, told=told))
+        others = [one for one in self._alerts_with(case) if not one.hidden_by and one.id != alert.id]
+        self.book.carry_over(case, into)
+        joined = self.telling.joined(case, self.telling.under_the_earlier(case, into))
+        joined = replace(
+            joined, told=tuple(dict.fromkeys((*into.told, *case.told))),
+            troubles=tuple(dict.fromkeys((*troubles_of(into), *troubles_of(case)))),
+        )  # fmt: skip
+        self.telling.arm(step, self.book.keep_case(step, joined))
+        self._tell_newcomers(step, case, into, cause)
         self._hide(step, alert, cause)
+        self.show_or_hide(step, alert)
+        for one in others:
+            self._take_along(step, one, into.id)
+
+    def _tell_newcomers(self, step: Step, case: Case, into: Case, cause: Alert) -> None:
+        """Whoever knew of the one case alone: its cards are void now."""
+        kind = Kind.RISEN if case.level < into.level else Kind.RAISED
+        for person in case.told if into.stage in UNANSWERED else ():
+            if person not in into.told:
+                self.telling.tell(step, self.state.cases[into.id], cause, kind, person)
+
+    def _take_along(self, step: Step, alert: Alert, name: str) -> None:
+        """What stood beside it in the case that is no more: a symptom too, or the other case's own."""
+        cause, case = cause_of(self.book, alert), self.state.cases[name]
+        if cause is not None:
+            self._hide(step, alert, cause)
+        else:
+            self.book.keep_alert(step, replace(alert, case=name))
+            self.book.keep_case(step, replace(case, alerts=(*case.alerts, alert.id)))
         self.show_or_hide(step, alert)
 
     # ------------------------------------------------------------ the shelf
@@ -223,12 +292,14 @@ class Placing:
         self.telling.turn(step, replace(case, merged_into=into.id), Turn.MERGED, act)
         earliest = case if began_at(case) < began_at(into) else into
         joined = replace(
-            into, alerts=tuple(dict.fromkeys((*into.alerts, *case.alerts))),
+            self.telling.joined(case, into), alerts=tuple(dict.fromkeys((*into.alerts, *case.alerts))),
             troubles=tuple(dict.fromkeys((*troubles_of(into), *troubles_of(case)))),
             told=tuple(dict.fromkeys((*into.told, *case.told))),
             clock_at=began_at(earliest), clock_ns=earliest.clock_ns or earliest.opened_ns,
+            overdue=earliest.overdue,
             level=max(case.level, into.level), changed_ns=step.wall_ns,
         )  # fmt: skip
+        self.book.carry_over(case, into)
         self.book.enter(step, into.id, "merged_in", act.person, act.channel, case.id)
         if case.level > into.level:
             head = replace(joined, rule=case.rule, device=case.device, component=case.component)

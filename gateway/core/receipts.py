@@ -10,10 +10,13 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from gateway.core.asking import INFORMED
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import UNANSWERED
 from gateway.core.model import (
+    SECOND,
     Act,
+    Failure,
     Kind,
     Level,
     Notification,
@@ -24,7 +27,7 @@ from gateway.core.model import (
     Told,
     Verb,
 )
-from gateway.core.telling import INFORMED, Telling
+from gateway.core.telling import Telling
 
 OPEN = (NotificationState.ACCEPTED, NotificationState.UNSURE)  # nothing has been heard of it yet
 LADDER = (  # what the next rung can tell as well
@@ -36,7 +39,10 @@ ENTRIES = {
     NotificationState.DELIVERED: "delivered",
     NotificationState.FAILED: "undelivered",
     NotificationState.MISSED: "unreceipted",
+    NotificationState.CANCELLED: "unneeded",
 }
+CALLS_AGAIN = 2  # to one person, who did not answer; then the next rung
+CALL_AGAIN_S = 60.0  # between two calls: a provider lets one a minute through to a number
 PATIENCE_S = 60.0  # a provider that wants red to wait for longer is not waited for
 NOTE_CHARACTERS_MOST = 200
 DIGITS = 11  # of a mobile number; what stands before it is the country, in one of three ways
@@ -80,37 +86,74 @@ class Receipts:
 
     def _receipted(self, step: Step, told: Notification, receipt: Receipt) -> None:
         if receipt.delivered:
-            self._heard(step, told, NotificationState.DELIVERED, receipt.detail)
+            state = NotificationState.DELIVERED
+            self._heard(step, told, state, receipt.detail, ENTRIES[state])
             self.telling.reached(step, told)
         else:
-            self._undelivered(step, told, NotificationState.FAILED, receipt.detail)
+            what = receipt.failure or ENTRIES[NotificationState.FAILED]
+            self._undelivered(step, told, NotificationState.FAILED, receipt.detail, what)
+            self._go_on(step, told, receipt.failure)
 
     def due(self, step: Step, due: int, name: str) -> None:
         """No receipt within its time."""
         told = self.state.sent.get(name)
         if told is not None and told.state in OPEN and 0 < told.receipt_by <= due:
-            self._undelivered(step, told, NotificationState.MISSED, "no receipt in time")
+            state = NotificationState.MISSED
+            self._undelivered(step, told, state, "no receipt in time", ENTRIES[state])
+            self._unreached(step, told)
 
-    def _undelivered(self, step: Step, told: Notification, state: NotificationState, detail: str) -> None:
-        self._heard(step, told, state, detail)
+    def _undelivered(
+        self, step: Step, told: Notification, state: NotificationState, detail: str, what: str
+    ) -> None:
+        if told.channel in self.book.world.loud and self._is_answered(told.case):
+            state = NotificationState.CANCELLED
+            self._heard(step, told, state, detail, ENTRIES[state])
+            return  # it rang on for what somebody has taken on meanwhile: no fault of anybody's
+        self._heard(step, told, state, detail, what)
         fields = {"case": told.case, "channel": told.channel, "error": detail}
         step.note("notification_undelivered", **fields)
-        self._unreached(step, told)
 
-    def _heard(self, step: Step, told: Notification, state: NotificationState, detail: str) -> None:
+    def _is_answered(self, case: str) -> bool:
+        found = self.state.cases.get(case)
+        return found is None or found.stage not in UNANSWERED
+
+    def _go_on(self, step: Step, told: Notification, failure: Failure) -> None:
+        """Who did not answer is rung again, as long as the ladder stands there; any other is passed over."""
+        if failure is Failure.NO_ANSWER and told.calls < CALLS_AGAIN and self._may_tell_more(told):
+            self._call_again(step, told)
+        else:
+            self._unreached(step, told)
+
+    def _call_again(self, step: Step, told: Notification) -> None:
+        calls = told.calls + 1
+        again = replace(
+            told, id=self.book.new_id(step), state=NotificationState.DUE, attempt=0, detail="", number="",
+            receipt_by=0, told_at=0, due_at=step.at + int(CALL_AGAIN_S * SECOND), calls=calls,
+        )  # fmt: skip
+        self.book.enter(step, told.case, "call_again", told.person, told.channel, str(calls))
+        self.book.keep_notification(step, again)
+
+    def _heard(
+        self, step: Step, told: Notification, state: NotificationState, detail: str, what: str
+    ) -> None:
         told = replace(told, state=state, detail=detail[:NOTE_CHARACTERS_MOST], receipt_by=0)
         self.state.sent[told.id] = told
         step.effects.append(told)
         note = "" if state is NotificationState.MISSED else told.detail
-        self.book.enter(step, told.case, ENTRIES[state], told.person, told.channel, note)
+        self.book.enter(step, told.case, what, told.person, told.channel, note)
 
     def _unreached(self, step: Step, told: Notification) -> None:
         """The next rung at once, unless somebody has answered, or this rung has another way that is open."""
         case = self.state.cases.get(told.case)
-        if case is None or case.silent or case.stage not in UNANSWERED:
-            return
-        if told.kind in LADDER and told.rung == case.rung and not self._another_way(told):
+        if case is not None and self._may_tell_more(told) and not self._another_way(told):
             self.telling.hurry(step, case)
+
+    def _may_tell_more(self, told: Notification) -> bool:
+        """Nobody has answered, and the ladder still stands where this was told."""
+        case = self.state.cases.get(told.case)
+        if case is None or case.silent or case.stage not in UNANSWERED:
+            return False
+        return told.kind in LADDER and told.rung == case.rung
 
     def _another_way(self, told: Notification) -> bool:
         """The same rung has reached its person otherwise, or a receipt will soon tell whether it has."""

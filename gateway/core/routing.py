@@ -98,6 +98,18 @@ def quiet_ns(world: World, place: str, scene: str, level: Level, wall_ns: int) -
     return max(end_ns - wall_ns, 0)
 
 
+def calm_ns(world: World, place: str, scene: str, level: Level, wall_ns: int) -> int:
+    """The same for what is no alarm: of any level it keeps the quiet hours of those below too."""
+    return max(quiet_ns(world, place, scene, one, wall_ns) for one in Level if one <= level)
+
+
+def quietly(world: World, person: Person, channels: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    """Those that do not ring; else the person's others that do not; else there is no other way."""
+    quiet = [one for one in channels if one[0] not in world.loud]
+    others = addresses(world, person, [name for name in person.reach if name not in world.loud])
+    return quiet or others or channels
+
+
 # ---------------------------------------------------------------- beforehand
 
 

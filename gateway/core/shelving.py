@@ -130,7 +130,7 @@ class Shelving:
         """The post above whoever has the case hears what is asked; of what has none, the list shows it."""
         case = self.state.cases.get(shelf.case)
         alert = self.book.worst(case) if case is not None else None
-        above = self.telling.above(step, case, but=shelf.person) if case is not None else None
+        above = self.telling.above(step, case, but={shelf.person}) if case is not None else None
         if case is not None and alert is not None and above is not None:
             note = texts.shelved(shelf, self.world, step.wall_ns)
             self.telling.send(step, case, alert, Kind.SHELVE_ASKED, above, note)

@@ -221,8 +221,11 @@ class Silences:
         """Half of what would make it an alert of its own, and more than what it takes between two words:
         reports of healthy neighbours are never so old.
         """
-        spans, since = watch.spans(), self._since(watch)
-        if not spans or due - since <= watch.interval_ns():
+        spans, interval = watch.spans(), watch.interval_ns()
+        if not spans or due - watch.heard.seen_at <= interval:
+            return False  # nearly every one, of hundreds at each look
+        since = self._since(watch)
+        if due - since <= interval:
             return False
         return due >= self._proven_at(watch, since, spans[0] // 2)
 

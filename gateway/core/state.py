@@ -136,6 +136,7 @@ class State(msgspec.Struct, omit_defaults=True):  # a table that is empty takes 
     groups: dict[str, Group] = {}  # device -> those behind it, once they fell silent together
     last: dict[str, Alert] = {}  # case -> its alert that ended last, while the case is open
     closings: dict[str, list[Closing]] = {}  # rule|place -> the last ones, oldest first
+    digested: dict[str, str] = {}  # key of a digest -> the last week it was sent for
     shelves: dict[str, Shelf] = {}  # of what nobody is told, or would not be, should somebody agree
     reviewed_ns: int = 0  # when the last morning list was told (wall)
     watched_at: int = 0  # when it was last made sure that every open case has a next timer

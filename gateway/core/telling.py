@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace as replaced
 
 from msgspec.structs import replace
 
 from gateway.core import texts
+from gateway.core.asking import CALM, CHECKED, INFORMED, offered
 from gateway.core.backoff import wait_s
 from gateway.core.casebook import Casebook, Step
 from gateway.core.cases import ANSWERED, ENDED, SAME_CLOCK, TURNS, UNANSWERED, Turn
@@ -29,12 +32,12 @@ from gateway.core.model import (
     Told,
 )
 from gateway.core.model import Step as Rung
-from gateway.core.routing import Recipient, ladder, quiet_ns, recipients, scene_of
+from gateway.core.routing import Recipient, calm_ns, ladder, quiet_ns, quietly, recipients, scene_of
 
 REPEAT_S = 900  # an unanswered red case, or one that reached nobody, tells its last rung again this often
+RESET_S = 3600  # an alarm that is over and waits for its reset is told of no oftener
 REMIND_S = DAY_S  # any other that nobody has answered: what stands is never forgotten in silence
 RETRY_S_MOST = 60  # between two attempts at one notification
-INFORMED = frozenset({Kind.COPIED, Kind.GAP, Kind.HANDED_OVER})  # told to somebody who is not to answer
 LOOK_NS = 3600 * SECOND  # so often, while a post is to end, as the clock on the wall may step
 
 
@@ -64,10 +67,11 @@ class Telling:
     def _climb(self, step: Step, case: Case) -> None:
         """Every rung that is due by now; past the last one, that one again."""
         steps = self.steps(case)
+        kind = Kind.LATCHED if self.book.latched(case) else Kind.ESCALATED
         while case.rung < len(steps) and self._rung_at(case) <= step.at:
-            case = self._take_rung(step, case, Kind.ESCALATED if case.rung else Kind.RAISED)
+            case = self._next_rung(step, case, kind if case.rung else Kind.RAISED)
         if case.rung >= len(steps) and self._rung_at(case) <= step.at:
-            case = self._take_rung(step, replace(case, rung=len(steps) - 1), Kind.ESCALATED)
+            case = self._take_rung(step, replace(case, rung=len(steps) - 1), kind)
             case = replace(case, climbing_at=step.at - int(steps[-1].after_s * SECOND))
         self.book.keep_case(step, case)
         self.arm(step, case)
@@ -79,7 +83,7 @@ class Telling:
             self.book.enter(step, case.id, Turn.RAISED)  # the history tells every turn
         case = replace(
             case, stage=TURNS[case.stage, Turn.RAISED], rung=0, climbing_at=step.at,
-            changed_ns=step.wall_ns, answered_at=None, agreed=(), until_ns=0, suspended_at=None,
+            changed_ns=step.wall_ns, answered_at=None, agreed=(), denied=(), until_ns=0, suspended_at=None,
             suspended_until=None,
         )  # fmt: skip
         case = begun(step, case)
@@ -102,6 +106,20 @@ class Telling:
 
     def steps(self, case: Case) -> Sequence[Rung]:
         return ladder(self.world, case.level, scene_of(self.world, case.device))
+
+    def _next_rung(self, step: Step, case: Case, kind: Kind) -> Case:
+        """Where an empty post fell back to the one above it, that one's own rung is told already."""
+        if self._is_told_already(step, case):
+            return replace(case, rung=case.rung + 1)
+        return self._take_rung(step, case, kind)
+
+    def _is_told_already(self, step: Step, case: Case) -> bool:
+        steps = self.steps(case)
+        if not 0 < case.rung < len(steps) or steps[case.rung].roles == steps[case.rung - 1].roles:
+            return False
+        before, now = (self._responsible(step, case, one) for one in steps[case.rung - 1 : case.rung + 1])
+        known = {one.person.id: set(one.channels) for one in before}
+        return bool(now) and all(set(one.channels) <= known.get(one.person.id, set()) for one in now)
 
     def _take_rung(self, step: Step, case: Case, kind: Kind) -> Case:
         rung = self.steps(case)[case.rung]
@@ -126,19 +144,28 @@ class Telling:
             left = self.steps(case)[case.rung :]
             return replace(case, climbing_at=step.at - int(left[0].after_s * SECOND)) if left else case
         for person in told if kind in UPWARD else ():
-            self.book.enter(step, case.id, Kind.ESCALATED, person=person)
+            what = "reminded" if kind is Kind.LATCHED else Kind.ESCALATED
+            self.book.enter(step, case.id, what, person=person)
         everyone = tuple(dict.fromkeys((*case.told, *told)))
         return replace(case, responsible=told[0], told=everyone, changed_ns=step.wall_ns)
 
     def send(self, step: Step, case: Case, alert: Alert, kind: Kind, to: Recipient, note: str = "") -> None:
-        for channel, address in to.channels:
+        for channel, address in quietly(self.world, to.person, to.channels) if kind in CALM else to.channels:
             self._notify(step, case, alert, kind, to.person.id, channel, address, note)
 
     def _rung_at(self, case: Case) -> int:
         """When the next rung is due; past the last one, when it is told again."""
         steps = self.steps(case)
-        wait_s = steps[case.rung].after_s if case.rung < len(steps) else steps[-1].after_s + _repeat_s(case)
+        wait_s = (
+            steps[case.rung].after_s if case.rung < len(steps) else steps[-1].after_s + self._repeat_s(case)
+        )
         return case.climbing_at + int(wait_s * SECOND)
+
+    def _repeat_s(self, case: Case) -> float:
+        """Of a fire, or of what no provider has taken at all, the last rung is told again soon."""
+        if self.book.latched(case):
+            return RESET_S
+        return REPEAT_S if case.level is Level.RED or case.stage is Stage.FOUND else REMIND_S
 
     def _climbs(self, case: Case) -> bool:
         """Whether its ladder goes on: nobody has taken it on, and there is something to take on."""
@@ -158,6 +185,35 @@ class Telling:
     def must_move(self, case: Case) -> bool:
         """Whether it may not lie: nobody has answered what stands, or its clock stands still for a while."""
         return self._climbs(case) or case.stage is Stage.SUSPENDED
+
+    # ------------------------------------------------------------ two cases become one
+
+    def joined(self, case: Case, into: Case) -> Case:
+        """`into` with the ladder of both: no step of either comes later for it."""
+        if not (self._climbs(case) and self._climbs(into)):
+            return into
+        due = min(self._rung_at(case), self._rung_at(into))
+        if self.steps(case) == self.steps(into) and case.rung > into.rung:
+            into, due = replace(into, rung=case.rung, responsible=case.responsible), self._rung_at(case)
+        late = self._rung_at(into) - due
+        return (
+            replace(into, climbing_at=into.climbing_at - late) if into.rung < len(self.steps(into)) else into
+        )
+
+    def under_the_earlier(self, case: Case, into: Case) -> Case:
+        """`into` under the earlier of their deadlines, which other spans may have set."""
+        rule, other = self.book.rule(case), self.book.rule(into)
+        mine = runs_out_at(self.world, rule, case, self.book.firing(case))
+        theirs = runs_out_at(self.world, other, into, self.book.firing(into))
+        if mine is None or theirs is None or mine >= theirs:
+            return into
+        began_ns = (into.clock_ns or into.opened_ns) - theirs + mine
+        return replace(
+            into,
+            clock_at=began_at(into) - theirs + mine,
+            clock_ns=began_ns,
+            overdue=into.overdue or case.overdue,
+        )
 
     # ------------------------------------------------------------ quiet hours
 
@@ -221,7 +277,7 @@ class Telling:
         self.book.enter(step, case.id, "handed_over", person=after.id, note=note)
         step.note("case_handed_over", case=case.id, person=after.id)
         told = tuple(dict.fromkeys((*case.told, after.id)))
-        case = replace(case, responsible=after.id, told=told, changed_ns=step.wall_ns, agreed=())
+        case = replace(case, responsible=after.id, told=told, changed_ns=step.wall_ns, agreed=(), denied=())
         if case.stage in ANSWERED:
             stage = TURNS[case.stage, Turn.EXPIRED]
             case = replace(case, stage=stage, acknowledged_by="", handled_by="", answered_at=None, until_ns=0)
@@ -249,14 +305,14 @@ class Telling:
             return case.suspended_until
         if case.silent or case.overdue or case.stage in ENDED:
             return None
-        return runs_out_at(self.world, self.book.rule(case), case, self.book.standing(case))
+        return runs_out_at(self.world, self.book.rule(case), case, self.book.firing(case))
 
     def _ran_out(self, step: Step, case: Case) -> None:
         if case.stage is Stage.SUSPENDED:
             self.resume(step, case)
         elif case.stage is Stage.HANDLED and self.awaits_person(case):
             self.ask_verifier(step, case, Kind.UNVERIFIED)
-        elif case.stage in ANSWERED and self.book.standing(case):
+        elif case.stage in ANSWERED and self.book.firing(case):
             self._expire(step, case)
         else:
             self._late(step, case)
@@ -268,33 +324,49 @@ class Telling:
         step.note("case_overdue", case=case.id, reason=str(case.stage), alert_level=case.level.word)
         kind = {Stage.HANDLED: Kind.UNVERIFIED}.get(case.stage, Kind.LATE)
         if not self._climbs(case):
-            self.tell_above(step, case, kind)
-            self.book.keep_case(step, case)
-            self.arm(step, case)
+            his = {case.responsible, case.acknowledged_by, case.handled_by}
+            case = self._tell_superior(step, case, kind, his)
+            self.arm(step, self.book.keep_case(step, case))
             return
-        if case.rung <= 1:
-            case = replace(case, rung=min(case.rung, len(self.steps(case)) - 1))
-            case = self._take_rung(step, case, kind)
-        self._climb(step, case)
+        self._climb(step, self._tell_late(step, case, kind))
 
-    def tell_above(self, step: Step, case: Case, kind: Kind, but: str = "") -> str:
-        """The post above whoever was told last, and not `but`; who it is, "" when nobody is there."""
+    def _tell_late(self, step: Step, case: Case, kind: Kind) -> Case:
+        """The next rung, when it is another's; else, beside the ladder, whoever is above."""
+        who = [{one.person.id for one in self._responsible(step, case, rung)} for rung in self.steps(case)]
+        if set().union(*who[: case.rung]) - who[0]:
+            return case  # the ladder has been there
+        below = who[0] | {case.responsible}
+        if case.rung < len(who) and who[case.rung] - below:
+            return self._take_rung(step, case, kind)
+        return self._tell_superior(step, case, kind, below)
+
+    def _tell_superior(self, step: Step, case: Case, kind: Kind, but: AbstractSet[str] = frozenset()) -> Case:
+        """Who hears of the trouble hears of its end too."""
+        above = self.tell_above(step, case, kind, but)
+        return replace(case, told=tuple(dict.fromkeys((*case.told, above)))) if above else case
+
+    def tell_above(self, step: Step, case: Case, kind: Kind, but: AbstractSet[str] = frozenset()) -> str:
+        """The post above whoever was told last, and none of `but`; who it is, "" when nobody is there."""
         found, alert = self.above(step, case, but), self.book.about(case)
         if found is None or alert is None:
             return ""
+        if kind is Kind.LATE:  # beside the ladder, which rings at its own time
+            found = replaced(found, channels=tuple(quietly(self.world, found.person, found.channels)))
         self.send(step, case, alert, kind, found)
         self.book.enter(step, case.id, Kind.ESCALATED, person=found.person.id)
         return found.person.id
 
-    def above(self, step: Step, case: Case, but: str = "") -> Recipient | None:
-        """Who holds the next rung's post, or one still higher; past the last, whoever is highest."""
+    def above(
+        self, step: Step, case: Case, but: AbstractSet[str] = frozenset(), wait_ns: int = 0
+    ) -> Recipient | None:
+        """Who will hold the next rung's post then, or one still higher; past the last, whoever is highest."""
         steps = self.steps(case)
         order = [*steps[case.rung :], *reversed(steps[: case.rung])]
-        found = (one for rung in order for one in self._responsible(step, case, rung))
-        return next((one for one in found if one.person.id != but), None)
+        found = (one for rung in order for one in self._responsible(step, case, rung, wait_ns))
+        return next((one for one in found if one.person.id not in but), None)
 
-    def _responsible(self, step: Step, case: Case, rung: Rung) -> list[Recipient]:
-        return recipients(self.world, case.place, rung, step.wall_ns).responsible
+    def _responsible(self, step: Step, case: Case, rung: Rung, wait_ns: int = 0) -> list[Recipient]:
+        return recipients(self.world, case.place, rung, step.wall_ns + wait_ns).responsible
 
     def _expire(self, step: Step, case: Case) -> None:
         """Nobody's again: whoever took it on hears so, and the next rung is told, or the last one again."""
@@ -307,18 +379,22 @@ class Telling:
         case = begun(step, case)
         if alert is not None:
             self.tell(step, case, alert, Kind.OVERDUE, owner)
-        case = self.next_rung(step, case, Kind.OVERDUE)
+        case = self._over_his_head(step, case, owner)
         self.book.keep_case(step, replace(case, acknowledged_by="", handled_by=""))
         self.climb(step, case.id, step.at)
 
-    def next_rung(self, step: Step, case: Case, kind: Kind) -> Case:
-        """Told now, whatever its time; or the last one again. The rungs behind it wait as long as ever."""
+    def _over_his_head(self, step: Step, case: Case, owner: str) -> Case:
+        """The next rung that is not his own, told now; or the last. Those behind it wait as long as ever."""
         steps = self.steps(case)
         if not steps or case.silent:
             return case
-        rung = min(case.rung, len(steps) - 1)
+        left = range(min(case.rung, len(steps) - 1), len(steps))
+        others = (
+            at for at in left if {one.person.id for one in self._responsible(step, case, steps[at])} - {owner}
+        )
+        rung = next(others, len(steps) - 1)
         climbing_at = step.at - int(steps[rung].after_s * SECOND)
-        return self._take_rung(step, replace(case, rung=rung, climbing_at=climbing_at), kind)
+        return self._take_rung(step, replace(case, rung=rung, climbing_at=climbing_at), Kind.OVERDUE)
 
     def resume(self, step: Step, case: Case) -> None:
         """The day of return has come: its clock goes on from where it stood, and its owner hears so."""
@@ -345,12 +421,29 @@ class Telling:
             self.book.enter(step, case.id, "overdue")
             step.note("case_overdue", case=case.id, reason=str(case.stage), alert_level=case.level.word)
             case = replace(case, rung=case.rung + 1)
-        verifier = self.tell_above(step, case, kind, but=case.handled_by)
-        if not verifier:
-            step.note("verifier_missing", case=case.id, place=case.place)
+        found = self.above(step, case, {case.handled_by}, self._calm_ns(step, begun(step, case)))
+        verifier = found.person.id if found else ""
         case = begun(step, replace(case, verifier=verifier, changed_ns=step.wall_ns))
+        alert = self.book.about(case)
+        if found is None or alert is None:
+            step.note("verifier_missing", case=case.id, place=case.place)
+        else:
+            self.send(step, case, alert, kind, found)
+            self.book.enter(step, case.id, "verifier", person=verifier)
         self.book.keep_case(step, case)
         self.arm(step, case)
+
+    def _calm_ns(self, step: Step, case: Case) -> int:
+        """Until the quiet hours are over, if its own time is not up by then."""
+        scene, out_at = scene_of(self.world, case.device), self._out_at(case)
+        waits_ns = calm_ns(self.world, case.place, scene, case.level, step.wall_ns)
+        return waits_ns if out_at is None or step.at + waits_ns < out_at else 0
+
+    def bounce(self, step: Step, case: Case, alert: Alert, act: Act | None = None) -> None:
+        """Back to the doer; who is no longer there is nobody, and the ladder begins again."""
+        case = self.turn(step, replace(resumed(case), verifier=""), Turn.BOUNCED, act)
+        if not self.tell(step, case, alert, Kind.BOUNCED, case.handled_by):
+            self.climb_anew(step, case, Kind.ESCALATED)
 
     # ------------------------------------------------------------ one message
 
@@ -402,6 +495,8 @@ class Telling:
     def hurry(self, step: Step, case: Case) -> None:
         """The next rung, if there is one, does not wait for its time."""
         steps = self.steps(case)
+        while self._is_told_already(step, case):
+            case = replace(case, rung=case.rung + 1)
         if case.rung < len(steps):
             late = replace(case, climbing_at=step.at - int(steps[case.rung].after_s * SECOND))
             self.state.cases[case.id] = late
@@ -412,21 +507,29 @@ class Telling:
         note: str = "",
     ) -> None:  # fmt: skip
         rule, device = self.book.rule_of(alert), self.world.devices.get(alert.device)
-        if case.silent or rule is None or device is None or self._waits(case, kind, person, channel):
+        if (
+            case.silent
+            or rule is None
+            or device is None
+            or self._waits(step, case, alert, kind, person, channel)
+        ):
             return
-        said = f"{note}\n{texts.body(kind, alert, rule, case, self.world, step.wall_ns)}".lstrip()
+        said = texts.body(kind, alert, rule, case, self.world, step.wall_ns, person)
+        said = f"{note}\n{said}".lstrip()
+        waits_ns = self._calm_ns(step, case) if kind in CHECKED else self._quiet_ns(step, case)
         told = Notification(
             id=self.book.new_id(step), case=case.id, alert=alert.id, kind=kind, level=alert.level,
             person=person, channel=channel, address=address,
-            title=self._title(kind, case, alert, rule, device),
+            title=self._title(kind, case, alert, rule, device, person),
             text=texts.of_a_drill(said, kind) if case.drill else said,
-            created_ns=step.wall_ns, due_at=step.at + self._quiet_ns(step, case),
-            rung=case.rung, drill=case.drill,
+            created_ns=step.wall_ns, due_at=step.at + waits_ns,
+            rung=case.rung, drill=case.drill, asks=offered(kind, case, person),
         )  # fmt: skip
         self.book.keep_notification(step, told)
 
-    def _title(self, kind: Kind, case: Case, alert: Alert, rule: Rule, device: Device) -> str:
-        found = texts.title(kind, alert.level, rule, device, alert.component, case.drill)
+    def _title(self, kind: Kind, case: Case, alert: Alert, rule: Rule, device: Device, person: str) -> str:
+        head = texts.head(kind, alert, case, person)
+        found = texts.title(kind, alert.level, rule, device, alert.component, case.drill, head)
         count = len(self.book.standings(case))
         return f"{found} 等 {count} 处" if count > 1 else found
 
@@ -439,16 +542,21 @@ class Telling:
                 rule = self.book.rule_of(alert) if alert else None
                 device = self.world.devices.get(alert.device) if alert else None
                 if told.created_ns == step.wall_ns and alert and rule and device:
-                    anew[told.id] = replace(told, title=self._title(told.kind, case, alert, rule, device))
+                    title = self._title(told.kind, case, alert, rule, device, told.person)
+                    anew[told.id] = replace(told, title=title)
         self.state.notifications.update(anew)
         step.effects[:] = [
             anew.get(one.id, one) if isinstance(one, Notification) else one for one in step.effects
         ]
 
-    def _waits(self, case: Case, kind: Kind, person: str, channel: str) -> bool:
-        """Whether the same is on its way already: a provider that was away must not get a pile of it."""
-        same = (kind, person, channel)
-        return any((told.kind, told.person, told.channel) == same for told in self.book.due(case.id))
+    def _waits(self, step: Step, case: Case, alert: Alert, kind: Kind, person: str, channel: str) -> bool:
+        """Whether the same is on its way already: a provider that was away must not get a pile of it, and
+        nobody two of one instant, as whoever answers for it and as the one above.
+        """
+        there = [told for told in self.book.due(case.id) if (told.person, told.channel) == (person, channel)]
+        now = [told.kind for told in there if told.created_ns == step.wall_ns]
+        same = any((told.kind, told.alert) == (kind, alert.id) for told in there)
+        return same or (kind in UPWARD and bool(set(now) & set(UPWARD)))
 
     def tell(self, step: Step, case: Case, alert: Alert, kind: Kind, person_id: str, note: str = "") -> bool:
         """One person, by the channels of the first rung of the case's level; False: there is no such."""
@@ -456,7 +564,8 @@ class Telling:
         steps = self.steps(case)
         if person is None or not steps:
             return False
-        for channel, address in addresses(self.world, person, steps[0].by):
+        channels = addresses(self.world, person, steps[0].by)
+        for channel, address in quietly(self.world, person, channels) if kind in CALM else channels:
             self._notify(step, case, alert, kind, person.id, channel, address, note)
         return True
 
@@ -490,14 +599,14 @@ class Telling:
 LINE_OF = {
     one: one for one in (Turn.BOUNCED, Turn.REJECTED, Turn.TRANSFERRED, Turn.RESUMED)
 }  # else the stage
-UPWARD = (Kind.ESCALATED, Kind.OVERDUE, Kind.LATE, Kind.RETURNED, Kind.UNVERIFIED)
+UPWARD = (Kind.ESCALATED, Kind.OVERDUE, Kind.LATE, Kind.RETURNED, Kind.UNVERIFIED, Kind.LATCHED)
+
+
+def resumed(case: Case) -> Case:
+    """Whatever was suspended is not any more."""
+    return replace(case, until_ns=0, suspended_at=None, suspended_until=None)
 
 
 def begun(step: Step, case: Case) -> Case:
     """Its clock begins again, with a stage or with the person who has it."""
     return replace(case, clock_at=step.at, clock_ns=step.wall_ns, overdue=False)
-
-
-def _repeat_s(case: Case) -> float:
-    """Nobody answers a fire, or no provider has taken a message at all: its last rung is told again soon."""
-    return REPEAT_S if case.level is Level.RED or case.stage is Stage.FOUND else REMIND_S

@@ -8,8 +8,9 @@ from functools import lru_cache
 
 import msgspec
 
+from gateway.core.asking import OVER, informed
 from gateway.core.calendars import MINUTE_NS, local
-from gateway.core.cases import ENDED, UNANSWERED
+from gateway.core.cases import ANSWERED, ENDED, UNANSWERED
 from gateway.core.clocks import limit_s, runs_out_ns
 from gateway.core.duty import Lack
 from gateway.core.effective import book_of
@@ -27,6 +28,7 @@ from gateway.core.model import (
     Rule,
     Shelf,
     Stage,
+    Verb,
     World,
 )
 from gateway.core.places import whereabouts
@@ -54,6 +56,7 @@ KINDS = {  # the level stands first, since a locked screen shows little more; go
     Kind.RESUMED: "{level}，挂起到期",
     Kind.REOPENED: "{level}，重新立案",
     Kind.COPIED: "{level}，抄送",
+    Kind.WEEKLY: "周报",
     Kind.GAP: "岗位空缺",
     Kind.STANDING: "每日提醒",
     Kind.HANDED_OVER: "{level}，已移交",
@@ -68,6 +71,15 @@ CARDS = {  # what a card says once its case stands there; short, for it is the w
     Stage.MERGED: "已并入另一事件",
 }
 ENDED_CARD = "已结案"
+BUTTONS = {  # on a card and on the page alike
+    Verb.ACKNOWLEDGE: "收到",
+    Verb.DONE: "已处理",
+    Verb.VERIFY: "核验通过",
+    Verb.RETURN: "退回",
+    Verb.APPROVE: "批准挂起",
+    Verb.AGREE: "同意搁置",
+    Verb.RESET: "复位",
+}
 HINT = "筛查提示，不是法定鉴定结论。"
 PLACE, SITUATION = "位置：", "情况："  # templates find by these what is where
 
@@ -85,13 +97,30 @@ def subject_name(device: Device, component: str) -> str:
     return f"{name} {component_name(component)}" if component else name
 
 
-def title(kind: Kind, level: Level, rule: Rule, device: Device, component: str, drill: bool = False) -> str:
+def head(kind: Kind, alert: Alert, case: Case, to: str) -> str:
+    """What a title begins with, for this person."""
+    if kind is Kind.ESCALATED and to == case.responsible:
+        return "{level}，请您响应"
+    if kind is Kind.LATE and (alert.state is not AlertState.FIRING or case.stage in ANSWERED):
+        return "已恢复，逾期未反馈"
+    return KINDS[kind]
+
+
+def title(
+    kind: Kind,
+    level: Level,
+    rule: Rule,
+    device: Device,
+    component: str,
+    drill: bool = False,
+    begins: str = "",
+) -> str:
     """A drill says so twice: where a provider takes the words apart, each part says it."""
-    head = KINDS[kind].format(level=LEVELS[level])
+    words = (begins or KINDS[kind]).format(level=LEVELS[level])
     if drill:
-        head = "演练结束" if kind is Kind.CLEARED else head
-        return f"【演练】演练（{head}）：{rule.says} · {subject_name(device, component)}"
-    return f"【{head}】{rule.says} · {subject_name(device, component)}"
+        words = "演练结束" if kind is Kind.CLEARED else words
+        return f"【演练】演练（{words}）：{rule.says} · {subject_name(device, component)}"
+    return f"【{words}】{rule.says} · {subject_name(device, component)}"
 
 
 def of_a_drill(text: str, kind: Kind) -> str:
@@ -102,25 +131,43 @@ def of_a_drill(text: str, kind: Kind) -> str:
     return "\n".join([f"【演练】{says}", *(kept[:2] if over else kept)])
 
 
-def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns: int) -> str:
-    """The text of one notification, without the link."""
+def body(kind: Kind, alert: Alert, rule: Rule, case: Case, world: World, now_ns: int, to: str = "") -> str:
+    """The text of one notification to a person, without the link."""
     lines = [f"{PLACE}{whereabouts(world, case.place)}", f"{SITUATION}{situation(alert, world, now_ns)}"]
     if alert.evidence:
         lines.append(f"数据来源：{alert.evidence}")
-    if kind is Kind.CLEARED:
-        return "\n".join([*lines, "要做：到现场确认，处理完请点“已处理”。"])
-    if kind is Kind.LATCHED:
-        return "\n".join([*lines, "要做：到现场确认，请点“复位”并写明原因；复位前不能结案。"])
-    lines.append(f"要做：{ASKS.get(kind, '').format(**_said_of(case, world, now_ns)) or rule.action}")
+    if informed(kind, case, to):
+        return "\n".join([*lines, *INFORMS.get(kind, ())])
+    asks = _asks(kind, case).format(**_said_of(case, world, now_ns, to))
+    lines.append(f"要做：{asks or rule.action}")
+    if kind in OVER:  # good news warns of nothing
+        return "\n".join(lines)
     if kind is Kind.BOUNCED:
-        lines.append("您已报处理完成，但传感器仍显示异常，请再到现场查看。")
-    elif case.stage in UNANSWERED and limit_s(world, rule, case, standing=True):
-        lines.append(f"时限：{deadline(rule, case, world, now_ns)}")
-    lines += _before(kind, rule, case, world, now_ns)
+        lines.append("您已报处理完成，但传感器仍显示异常，请再到现场查看，处理好再点“已处理”。")
+    elif case.stage in UNANSWERED and alert.state is AlertState.FIRING and limit_s(world, rule, case, True):
+        due = deadline(rule, case, world, now_ns)
+        lines.append(f"时限：{due.removesuffix(HURRY) if kind is Kind.LATE else due}")
+    lines += _before(kind, rule, case, world, now_ns, to)
     return "\n".join([*lines, HINT])
 
 
+HURRY = "，请马上响应"  # not to whoever is to see that another does
+INFORMS = {  # what there is to say to whoever is not to answer; others bring their own words
+    Kind.GAP: ("要做：请尽快安排该岗位的人员；这件事本身不用您接手。",),
+    Kind.CLEARED: ("供您了解，无需操作。",),
+    Kind.LATCHED: ("供您了解，无需操作。",),
+}
+
+
+def _asks(kind: Kind, case: Case) -> str:
+    if kind is Kind.UNVERIFIED and not case.verifier:
+        return "{doer}已报处理完成，但传感器至今没有恢复正常；请督促其再到现场查看"
+    return ASKS.get(kind, "")
+
+
 ASKS = {  # where it is not the rule's own action that is to be done
+    Kind.CLEARED: "到现场确认，处理完请点“已处理”。",
+    Kind.LATCHED: "到现场确认，请点“复位”并写明原因；复位前不能结案。",
     Kind.VERIFY: "{doer}已报处理完成，传感器也已恢复；请到现场或电话核实，再点“核验通过”或“退回”",
     Kind.UNVERIFIED: "{doer}已报处理完成，但至今没有核验；请核实后点“核验通过”或“退回”",
     Kind.ASKED: "{by}申请挂起到 {until}，原因：{word}；同意请点“批准挂起”，不同意不用操作，时限照算",
@@ -128,21 +175,25 @@ ASKS = {  # where it is not the rule's own action that is to be done
 }
 
 
-def _before(kind: Kind, rule: Rule, case: Case, world: World, now_ns: int) -> list[str]:
+def _before(kind: Kind, rule: Rule, case: Case, world: World, now_ns: int, to: str) -> list[str]:
     """What has gone before: who was told, who had it, what was said. Facts for whoever is told next."""
-    said = _said_of(case, world, now_ns)
+    said = _said_of(case, world, now_ns, to)
     line = BEFORE.get(kind, "")
+    if kind is Kind.LATE and (case.acknowledged_by or case.handled_by):
+        line = "{opened} 发现，{doer}已接手，至今没有反馈结果，请您督办。"
     if kind is Kind.ESCALATED and case.responsible not in world.persons:
         return []
     if kind is Kind.OVERDUE:
         within = runs_out_s(world, rule, case)
-        return [f"{said['doer']}已接手，但{span(within)}内没有处理完。"] if said["doer"] and within else []
+        yours = "仍由您处理的，请再次接手。" if said["doer"] == YOU else ""
+        late = f"{said['doer']}已接手，但{span(within)}内没有处理完。{yours}"
+        return [late] if said["doer"] and within else []
     return [line.format(**said)] if line else []
 
 
 BEFORE = {
     Kind.ESCALATED: "此前已通知{told}，尚无响应。",
-    Kind.LATE: "{opened} 发现，已通知{told}，至今无人接手或反馈，请您督办。",
+    Kind.LATE: "{opened} 发现，已通知{told}，至今无人接手或反馈；请您督办，必要时直接接手。",
     Kind.RECURRED: "这是近期第 {again} 次，直接报到您这一级，请一并查清原因。",
     Kind.RETURNED: "{by}退单，原因：{word}；请您接手或转交。",
     Kind.TRANSFERRED: "{by}转交：{word}",
@@ -152,12 +203,15 @@ BEFORE = {
 }
 
 
-def _said_of(case: Case, world: World, now_ns: int) -> dict[str, str]:
-    """What the sentences above are filled with."""
+YOU = "您"
+
+
+def _said_of(case: Case, world: World, now_ns: int, to: str = "") -> dict[str, str]:
+    """What the sentences above are filled with, for whoever reads them."""
 
     def name(person: str) -> str:
         known = world.persons.get(person)
-        return known.says if known else person
+        return YOU if person and person == to else known.says if known else person
 
     return {
         "told": name(case.responsible) or "责任人",
@@ -369,7 +423,7 @@ def deadline(rule: Rule, case: Case, world: World, now_ns: int) -> str:
     """By when, on the clock: whoever is woken does not know since when the span counts."""
     zone, due_ns = world.timezone, runs_out_ns(world, rule, case, standing=True) or now_ns
     if due_ns <= now_ns:
-        return f"{clock(due_ns, zone, now_ns)} 已过，请马上响应"
+        return f"{clock(due_ns, zone, now_ns)} 已过{HURRY}"
     within_s = (due_ns - now_ns) / SECOND
     whole = f"（{span(within_s)}内）" if case.opened_ns == now_ns else ""
     return f"{clock(due_ns, zone, now_ns)} 前响应{whole}"

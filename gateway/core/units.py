@@ -135,6 +135,9 @@ QUANTITIES = _table(
     ("quarantined_per_hour", "1/h", 0, 1e9, 1, "一小时拒收报文数", "payloads refused in an hour"),
     ("notifications_waiting_s", "s", 0, 1e9, 1, "最久的未发通知等待时长", "oldest unsent message waits for"),
     ("notifications_lost", "cases", 0, 1e6, 1, "无人收到通知的事件数", "cases that nobody was told of"),
+    ("outward_behind_s", "s", 0, 1e9, 1, "外部系统落后时长", "system outside behind by"),
+    ("outward_difference", "cases", 0, 1e6, 1, "平台与本机不一致的案件数", "cases a platform has otherwise"),
+    ("channels_failing", "ways", 0, 1e3, 1, "接连失败的通知渠道数", "ways to people that fail"),
     ("queue_full_s", "s", 0, 1e9, 1, "停止确认消息时长", "no message acknowledged for"),
     ("rules_disabled", "rules", 0, 1e6, 1, "停用的规则数", "rules disabled"),
     ("clock_step_s", "s", -1e10, 1e10, 0.001, "时钟跳变", "step of the clock"),
@@ -244,7 +247,7 @@ def _names() -> dict[Dimension, str]:
 
 SPANS = {"min": "分钟", "h": "小时", "d": "天"}
 SIGNS = {"C": " ℃", "deg": "°", "%": "%", "m/s2": " m/s²", "x": "", "mm/m/d": " mm/m/天", "mm/d": " mm/天"}
-SIGNS |= {"1/h": " 次/小时", "cases": " 件", "rules": " 条"}
+SIGNS |= {"1/h": " 次/小时", "cases": " 件", "rules": " 条", "ways": " 条"}
 
 
 def shown(quantity: str, value: float) -> str:

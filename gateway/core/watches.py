@@ -8,7 +8,7 @@ from dataclasses import replace
 from gateway.core import calibration
 from gateway.core.calendars import Works, works_on
 from gateway.core.codecs import Decode
-from gateway.core.conditions import OFF, Judge, applies, judge_for
+from gateway.core.conditions import OFF, Judge, applies, is_for_all, judge_for
 from gateway.core.decoding import Decoder
 from gateway.core.derived import Derived, Deriving
 from gateway.core.doubts import traced
@@ -24,6 +24,19 @@ Bands = tuple[tuple[str, float, float], ...]  # (quantity, low, high)
 Focus = tuple[Bands, list[Judge]]  # the calm band of the judges without a track, and those with one
 
 
+class Kind:
+    """What all components of a kind of one model have in common; "" for the devices themselves."""
+
+    __slots__ = ("ends", "ranges", "rules", "traced", "weighs")
+
+    def __init__(self, model: Model, of: str, rules: Sequence[Rule], weighs: bool) -> None:
+        """`weighs`: expressions ask for their values."""
+        fields = [field for field in model.fields if field.of == of]
+        self.ranges, self.rules, self.weighs = ranges(fields), rules, weighs
+        self.traced = traced(fields)  # those whose values are compared with the ones before
+        self.ends = model.ends_after_s > 0
+
+
 class Subject:
     """A device or one component of it, with its rules made ready."""
 
@@ -33,23 +46,22 @@ class Subject:
     )  # fmt: skip
 
     def __init__(
-        self, fields: Sequence[Field], judges: list[Judge], derived: Derived | None, alike: dict[Bands, Bands]
+        self, kind: Kind, judges: list[Judge], derived: Derived | None, alike: dict[Bands, Bands]
     ) -> None:
         """`alike`: of all subjects; bands that are equal are one, since a thousand of them are cold."""
-        self.ranges, self.derived = ranges(fields), derived
+        self.ranges, self.traced, self.derived = kind.ranges, kind.traced, derived
         one_value = [judge for judge in judges if judge.expression is None]
         self.judges = [judge for judge in one_value if not judge.rule.lateness_s]
         self.orderly = [judge for judge in one_value if judge.rule.lateness_s]  # they wait for what is late
         self.weighed = [judge for judge in judges if judge.expression is not None]  # its groups' too
-        self.weighs = False  # its values are remembered for expressions, its own or others'
+        self.weighs = kind.weighs  # its values are remembered for expressions, its own or others'
         self._alike = alike
         self.band = self._calm_band(self.judges)
-        self.traced = traced(fields)  # those whose values are compared with the ones before
         # Tracks of this subject: while 0, lying in the band is all there is to ask. One of which something
-        # is derived is never done with so quickly.
-        self.astir = 0 if derived is None else 1
+        # is derived is never done with so quickly, nor is one each word of which counts.
+        self.astir = int(derived is not None) + int(kind.ends) + int(kind.weighs) + int(bool(self.orderly))
         self.plain = derived is None and not self.traced  # its values are judged as they are
-        self.unbound = any(judge.quantity not in self.ranges for judge in self.judges)  # by the band
+        self.unbound = frozenset(judge.quantity for judge in self.judges) - self.ranges.keys()  # by the band
         self._stirred: frozenset[str] = frozenset()  # keys of the judges that have a track
         self._focus: Focus | None = None  # made once something is not calm
 
@@ -79,8 +91,10 @@ class Subject:
                 if not least <= value <= most:
                     return None
                 beyond += (quantity,)
-        if self.unbound or not beyond:
-            return self.judges if self.unbound else moving
+        if not self.unbound.isdisjoint(values):
+            return self.judges
+        if not beyond:
+            return moving
         stirred = self._stirred
         return [judge for judge in self.judges if judge.quantity in beyond or judge.key in stirred]
 
@@ -175,7 +189,9 @@ class Watches:
             if rule.group:
                 self._gather(rule)
         self._bands: dict[Bands, Bands] = {}  # those alike are one: a thousand are cold
-        self._rules: dict[tuple[str, str], list[Rule]] = {}
+        self._kinds: dict[tuple[str, str], Kind] = {}  # model, kind of component
+        # Of a rule, tuned or not, the judge of its first device of a model.
+        self._like: dict[tuple[int, str], tuple[Rule, Judge | None]] = {}
         self._silences: dict[str, list[Rule]] = {}  # by scene
         for rule in filter(is_silence, world.rules):
             self._silences.setdefault(rule.scene, []).append(rule)
@@ -225,32 +241,37 @@ class Watches:
         return watch
 
     def _make_subject(self, device: Device, component: str) -> Subject:
-        kind = component.rpartition("-")[0]
-        judges = [
-            judge
-            for rule in self._rules_of(device.model, kind)
-            if (judge := judge_for(rule, device, component, self.world)) is not None
-        ]
+        kind = self._kind(device.model, component.rpartition("-")[0])
+        found = (self._judge(rule, device, component) for rule in kind.rules)
+        judges = [judge for judge in found if judge is not None]
         self.judges.update({judge.key: judge for judge in judges})
         judges += self._groups.get((device.id, component), ())
-        model = self.world.models[device.model]
-        fields = [field for field in model.fields if field.of == kind]
-        subject = Subject(fields, judges, self._deriving.of(device, component), self._bands)
-        subject.weighs = self.weighing.asks(model.scene, kind)
-        # Each word of these counts, so that none goes the short way.
-        subject.astir += int(model.ends_after_s > 0) + int(subject.weighs) + int(bool(subject.orderly))
-        return subject
+        return Subject(kind, judges, self._deriving.of(device, component), self._bands)
 
-    def _rules_of(self, model: str, kind: str) -> list[Rule]:
-        """The rules that may be about a model's components of a kind, looked for once."""
-        found = self._rules.get((model, kind))
+    def _judge(self, rule: Rule, device: Device, component: str) -> Judge | None:
+        """Most rules say the same of all devices of a model: then only the key is another."""
+        if not is_for_all(rule, self.world):
+            return judge_for(rule, device, component, self.world)
+        own = effective(self.world, rule, device)
+        found = self._like.get((id(own), device.model))
         if found is None:
-            scene = self.world.models[model].scene
-            found = self._rules[model, kind] = [
+            found = own, judge_for(rule, device, component, self.world)
+            self._like[id(own), device.model] = found
+        like = found[1]
+        return like and like.of(f"{rule.id}|{device.id}|{component}")
+
+    def _kind(self, model: str, of: str) -> Kind:
+        """With the rules that may be about it, looked for once."""
+        found = self._kinds.get((model, of))
+        if found is None:
+            known = self.world.models[model]
+            rules = [
                 rule
                 for rule in self.world.rules
-                if rule.scene == scene and rule.each == kind and rule.quantity and not rule.group
+                if rule.scene == known.scene and rule.each == of and rule.quantity and not rule.group
             ]
+            weighs = self.weighing.asks(known.scene, of)
+            found = self._kinds[model, of] = Kind(known, of, rules, weighs)
         return found
 
 

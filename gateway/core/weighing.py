@@ -6,17 +6,20 @@ their instant. A value counts for two and a half of its device's intervals, then
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from importlib import import_module
 from math import isnan
+from typing import cast
 
 from gateway.core.calibration import zero_at, zeros
 from gateway.core.conditions import Judge, applies, parsed
-from gateway.core.measures import Measure, feed, recall, wakes_ns
+from gateway.core.measures import Measure, Window, key_of
 from gateway.core.model import SECOND, Device, Rule, World
 from gateway.core.places import ancestors
 from gateway.core.quality import AHEAD_NS
 from gateway.core.state import Latest, State
+from gateway.core.terms import Scope
 from gateway.core.texts import double_control
 from gateway.core.units import BESIDE, QUANTITIES, shown
 
@@ -25,6 +28,9 @@ COUNTS_FOR = 2.5  # intervals
 SAME_NS = 1_000_000  # of one instant, as devices count it, the last word counts
 GROUPS = ("device", "place")  # what `group` may name beside a kind of place
 Subject = tuple[str, str]  # device, component
+# Device, kind of component, quantity and instant; what was known then of each component.
+Row = tuple[tuple[str, str, str, int], list[tuple[str, float]]]
+NO_ROW: Row = ("", "", "", 0), []
 
 
 def group_of(world: World, rule: Rule, device: Device) -> str:
@@ -67,14 +73,18 @@ class Weighing:
         rules = [rule for rule in world.rules if rule.when]
         self._asked: dict[Subject, dict[str, None]] = {}  # scene, kind of component -> quantities
         self._measures: dict[Subject, dict[str, Measure]] = {}
+        self._telling: dict[Subject, set[str]] = {}
         for rule in rules:
             expression, about = parsed(rule.when), (rule.scene, rule.each)
             self._asked.setdefault(about, {}).update(dict.fromkeys(expression.quantities))
             self._measures.setdefault(about, {}).update({one.key: one for one in expression.windows})
+            if expression.is_of_values:
+                self._telling.setdefault(about, set()).update(expression.quantities)
         if any(self._measures.values()):
             import_module("gateway.core.signals")  # numpy: now, and not beside an alert
-        self._counts: dict[str, int] = {}
-        self._row: tuple[tuple[str, str, str, int], list[tuple[str, float]]] = ("", "", "", 0), []
+        self._seen: dict[Subject, Seen] = {}
+        self._gathered: dict[str, Gathered] = {}  # by key of a group's judge
+        self._row = NO_ROW
         self._peers: dict[Subject, list[str]] = {}  # model, compound -> devices
         self._compounds = {
             device.id: (device.model, compound_of(world, device))
@@ -91,9 +101,7 @@ class Weighing:
 
     def note(
         self,
-        device: Device,
-        component: str,
-        scene: str,
+        seen: Seen,
         values: Mapping[str, float],
         measured_ns: int,
         wall_ns: int,
@@ -101,25 +109,35 @@ class Weighing:
         """Remembers what a reading says; the windows that could not. What no clock has come to yet is not
         remembered: for as long as it lay ahead, nothing newer would count.
         """
-        if measured_ns > wall_ns + AHEAD_NS:
-            return []
-        self._row = ("", "", "", 0), []
-        measured_ns = min(measured_ns, wall_ns)
-        about = scene, component.rpartition("-")[0]
-        subject = f"{device.id}|{component}"
-        known = self._state.known.setdefault(subject, {})
         edge_ns = wall_ns + AHEAD_NS
+        if measured_ns > edge_ns:
+            return []
+        self._row = NO_ROW
+        measured_ns = min(measured_ns, wall_ns)
+        known = self._state.known.setdefault(seen.key, seen.said)
         if self._newest_ns > edge_ns and any(one.measured_ns > edge_ns for one in known.values()):
             self._forget_after(wall_ns)
         self._newest_ns = max(self._newest_ns, measured_ns)
-        for quantity in self._asked[about]:
+        latest_ns = measured_ns + SAME_NS
+        for quantity in seen.asked:
             value = values.get(quantity)
-            if value is not None and known.get(quantity, NEVER).measured_ns <= measured_ns + SAME_NS:
+            before = known.get(quantity, NEVER)
+            if value is not None and before.measured_ns <= latest_ns:
                 known[quantity] = Latest(measured_ns, value)
+                if value != before.value and quantity in seen.telling:
+                    seen.calm.clear()
+        return self._feed(seen, values, measured_ns) if seen.measures else []
+
+    def _feed(self, seen: Seen, values: Mapping[str, float], measured_ns: int) -> list[WindowFailed]:
         failed = []
-        for measure in self._measures[about].values():
+        for measure in seen.measures:
             try:
-                feed(self._state.windows, subject, [measure], values, measured_ns)
+                sample = measure.sample(values)
+                if sample is not None:
+                    window = seen.window_of(measure)
+                    if not window.at:  # of which the state may not know yet
+                        self._state.windows[key_of(measure, seen.key)] = window
+                    window.add(measured_ns, sample)
             except ArithmeticError as error:
                 failed.append(WindowFailed(measure.key, error))
         return failed
@@ -131,52 +149,83 @@ class Weighing:
                 del known[quantity]
         for window in self._state.windows.values():
             window.forget_after(wall_ns)
+        for seen in self._seen.values():
+            seen.calm.clear()
 
     def newest_ns(self, judge: Judge) -> int:
         """When one of a group last said something that it is judged by."""
         assert judge.expression is not None
-        told = (self._state.known.get(f"{device}|{part}", {}) for device, part in judge.members)
+        told = (self.seen(*one).said for one in judge.members)
         asked = judge.expression.quantities
         return max((one[name].measured_ns for one in told for name in asked if name in one), default=0)
 
     def value(self, judge: Judge, subject: Subject, now_ns: int) -> float | None:
         """What a judge's expression says at an instant. Raises ArithmeticError."""
         assert judge.expression is not None
-        found = judge.expression.evaluate(self._seen(judge, subject, now_ns))
+        found = judge.expression.evaluate(self._scope(judge, subject, now_ns))
         return None if found is None else float(found)
+
+    def note_calm(self, judge: Judge, subject: Subject) -> None:
+        """Of a judge without a track: until a value is another it need not be asked again."""
+        assert judge.expression is not None
+        if judge.expression.is_of_values:
+            self.seen(*subject).calm.add(judge.key)
 
     def bounds(self, judge: Judge, subject: Subject, now_ns: int) -> tuple[float, float] | None:
         """(least, most) of a value that is known in part."""
         assert judge.expression is not None
         if not judge.expression.may_be_known_in_part:
             return None
-        return judge.expression.bounds(self._seen(judge, subject, now_ns))
+        return judge.expression.bounds(self._scope(judge, subject, now_ns))
 
-    def _seen(self, judge: Judge, subject: Subject, now_ns: int) -> Seen:
-        device, component = subject
-        members = [Seen(self, *one, now_ns) for one in judge.members] if judge.members else ()
-        return Seen(self, device, component, now_ns, members)
+    def _scope(self, judge: Judge, subject: Subject, now_ns: int) -> Scope:
+        if not judge.members:
+            return self.seen(*subject, now_ns)
+        found = self._gathered.get(judge.key)
+        if found is None:
+            found = self._gathered[judge.key] = Gathered([self.seen(*one) for one in judge.members])
+        for one in found.members():
+            one.now_ns = now_ns
+        return cast("Scope", found)  # of a group nothing but its members is asked
+
+    def seen(self, device: str, component: str, now_ns: int = 0) -> Seen:
+        """What is remembered of a subject, to be asked about an instant."""
+        found = self._seen.get((device, component))
+        if found is None:
+            found = self._seen[device, component] = self._seen_first(device, component)
+        found.now_ns = now_ns
+        return found
+
+    def _seen_first(self, device: str, component: str) -> Seen:
+        model = self.world.models[self.world.devices[device].model]
+        about, counts_ns = (model.scene, component.rpartition("-")[0]), self._counts_ns(device)
+        found = Seen(self, self._state, device, component, counts_ns)
+        found.asked, found.telling = tuple(self._asked.get(about, {})), self._telling.get(about, set())
+        found.measures = tuple(self._measures.get(about, {}).values())
+        return found
 
     def wakes_ns(self, judge: Judge, subject: Subject, now_ns: int) -> int | None:
         """When time alone may change what it says, at the earliest."""
         assert judge.expression is not None
-        windows = self._state.windows
+        measures = judge.expression.windows
+        if not measures:
+            return None
         told = (
-            wakes_ns(windows, f"{device}|{component}", judge.expression.windows, now_ns)
-            for device, component in judge.members or (subject,)
+            self.seen(*one).window_of(measure).next_change_ns(now_ns)
+            for one in judge.members or (subject,)
+            for measure in measures
         )
         return min((at for at in told if at is not None), default=None)
 
     def expires_ns(self, judge: Judge, subject: Subject, now_ns: int) -> int | None:
         """When the first word that it goes by counts no more, unless it is said again."""
         assert judge.expression is not None
-        members, quantities = judge.members or (subject,), judge.expression.quantities
-        told = ((one[0], self._state.known.get("|".join(one), {})) for one in members)
+        seen = [self.seen(*one) for one in judge.members or (subject,)]
         last = (
-            known[name].measured_ns + self._counts_ns(device) + 1
-            for device, known in told
-            for name in quantities
-            if name in known
+            one.said[name].measured_ns + one.counts_ns + 1
+            for one in seen
+            for name in judge.expression.quantities
+            if name in one.said
         )
         return min((at for at in last if at > now_ns), default=None)
 
@@ -212,13 +261,7 @@ class Weighing:
         return double_control(judge.rule, went, found["rate_per_day"])
 
     def known(self, device: str, component: str, quantity: str, now_ns: int) -> float | None:
-        said = self._state.known.get(f"{device}|{component}", {})
-        latest = said.get(quantity)
-        if latest is None or now_ns - latest.measured_ns > self._counts_ns(device):
-            return None
-        if quantity in BESIDE and not _of_one_reading(said, latest, BESIDE[quantity]):
-            return None
-        return latest.value
+        return self.seen(device, component, now_ns).value(quantity)
 
     def moved(self, device: str, component: str, quantity: str, now_ns: int) -> float | None:
         """How far a value lies from its baseline; unknown where there is none."""
@@ -235,7 +278,7 @@ class Weighing:
         return zeros(self.world.calibrations.get(device, ()), component, quantity, baseline)
 
     def recall(self, device: str, component: str, measure: Measure, now_ns: int) -> float | None:
-        return recall(self._state.windows, f"{device}|{component}", measure, now_ns)
+        return self.seen(device, component, now_ns).window(measure)
 
     def row(self, device: str, kind: str, quantity: str, now_ns: int) -> list[tuple[str, float]]:
         """What is known of all components of a kind; each of them is compared with the same."""
@@ -251,12 +294,6 @@ class Weighing:
 
     def _counts_ns(self, device: str) -> int:
         """For how long a word of the device counts."""
-        found = self._counts.get(device)
-        if found is None:
-            found = self._counts[device] = self._span_ns(device)
-        return found
-
-    def _span_ns(self, device: str) -> int:
         model = self.world.models[self.world.devices[device].model]
         return int(COUNTS_FOR * model.expect_every_s * SECOND) or COUNTS_NS
 
@@ -283,37 +320,68 @@ NEVER = Latest(-(1 << 62), 0.0)
 
 
 class Seen:
-    """A subject at an instant, as an expression asks about it."""
+    """What is remembered of one subject, as an expression asks about it at `now_ns`."""
 
-    __slots__ = ("_component", "_device", "_members", "_now_ns", "_weighing")
+    __slots__ = (
+        "_component", "_device", "_state", "_weighing", "_windows", "asked", "calm", "counts_ns", "key",
+        "measures", "now_ns", "said", "telling",
+    )  # fmt: skip
 
-    def __init__(
-        self, weighing: Weighing, device: str, component: str, now_ns: int, members: Sequence[Seen] = ()
-    ) -> None:
-        self._weighing, self._device, self._component = weighing, device, component
-        self._now_ns, self._members = now_ns, members
+    def __init__(self, weighing: Weighing, state: State, device: str, component: str, counts_ns: int) -> None:
+        self._weighing, self._state, self._device, self._component = weighing, state, device, component
+        self.key, self.counts_ns, self.now_ns = f"{device}|{component}", counts_ns, 0
+        self.asked: Sequence[str] = ()  # by rules about such subjects
+        self.measures: Sequence[Measure] = ()
+        # What rules on nothing but these said last is calm, of these judges: while no such value is another,
+        # and if it is one that is not known any more, it is nothing else.
+        self.telling: AbstractSet[str] = frozenset()
+        self.calm: set[str] = set()
+        self.said = state.known.get(self.key, {})  # the state knows of it once something is said
+        self._windows: dict[str, Window] = {}
 
     def value(self, quantity: str) -> float | None:
-        return self._weighing.known(self._device, self._component, quantity, self._now_ns)
+        latest = self.said.get(quantity)
+        if latest is None or self.now_ns - latest.measured_ns > self.counts_ns:
+            return None
+        if quantity in BESIDE and not _of_one_reading(self.said, latest, BESIDE[quantity]):
+            return None
+        return latest.value
 
     def window(self, measure: Measure) -> float | None:
-        return self._weighing.recall(self._device, self._component, measure, self._now_ns)
+        return self.window_of(measure).value(self.now_ns)
+
+    def window_of(self, measure: Measure) -> Window:
+        """The state's own; an empty one of which it knows nothing yet."""
+        found = self._windows.get(measure.key)
+        if found is None:
+            found = self._state.windows.get(key_of(measure, self.key))
+            found = self._windows[measure.key] = measure.window() if found is None else found
+        return found
 
     def moved(self, quantity: str) -> float | None:
-        return self._weighing.moved(self._device, self._component, quantity, self._now_ns)
+        return self._weighing.moved(self._device, self._component, quantity, self.now_ns)
 
     def siblings(self, quantity: str) -> Sequence[float]:
-        row = self._weighing.row(self._device, self._component.rpartition("-")[0], quantity, self._now_ns)
+        row = self._weighing.row(self._device, self._component.rpartition("-")[0], quantity, self.now_ns)
         return [value for part, value in row if part != self._component]
 
     def peers(self, quantity: str) -> Sequence[float]:
-        others = self._weighing.peers(self._device)
-        return self._values(quantity, ((other, self._component) for other in others))
-
-    def _values(self, quantity: str, subjects: Iterable[Subject]) -> list[float]:
         """Of those that are known."""
-        found = (self._weighing.known(*subject, quantity, self._now_ns) for subject in subjects)
+        others = self._weighing.peers(self._device)
+        found = (self._weighing.known(one, self._component, quantity, self.now_ns) for one in others)
         return [value for value in found if value is not None]
+
+    def members(self) -> Sequence[Scope]:
+        return ()
+
+
+class Gathered:
+    """A group, of which an expression asks one by one."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Sequence[Seen]) -> None:
+        self._members = members
 
     def members(self) -> Sequence[Seen]:
         return self._members

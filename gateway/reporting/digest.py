@@ -16,12 +16,11 @@ from gateway.adapters.archive import Count
 from gateway.adapters.store import write_durably
 from gateway.core.calendars import local_date, zone
 from gateway.core.figures import CLOCKS, quantile
-from gateway.core.model import SECOND, Case, Stage, World
+from gateway.core.model import DIGESTED, SECOND, Case, Stage, World
 from gateway.core.places import ancestors
 from gateway.reporting import tables
 from gateway.reporting.gather import Report, gather
 
-KINDS = ("street", "area", "committee", "grid")  # of places that get one
 PROBLEMS, LATE, DEVICES = 5, 8, 3  # lines of each list: it is to stay below a page
 KEPT = 60  # weeks of files
 FOLDER = "digests"  # in the state directory
@@ -59,8 +58,8 @@ def day_ns(day: date, timezone: str) -> int:
 
 def places(world: World) -> list[str]:
     """Those that get a digest, the widest first."""
-    found = [place for place in world.places.values() if place.kind in KINDS]
-    return [place.id for place in sorted(found, key=lambda one: (KINDS.index(one.kind), one.id))]
+    found = [place for place in world.places.values() if place.kind in DIGESTED]
+    return [place.id for place in sorted(found, key=lambda one: (DIGESTED.index(one.kind), one.id))]
 
 
 def digest(

@@ -21,7 +21,14 @@ def send_test(config: Config, person: Person, now_ns: int) -> Iterator[tuple[str
         if channel.kind in ("inbox", channels.FAILOVER):  # a page of the store; what its members do
             continue
         try:
-            sender = channels.build(channel.name, channel.kind, channel.settings, channel.secrets)
+            sender = channels.build(
+                channel.name,
+                channel.kind,
+                channel.settings,
+                channel.secrets,
+                channel.templates,
+                config.broker,
+            )
         except ValueError as error:  # a secret that cannot be read, a setting that is missing
             yield channel.name, Answer(Told.REFUSED, str(error))
             continue

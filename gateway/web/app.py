@@ -341,6 +341,7 @@ class _Site:
             receivers=pages.receivers(world, case, person, deps.now_ns()) if buttons.transfer else {},
             shelf_spans=pages.shelf_spans(world, case) if buttons.shelve else {},
             mine=mine,
+            person=person,
             local=not person,
             path=path,
         )
@@ -406,6 +407,7 @@ class _Site:
             "broker": health.broker,
             "store": health.store_writable,
             "config": health.config_ok,
+            "channels_failing": list(health.failing),
         }
         return JSONResponse(parts, 200 if health.ready else 503)
 

@@ -30,8 +30,8 @@ ANSWER_S = 4.0  # of the 5 s that WeCom, the least patient, gives us: the rest i
 BODY_BYTES_MOST = 256 * 1024  # 100 receipts in one push are about 30 kB
 PENDING_MOST = 16  # calls of one channel under way
 KEYS_MOST = 4_096  # of calls heard lately, of all channels
-# What can be said by one press: false and reset want a reason, which the page asks for.
-PRESSED = {verb.value: verb for verb in (Verb.ACKNOWLEDGE, Verb.DONE)}
+# What can be said by one press: false, return and reset want a reason, which the page asks for.
+PRESSED = {verb.value: verb for verb in (Verb.ACKNOWLEDGE, Verb.DONE, Verb.VERIFY, Verb.APPROVE, Verb.AGREE)}
 
 CALLBACKS = telemetry.counter(
     "lilong_callbacks_total",
@@ -154,7 +154,7 @@ def _failed(future: Future[Any]) -> bool:
 def event_of(said: Said, channel: str, world: World, db: sqlite3.Connection) -> Make | None:
     """What enters the queue for it; None when it is about nothing of ours, or nobody of ours said it."""
     if isinstance(said, Receipted):
-        heard = (channel, said.number, said.delivered, said.detail)
+        heard = (channel, said.number, said.delivered, said.detail, said.failure)
         return lambda at, wall_ns: Receipt(at, wall_ns, *heard)
     if said.text in list(Verb):
         return _pressed(said, channel, world, db)

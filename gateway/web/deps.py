@@ -30,6 +30,7 @@ class Health:
     broker: bool
     store_writable: bool
     config_ok: bool = True  # the files as they are now would be taken
+    failing: tuple[str, ...] = ()  # names of the channels that do; others may still reach people
     database: bool | None = None
     backlog: int = 0  # messages not yet in the database
     last_message_ns: int | None = None

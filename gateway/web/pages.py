@@ -17,7 +17,20 @@ from gateway.core.clocks import limit_s, needs_person, runs_out_ns
 from gateway.core.deeds import turn_of
 from gateway.core.duty import holder
 from gateway.core.effective import rule_of
-from gateway.core.model import SECOND, Alert, Case, Entry, Kind, Notification, Rule, Shelf, Stage, Verb, World
+from gateway.core.model import (
+    SECOND,
+    Alert,
+    Case,
+    Entry,
+    Kind,
+    Notification,
+    Person,
+    Rule,
+    Shelf,
+    Stage,
+    Verb,
+    World,
+)
 from gateway.core.places import ancestors
 from gateway.core.routing import scene_of, shelved_s_most
 from gateway.core.sentences import level_sentences
@@ -94,7 +107,7 @@ class CaseView:
     normal: bool  # every alert of it has cleared
     latched: bool  # an alarm of it waits to be reset
     owner: str
-    asked: str  # who has it now, while nobody has taken it on
+    asked: Person | None  # who has it now, while nobody has taken it on
     basis: str
     clause: str
     confidence: str
@@ -140,7 +153,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         normal=alert is not None and alert.state == "cleared",
         latched=is_latched(alerts),
         owner=person_name(world, case.handled_by or case.acknowledged_by),
-        asked=person_name(world, case.responsible) if case.stage in UNANSWERED else "",
+        asked=world.persons.get(case.responsible) if case.stage in UNANSWERED else None,
         basis=rule.basis.text if rule else "",
         clause=rule.basis.clause if rule else "",
         confidence=CONFIDENCE.get(rule.basis.confidence, rule.basis.confidence) if rule else "",
@@ -642,12 +655,14 @@ def _on(listed: Sequence[Row], sheet: words.Said) -> list[Row]:
 def pills(health: Health, now_ns: int) -> list[Pill]:
     last = health.last_message_ns
     database = {None: "仅本机归档", True: "正常", False: "连不上"}[health.database]
+    failing = "、".join(health.failing)
     return [
         Pill("主机", "gateway", *(_well(health.progressing, "运行中", "停滞"))),
         Pill("消息总线", "broker", *(_well(health.broker, "已连接", "断开"))),
         Pill("存储", "store", *(_well(health.store_writable, "可写", "不可写"))),
         Pill("数据库", "database", database, "bad" if health.database is False else "good"),
         Pill("配置", "config", *(_well(health.config_ok, "有效", "有错，沿用旧的"))),
+        Pill("通知渠道", "channels", *_well(not health.failing, "正常", f"失败：{failing}")),
         Pill("待入库", "backlog", f"{health.backlog:,}", "plain"),
         Pill("最近消息", "latest", f"{words.ago(now_ns - last)}前" if last else "尚无", "plain"),
     ]
@@ -660,6 +675,7 @@ def troubles(health: Health) -> dict[str, words.Said]:
         "broker": health.broker,
         "store": health.store_writable,
         "database": health.database is not False,
+        "channels": not health.failing,
     }
     return {part: words.TROUBLES[part] for part, good in well.items() if not good}
 

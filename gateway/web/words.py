@@ -42,12 +42,15 @@ ENTRIES: Mapping[str, Said] = {
     "orange": Said("橙色预警", "warning"),
     "red": Said("红色报警", "alarm"),
     "sent": Said("通知已送出", "sent"),
-    "escalated": Said("无人响应，上报 {who}", "escalated"),
+    "escalated": Said("无人响应，继续通知 {who}", "escalated"),
+    "reminded": Said("再次通知 {who}", "told again"),
+    "verifier": Said("请 {who} 核验", "asked to verify"),
     "post_empty": Said("岗位空缺：{note}", "empty post"),
     "raised": Said("从头逐级通知", "the ladder begins again"),
     "quiet": Said("静默时段，{note} 起通知", "quiet hours"),
     "handed_over": Said("岗位换人，移交给 {who}：{note}", "handed over"),
     "agreed": Said("{who} 接手，还须他人一同接手", "taken on, not by enough yet"),
+    "denied": Said("{who} 判为误报，还须他人也这样认为", "called false, not by enough yet"),
     "copy_seen": Said("{who} 已知悉（抄送，不算接手）", "seen, for information"),
     "acknowledged": Said("{who} 接手", "taken on"),
     "handling": Said("{who} 处理中", "being handled"),
@@ -99,24 +102,20 @@ ENTRIES: Mapping[str, Said] = {
     "silenced": Said("规则不再通知：{note}", "its rule tells nobody now"),
     "delivered": Said("{who} 已收到", "delivered"),
     "undelivered": Said("没有送达 {who}", "not delivered"),
+    "no_answer": Said("{who} 没有接听", "not answered"),
+    "busy": Said("{who} 的电话占线", "busy"),
+    "off": Said("{who} 的电话打不通", "switched off, or out of reach"),
+    "invalid": Said("{who} 的号码是空号", "no such number"),
+    "call_again": Said("再次呼叫 {who}：第 {note} 次", "called again"),
     "unsure": Said("不知是否送出，不重发：{who}", "may have been sent; not sent again"),
+    "unneeded": Said("{who} 未接听，已有人接手", "not answered: somebody has taken it on"),
     "unreceipted": Said("没有等到 {who} 的送达回执", "no receipt in time"),
     "replied": Said("{who} 回复", "replied"),
 }
 NOTE_IS_SAID = frozenset(
-    {"post_empty", "rule_gone", "silenced", "again", "merged_in", "split", "split_from"}
-    | {
-        "quiet",
-        "handed_over",
-        "unknown",
-        "member_gone",
-        "held",
-        "shelf_ended",
-        "unshelved",
-        "out_of_service",
-        "standing",
-    }
-    | {"shelved", "shelve_asked", "shelve_refused"}
+    {"post_empty", "rule_gone", "silenced", "again", "call_again", "merged_in", "split", "split_from"}
+    | {"quiet", "handed_over", "unknown", "member_gone", "held", "shelf_ended", "unshelved", "standing"}
+    | {"shelved", "shelve_asked", "shelve_refused", "out_of_service"}
 )  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {
@@ -128,6 +127,9 @@ TROUBLES: Mapping[str, Said] = {
     ),
     "store": Said(
         "磁盘写不进：新情况不会出现在这里。请巡查重点部位，并联系网关管理员。", "nothing can be kept"
+    ),
+    "channels": Said(
+        "有通知渠道接连失败：发不通时用电话通知责任人，并联系网关管理员。", "messages may not reach people"
     ),
     "database": Said(
         "数据库连不上：报警不受影响，数据先存在本机，恢复后自动补写。", "alerts are not affected"

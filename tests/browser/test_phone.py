@@ -15,6 +15,7 @@ from gateway.links import Purpose
 from tests.browser.conftest import PHONE
 from tests.browser.street import Street
 from tests.browser.test_pages import FINGER_PX, fire, sound, visit
+from tests.contract.test_phones import Street as Practice
 from tests.pictures import JPEG, png
 from tests.waiting import until
 
@@ -195,6 +196,27 @@ def test_the_list_fits_and_leads_on(street: Street, chromium: Any, width: int) -
     page.locator("a.line").first.tap()
     page.get_by_role("button", name="我来处理").wait_for()
     context.close()
+
+
+# ---------------------------------------------------------------- the practice telephones
+
+
+def test_a_practice_phone_shows_what_comes_and_takes_a_press(tmp_path: Path, phone: Any) -> None:
+    practice = Practice(tmp_path)
+    with practice.server:
+        page = phone.new_page()
+        page.goto(f"{practice.server.url}/")
+        page.get_by_text("王经理的手机").tap()
+        page.get_by_text("还没有消息").wait_for()
+        practice.send("wecom")
+        page.get_by_role("heading", name="充电仓过热").wait_for()  # it comes by itself
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0
+        for one in (*page.get_by_role("button").all(), *page.locator("a").all()):
+            assert one.bounding_box()["height"] >= FINGER_PX
+        page.get_by_role("button", name="收到").tap()
+        page.get_by_text("已点“收到”").wait_for()
+        assert [way for way, _, _ in practice.phones.calls] == ["wecom"]
 
 
 # ---------------------------------------------------------------- a slow line

@@ -44,15 +44,64 @@ class Aliyun(clouds.Aliyun, Wired):
 # ---------------------------------------------------------------- Tencent
 
 
+APP_ID = "1400006666"
+PULLS = ("PullSmsSendStatus", "PullSmsReplyStatus")
+
+
 class Tencent(Wired):
-    """sms 2021-01-11."""
+    """sms 2021-01-11. `waiting`: what is fetched of each kind; once, as from a queue, unless `repeats`."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.waiting: dict[str, list[dict[str, Any]]] = {kind: [] for kind in PULLS}
+        self.granted, self.repeats = set(PULLS), False
 
     def answer(self, request: Request) -> tuple[int, dict[str, Any]]:
         if code := self.unsigned(request):
-            return 200, {"Response": {"Error": {"Code": code, "Message": "no"}, "RequestId": "R"}}
-        order = json.loads(request.body)
+            return 200, self.failed(code)
+        order, action = json.loads(request.body), request.headers["x-tc-action"]
+        if action in PULLS:
+            return 200, self.pulled(action, order)
+        if action != "SendSms":
+            return 200, self.failed("InvalidAction")
         statuses = [self.status(order, phone) for phone in order["PhoneNumberSet"]]
         return 200, {"Response": {"SendStatusSet": statuses, "RequestId": "R"}}
+
+    def failed(self, code: str) -> dict[str, Any]:
+        return {"Response": {"Error": {"Code": code, "Message": "no"}, "RequestId": "R"}}
+
+    def pulled(self, kind: str, order: Mapping[str, Any]) -> dict[str, Any]:
+        if order.keys() != {"Limit", "SmsSdkAppId"} or not 1 <= order["Limit"] <= 100:
+            return self.failed("InvalidParameter")
+        if order["SmsSdkAppId"] != APP_ID:
+            return self.failed("UnauthorizedOperation.SmsSdkAppIdVerifyFail")
+        if kind not in self.granted:
+            return self.failed("UnsupportedOperation")
+        given = self.waiting[kind][: order["Limit"]]
+        if not self.repeats:
+            del self.waiting[kind][: order["Limit"]]
+        return {"Response": {f"{kind}Set": given, "RequestId": "R"}}
+
+    def reported(self, *taken: Taken, delivered: bool = True) -> None:
+        """The carrier has told what became of them."""
+        self.waiting["PullSmsSendStatus"] += [
+            {
+                "UserReceiveTime": 1_790_000_000, "CountryCode": "86", "SubscriberNumber": one.phone[3:],
+                "PhoneNumber": one.phone, "SerialNo": one.number, "SessionContext": one.out_id,
+                "ReportStatus": "SUCCESS" if delivered else "FAIL",
+                "Description": "DELIVRD" if delivered else "用户关机",
+            }
+            for one in taken
+        ]  # fmt: skip
+
+    def replied(self, text: str, at_s: int = 1_790_000_000) -> None:
+        """Somebody has answered."""
+        self.waiting["PullSmsReplyStatus"].append(
+            {
+                "ExtendCode": "", "CountryCode": "86", "PhoneNumber": f"+86{MOBILE}", "SignName": SIGN,
+                "ReplyContent": text, "ReplyTime": at_s, "SubscriberNumber": MOBILE,
+            }
+        )  # fmt: skip
 
     def unsigned(self, request: Request) -> str:
         headers = request.headers

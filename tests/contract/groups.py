@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,7 @@ TOKEN, SECRET = "t0ken-of-the-robot", "SEC-of-the-robot"
 HOUR_S = 3600
 
 
-class _Group:
+class _Group(ABC):
     """`wall` and `now` are Hands that a test moves."""
 
     limits: Mapping[float, int]  # seconds -> how many within them
@@ -36,8 +37,9 @@ class _Group:
         request = provider.requests[-1]
         return reply(200, json.dumps(self.answer(request)).encode())(provider, wire)
 
+    @abstractmethod
     def answer(self, request: Request) -> dict[str, Any]:
-        raise NotImplementedError
+        """The body of a 200."""
 
     def is_over(self, bar_s: float) -> bool:
         self._times.append(self.now())

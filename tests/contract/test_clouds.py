@@ -488,23 +488,25 @@ def test_a_reply_to_an_sms(sms: Bench, tencent: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "answered", "words"),
+    ("status", "answered", "words", "failure"),
     [
-        ("200000", True, "接听"),
-        ("200001", True, "没有听完"),
-        ("200002", False, "占线"),
-        ("200003", False, "无人接听"),
-        ("200004", False, "空号"),
-        ("200010", False, "关机"),
-        ("299999", False, "执行完成"),
+        ("200000", True, "接听", ""),
+        ("200001", True, "没有听完", ""),
+        ("200002", False, "占线", "busy"),
+        ("200003", False, "无人接听", "no_answer"),
+        ("200004", False, "空号", "invalid"),
+        ("200010", False, "关机", "off"),
+        ("200118", False, "此时段限制呼叫", ""),
+        ("299999", False, "执行完成", ""),
     ],
 )
-def test_how_a_call_ended(voice: Bench, status: str, answered: bool, words: str) -> None:
+def test_how_a_call_ended(voice: Bench, status: str, answered: bool, words: str, failure: str) -> None:
     voice.send()
     (receipt,) = voice.hear(voice.cloud.call_report(voice.cloud.taken[0], status)).said
     assert isinstance(receipt, Receipted)
     assert (receipt.number, receipt.delivered) == ("n1", answered)
     assert words in receipt.detail and status in receipt.detail
+    assert receipt.failure == failure
 
 
 def test_a_key_that_was_pressed(voice: Bench) -> None:
@@ -659,7 +661,8 @@ class Desk:
         for one in self.benches[name].hear(body).said:
             at, wall_ns = self.play.at, self.play.wall()
             if isinstance(one, Receipted):
-                self.play.give(Receipt(at, wall_ns, name, one.number, one.delivered, one.detail))
+                said = (one.number, one.delivered, one.detail, one.failure)
+                self.play.give(Receipt(at, wall_ns, name, *said))
             else:
                 self.play.give(Reply(at, wall_ns, name, one.address, one.text, one.number))
 
@@ -726,6 +729,35 @@ def test_a_busy_line_goes_to_the_next_person_at_once(desk: Desk) -> None:
     desk.push("voice", voice.cloud.call_report(voice.cloud.taken[0], "200002"))
     desk.carry()
     assert [one.phone for one in sms.cloud.taken] == [MOBILE, "13900000002"]
+
+
+def test_nobody_answers_three_calls_and_the_next_person_is_told(desk: Desk) -> None:
+    """A call a minute, as the provider lets through; the rung by itself would wait for ten more."""
+    sms, voice = desk.benches["sms"], desk.benches["voice"]
+    desk.play.say(smoke=1)
+    desk.carry()
+    desk.push("sms", sms.cloud.report(*sms.cloud.taken, delivered=False))
+    for calls in (1, 2, 3):
+        desk.carry()
+        assert len(voice.cloud.taken) == calls, "one call, and then another"
+        desk.push("voice", voice.cloud.call_report(voice.cloud.taken[-1], "200003"))
+        voice.hand.now += 60
+        desk.play.wait(60)
+    desk.carry()
+    assert [one.phone for one in sms.cloud.taken] == [MOBILE, "13900000002"]
+    assert len(voice.cloud.taken) == 3
+
+
+@pytest.mark.parametrize("status", ["200004", "200010", "200002", "200012"])
+def test_what_a_second_call_would_not_change_goes_on_at_once(desk: Desk, status: str) -> None:
+    sms, voice = desk.benches["sms"], desk.benches["voice"]
+    desk.play.say(smoke=1)
+    desk.carry()
+    desk.push("sms", sms.cloud.report(*sms.cloud.taken, delivered=False))
+    desk.carry()
+    desk.push("voice", voice.cloud.call_report(voice.cloud.taken[0], status))
+    desk.carry()
+    assert (len(voice.cloud.taken), [one.phone for one in sms.cloud.taken]) == (1, [MOBILE, "13900000002"])
 
 
 def test_the_51st_of_a_day_is_a_call_when_it_is_red(desk: Desk) -> None:

@@ -12,6 +12,7 @@ import pytest
 from gateway import channels, telemetry
 from gateway.channels.base import Answer, Receipted, Setup
 from gateway.channels.failover import Failover, Member, build
+from gateway.channels.standing import Several
 from gateway.config import load
 from gateway.core.breaker import FAILURES_MOST, OPEN_S, Breaker
 from gateway.core.model import SECOND, Level, Notification, Told
@@ -124,6 +125,14 @@ def test_after_failures_it_is_left_alone_then_probed_once_then_used_again(said: 
     assert b'lilong_channel_open{channel="sms-ali"} 0.0' in telemetry.exposition()
 
 
+def test_the_member_that_fails_is_named_while_another_serves() -> None:
+    street = Street(first=Answer(Told.REFUSED, "no money left"))
+    street.send("a")
+    street.send("b")
+    assert isinstance(street.sms, Several)
+    assert street.sms.failing() == ["sms-ali"]
+
+
 def test_time_outs_open_it_too() -> None:
     street = Street(MAYBE)
     found = [street.send(f"n{n}").told for n in range(FAILURES_MOST + 1)]
@@ -134,7 +143,7 @@ def test_numbers_that_are_over_their_limit_open_nothing() -> None:
     street = Street(NOT_TAKEN["this number's limit"])
     for n in range(9):
         street.send(f"n{n}")
-    assert not street.members[0].breaker.open
+    assert not street.members[0].breaker.is_open
 
 
 def test_with_all_of_them_failing_each_is_still_tried() -> None:

@@ -20,7 +20,8 @@ from gateway.core.catalogue import Ask, Catalogue
 from gateway.core.engine import Engine
 from gateway.core.model import SECOND, Act, Device, Outcome, Stage, Tick, Told, Verb
 from gateway.core.state import State
-from gateway.outward import PAGE, Lane
+from gateway.outward import PAGE, Lane, Outward
+from tests.contract.provider import Request
 from tests.contract.receivers import SECRET, City, Hub, Receiver
 from tests.unit.test_case_life import street
 from tests.unit.worlds import SMOKE, START_NS, Play
@@ -286,6 +287,28 @@ def test_a_change_that_breaks_the_receiver_delays_its_own_case_alone(make: Make)
     assert rig.lane.owed() == 0
 
 
+def test_how_far_a_target_is_behind_is_known(make: Make) -> None:
+    """By the oldest line it was not told; the gateway's own rules watch it."""
+    rig, hub = make(Hub)
+    whole = Outward([rig.lane])
+
+    def behind_s() -> float:
+        return whole.behind_s(rig.store.reader(), rig.time.wall_ns())
+
+    assert behind_s() == 0.0 and Outward([]).behind_s(rig.store.reader(), rig.time.wall_ns()) == 0.0
+    first, found_at = rig.fire(), rig.time.now
+    hub.breaks_at = lambda said: said["case"] == first
+    rig.run(3600)
+    second = rig.fire("cab-2")
+    rig.run(10)
+    assert [one["case"] for one in hub.changes if one["case"] == second]
+    assert behind_s() == pytest.approx((rig.time.now - found_at) / SECOND, abs=15)
+    hub.breaks_at = lambda _: False
+    rig.pass_by(outward.HELD_S)
+    rig.run()
+    assert behind_s() == 0.0
+
+
 def test_a_receiver_that_breaks_at_everything_is_not_hammered(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,6 +434,7 @@ def test_what_cannot_be_put_right_is_an_alarm(make: Make) -> None:
     (line,) = [one for one in seen if one.event == "outward_differs"]
     assert line.level == "error" and line.fields["reason"] == "1 missing, 0 other, 1 unknown to us"
     assert difference() == 2 and case not in city.rows
+    assert Outward([rig.built()]).difference() == 2, "over a restart too: the gateway tells of itself"
 
 
 def test_a_platform_that_cannot_be_asked_is_told_all_the_same(make: Make) -> None:
@@ -432,6 +456,27 @@ def test_a_platform_that_cannot_be_asked_is_told_all_the_same(make: Make) -> Non
     rig.pass_by(outward.AWAY_S_MOST)
     rig.run()
     assert city.rows[case]["status"] == "9", "asked again as soon as it can be"
+
+
+def test_what_happens_during_the_comparison_is_no_difference(make: Make) -> None:
+    """It is only owed, and comes in its turn."""
+    rig, city = make(City)
+    case = rig.fire()
+    rig.run()
+    give = city.give
+
+    def meanwhile(request: Request) -> object:
+        city.give = give  # type: ignore[method-assign]
+        rig.out(case)
+        return give(request)
+
+    city.give = meanwhile  # type: ignore[method-assign]
+    rig.lane.reconcile()
+    with telemetry.testing() as seen:
+        rig.lane.turn()
+    assert [one.fields["count"] for one in seen if one.event == "outward_reconciled"] == [0]
+    rig.run()
+    assert city.rows[case]["status"] == "9" and len(city.keys) == 4, "each once, under its own key"
 
 
 def test_a_comparison_that_was_missed_is_made_up_for(make: Make) -> None:

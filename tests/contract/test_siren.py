@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import stat
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from gateway import channels, telemetry
+from gateway.adapters.mqtt_publish import publish
 from gateway.channels import siren
 from gateway.channels.base import Answer
-from gateway.channels.siren import Siren
+from gateway.channels.siren import Order, Siren
+from gateway.config import BrokerConfig
 from gateway.core.model import Kind, Level, Told
 from tests.contract.dialects import notification
+from tests.servers.process import free_port
 from tests.waiting import until
 
 LONG_S = 600.0
@@ -203,3 +209,49 @@ BAD = [("on", "'"), ("off", " "), ("sounds", "0s"), ("sounds", "5m"), ("sounds",
 def test_settings_are_looked_at(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
         made(**{name: value})
+
+
+# ---------------------------------------------------------------- a relay at the broker
+
+RELAY = {"topic": "relay/yard/siren", "sounds": "90s"}
+
+
+def test_a_topic_spares_the_commands_and_the_order_says_for_how_long() -> None:
+    found = channels.build("roof", "siren", RELAY, {}, broker=BrokerConfig(host="127.0.0.1"))
+    assert isinstance(found, Siren)
+    on, off = found._on, found._off
+    assert isinstance(on, Order) and isinstance(off, Order)
+    assert (on.topic, json.loads(on.payload)) == ("relay/yard/siren", {"on": True, "for_s": 90})
+    assert json.loads(off.payload) == {"on": False}
+
+
+def test_a_relay_may_want_other_words() -> None:
+    own = {"on": "ON {seconds}", "off": "OFF"}
+    found = channels.build("roof", "siren", RELAY | own, {}, broker=BrokerConfig(host="127.0.0.1"))
+    assert isinstance(found, Siren) and isinstance(found._on, Order) and isinstance(found._off, Order)
+    assert (found._on.payload, found._off.payload) == (b"ON 90", b"OFF")
+
+
+@pytest.mark.parametrize("topic", ["", "relay/#", "relay/+/siren", "$SYS/siren", "relay/the yard"])
+def test_a_topic_is_one_topic(topic: str) -> None:
+    with pytest.raises(ValueError, match="topic"):
+        channels.build("roof", "siren", {"topic": topic}, {}, broker=BrokerConfig(host="127.0.0.1"))
+
+
+def test_without_a_broker_it_is_for_now(tmp_path: Path) -> None:
+    """Nothing is lost: it is tried again, and the ladder goes on meanwhile."""
+    broker = BrokerConfig(host="127.0.0.1", port=free_port())
+    found = channels.build("roof", "siren", RELAY, {}, broker=broker)
+    answer = found.send(notification(level=Level.RED), "t", "")
+    assert (answer.told, answer.retry_after_s) == (Told.LATER, siren.AGAIN_S)
+    assert "broker" in answer.detail
+
+
+def test_a_broker_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(siren, "publish", partial(publish, total_s=0.3))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        broker = BrokerConfig(host="127.0.0.1", port=deaf.getsockname()[1])
+        found = channels.build("roof", "siren", RELAY, {}, broker=broker)
+        began = time.monotonic()
+        assert found.send(notification(level=Level.RED), "t", "").told is Told.LATER
+        assert time.monotonic() - began < 2.0

@@ -1,5 +1,6 @@
 """The whole gateway in one process: starting, reloading, stopping, and starting again on what it left."""
 
+import os
 import shutil
 import signal
 import sqlite3
@@ -16,8 +17,10 @@ from gateway.app import App, ConfigurationRefused, StillUnderWay
 from gateway.config import load
 from gateway.control import ControlError, ask
 from gateway.core.model import Tick
+from gateway.links import Grant, Purpose
 from gateway.problems import ConfigError, say
 from gateway.web.rows import open_cases
+from tests.pictures import png
 from tests.waiting import until
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "example"
@@ -147,6 +150,33 @@ def test_a_reload_takes_new_tokens(folder, start):
     assert httpx.post(url, json={"works": "begun"}, headers=headers).status_code == 401
     app.reload()
     assert httpx.post(url, json={"works": "begun"}, headers=headers).status_code == 200
+
+
+def test_a_photo_goes_through_the_whole_daemon(folder, start):
+    """From the form to the disk, past the sweep of the night, over a restart."""
+    app = start()
+    url = f"http://127.0.0.1:{app.web.port}"
+    said = {"id": "1", "status": "open"}
+    post = {"headers": {"Authorization": f"Bearer {TOKEN}"}, "json": said}
+    assert httpx.post(f"{url}/intake/report-yuyuan", **post).status_code == 200
+    (case,) = until(lambda: open_cases(app.store.reader()))
+    grant = Grant(
+        case=case.id, person=min(app.world.persons), purpose=Purpose.PHOTO, expires_s=2**32, nonce="n"
+    )
+    door = f"{url}/c/{app.links.token(grant)}"
+    assert httpx.post(door, files={"photo": ("x.png", png())}).status_code == 303
+    orphan = app.photos.keep("png", png(seed=1))
+    os.utime(app.photos.folder / f"{orphan.sha256}.png", (0, 0))
+    night = "cron[hour='3', minute='27']"
+    (job,) = [one for one in app.chores._scheduler.get_jobs() if str(one.trigger) == night]
+    job.func()
+    (left,) = app.photos.folder.iterdir()
+    assert left.read_bytes() == png()
+    app.stop()
+    again = start()
+    show = again.links.token(grant.but(Purpose.SHOW))
+    found = httpx.get(f"http://127.0.0.1:{again.web.port}/c/{show}/{left.name}")
+    assert (found.status_code, found.content, found.headers["content-type"]) == (200, png(), "image/png")
 
 
 # ---------------------------------------------------------------- a reload while the disk stalls

@@ -18,7 +18,7 @@ from gateway.core.model import SECOND
 from simulators.incidents import load_script
 from simulators.neighbourhood import Sent
 from simulators.publisher import UNACKED_MAX, Pace, Publisher
-from tests.integration.playing import Demo
+from tests.integration.playing import Demo, fetch
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +111,9 @@ def test_the_first_alert_comes_within_thirty_seconds_and_can_be_answered(playing
     print(f"first alert {time.monotonic() - ready:.1f} s after ready")
     assert len(playing.children()) == 2  # broker and street
     assert "充电仓过热" in playing.get("/")
+    phones = playing.phone("").url
+    assert f'href="{phones}"' in playing.get("/"), "the console leads to the telephones"
+    assert f'href="{playing.url}/"' in fetch(phones), "and they to it"
     card = playing.phone("wang").waits_for("card", "黄色提示", 10)
     playing.phone("wang").press(card, "acknowledge")
     until(lambda: "acknowledged" in playing.history(playing.case_of(card)), 10)

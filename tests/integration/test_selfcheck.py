@@ -1,7 +1,10 @@
 """The gateway's own troubles reach a person: the real app, a broker that is killed, shipped rules only."""
 
+import json
 import sqlite3
 import time
+import urllib.error
+import urllib.request
 from dataclasses import replace
 
 import pytest
@@ -12,6 +15,7 @@ from gateway.adapters.clock import Anchor
 from gateway.adapters.mqtt import Delivery
 from gateway.adapters.store import Record
 from gateway.app import App
+from gateway.channels.base import Answer
 from gateway.config import load
 from gateway.core.model import (
     SECOND,
@@ -23,6 +27,7 @@ from gateway.core.model import (
     NotificationState,
     Stage,
     Tick,
+    Told,
 )
 from gateway.doctor import diagnose
 from gateway.forwarder import Standing
@@ -291,3 +296,19 @@ def test_the_brokers_certificate(tmp_path, started):
         until(lambda: app.subscriber.connected)
         assert 0.5 < app.selfcheck.quantities()["certificate_days"] < 1.5
     certificates.forget()
+
+
+def test_a_provider_that_fails_is_told_by_the_gateway_itself(tmp_path, started):
+    """On /readyz, on the console, and as the case that its own rule opens."""
+    path = site(tmp_path, 1)
+    app = started(path)
+    standing = next(one for one in app.notifier.workers if one.failing() == [])._standing
+    for _ in range(2):
+        standing.learn(Answer(Told.REFUSED, "no money left"), app.clock.at())
+    assert app.selfcheck.quantities()["channels_failing"] == 1
+    assert app.health().failing == ("inbox",)
+    with urllib.request.urlopen(f"http://127.0.0.1:{app.web.port}/", timeout=10) as page:
+        assert "失败：inbox" in page.read().decode()
+    with pytest.raises(urllib.error.HTTPError) as unready:  # there is no broker
+        urllib.request.urlopen(f"http://127.0.0.1:{app.web.port}/readyz", timeout=10)
+    assert json.loads(unready.value.read())["channels_failing"] == ["inbox"]

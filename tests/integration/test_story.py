@@ -7,11 +7,15 @@ committee's head takes it on, calls it done too early, and somebody else has to 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import paho.mqtt.client as paho
 import pytest
@@ -19,6 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import config, demo
 from gateway.core.model import SECOND
+from gateway.reporting.tables import lasted
 from tests.integration.playing import Demo, Item
 from tests.waiting import until
 
@@ -31,6 +36,7 @@ STAGES = (  # of the case that ends it, in their order, each with its instant
     "found", "red", "sent", "overdue", "undelivered", "post_empty", "escalated", "acknowledged", "bounced",
     "cleared", "handled", "confirmed", "closed",
 )  # fmt: skip
+SHOWN = ("正在通知", "等待接手", "已接手", "处理中", "待传感器核验", "已结案")  # of them what is a stage
 
 
 class Ear:
@@ -124,6 +130,8 @@ def test_the_right_person_is_told_answers_and_the_matter_is_closed(playing: Demo
     assert [one["what"] for one in entries][-1] == "closed"
     in_order(entries)
     assert len(wang.items("call")) == 1 and not wu.items(said="无人响应"), "nobody else once it was hers"
+    shown_with_its_times(playing, case, entries)
+    counted(playing)
     whole = playing.lilong("audit", "verify")
     assert whole.returncode == 0 and whole.stdout.startswith("ok: "), whole.stderr
     assert playing.end() == 0
@@ -131,6 +139,39 @@ def test_the_right_person_is_told_answers_and_the_matter_is_closed(playing: Demo
 
 def current(playing: Demo, items: list[Item]) -> list[Item]:
     return [playing.phone(one["owner"]).again(one) for one in items]
+
+
+def shown_with_its_times(playing: Demo, case: str, entries: list[Item]) -> None:
+    """`lilong show CASE --stages`, as its user reads it: every stage, since when, how long, by whom, late."""
+    shown = playing.lilong("show", case, "--stages")
+    assert shown.returncode == 0, shown.stderr
+    print(shown.stdout)
+    rows = [re.split(r"  +", line.strip()) for line in shown.stdout.splitlines() if line.startswith("20")]
+    left = iter(rows)
+    for stage in SHOWN:
+        assert any(row[1] == stage for row in left), f"{stage} is not where it should be"
+    zone = ZoneInfo(demo.ZONE)
+    said = {f"{datetime.fromtimestamp(one['wall_ns'] // SECOND, zone):%Y-%m-%d %H:%M:%S}" for one in entries}
+    assert {row[0] for row in rows} <= said, "each begins with a line of the audited history"
+    for row, after in pairwise(rows):
+        took_s = (clock(after[0]) - clock(row[0])).total_seconds()  # of instants without their fractions
+        assert row[2] in {lasted(max(took_s + more, 0.0)) for more in (-1, 0, 1)}, row
+    assert "孙主任" in {cell for row in rows for cell in row[3:]} and "逾期" in {row[-1] for row in rows}
+
+
+def clock(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S")
+
+
+def counted(playing: Demo) -> None:
+    """`lilong report --json`: the case is one of its figures, each leg with the time it took."""
+    report = playing.lilong("report", "--json")
+    assert report.returncode == 0, report.stderr
+    total = json.loads(report.stdout)["total"]
+    print(json.dumps(total))
+    assert total["closed"] >= 1 and total["found"] >= total["closed"]
+    for leg in ("sent", "acknowledged", "handled", "verified", "closed"):
+        assert total["stages"][leg]["cases"] >= 1 and total["stages"][leg]["median_s"] > 0.0, leg
 
 
 def in_order(entries: list[Item]) -> None:

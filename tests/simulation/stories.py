@@ -66,6 +66,11 @@ class Story:
     def begins_ns(self) -> int:
         return self.incidents[0].span.begins_ns
 
+    @property
+    def devices(self) -> set[str]:
+        """Whom it befalls."""
+        return {one.device for one in self.incidents}
+
 
 # ---------------------------------------------------------------- from courses to turns
 

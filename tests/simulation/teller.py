@@ -34,6 +34,11 @@ SETTLE_NS = 60 * SECOND  # a word that was kept waits up to so long whether it i
 ROUNDED_NS = 2 * SECOND
 PATIENCE_S = 600, 3600  # with who must find the way back to us: two of its intervals, within these
 DOWN_NS_MOST = 25 * SECOND  # of a restart
+FAST_NS = 2 * DAY  # over which `settlement-fast` takes its slope
+# What noise may do to a trend: of 0.012 mm/m a day, the least that is told of here, a tenth is four standard
+# deviations of the slope of thirty days' medians (0.004 degrees an hourly word, of six days; else a quarter).
+NOISE_OF_TREND = -0.1, 0.1
+MM_M_PER_DEG = 17.4533
 
 
 # ---------------------------------------------------------------- the teller
@@ -71,15 +76,21 @@ class Teller:
         self._smoky |= {device.at} if model == "shed-smoke" else set()
         return device
 
-    def sometime(self, lasts_ns: int, hours: tuple[float, float] = (0, 24)) -> int:
-        """An instant from which on nothing else disturbs for so long, as far as that can be had."""
+    def sometime(self, lasts_ns: int, hours: tuple[float, float] = (0, 24), known_ns: int = HOUR) -> int:
+        """An instant from which on nothing else disturbs for so long, as far as that can be had. `known_ns`:
+        of how much of its ordinary life the gateway has been told by then.
+        """
         for _ in range(2000):
             day = self.start_ns + self.dice.randrange(max(1, (self.end_ns - self.start_ns) // DAY)) * DAY
             low, high = (round(hour * HOUR) for hour in hours)
             at = day + self.dice.randrange(low, max(high, low + 1))
             at -= at % SECOND
             span = Episode(at - HOUR // 2, at + lasts_ns + HOUR // 2)
-            if self.start_ns + HOUR < at and at + lasts_ns + HOUR < self.end_ns and not self._outage_in(span):
+            if (
+                self.start_ns + known_ns < at
+                and at + lasts_ns + HOUR < self.end_ns
+                and not self._outage_in(span)
+            ):
                 return at
         raise ValueError(f"no room for {lasts_ns / HOUR:.1f} h")
 
@@ -156,13 +167,15 @@ class Teller:
         air = life_of(device, self.world.models[device.model], self.seed, ZONE).ambient_c
         around = [air(at + minutes * MINUTE) for minutes in range(-30, 91, 30)]
         low, high = min(around) - 1, max(around) + 1 + WARMTH_C
+        rule = self.rules["slot-warmer"]
         early, late = (
-            turns(self.rules["slot-warmer"], [(ns, value - others) for ns, value in points], at, every)
-            for others in (low, high)
+            turns(rule, [(ns, value - others) for ns, value in points], at, every) for others in (low, high)
         )
-        end = at + points[-1][0] + int(EVERY_S[device.model] * 1.05) * SECOND  # it is as the others then
+        beat, calm = int(EVERY_S[device.model] * 1.05) * SECOND, int(rule.clear_hold_s * SECOND)
+        ends = at + points[-1][0] + calm  # it is as the others from its last word on, or from its next
         on = Turn(early[0].level, early[0].earliest_ns, late[0].latest_ns)
-        return [on, Turn(None, late[1].earliest_ns, end + 300 * SECOND)]
+        # On a cold night it stands out until that end, however warm the others are.
+        return [on, Turn(None, late[1].earliest_ns if len(late) > 1 else ends, ends + beat)]
 
     def smoke(self, model: str, rule: str) -> None:
         device, at = self.take_alone(model), self.sometime(HOUR)
@@ -301,36 +314,52 @@ class Teller:
         """A house moves by so much from its baseline, in either direction."""
         device = self.take(model)
         lasts = int(hours[-1][0] * HOUR)
-        at = self.sometime(lasts + 4 * HOUR) if lasts < 3 * DAY else self.start_ns + 2 * HOUR
+        at = self.sometime(lasts + 4 * HOUR, known_ns=self.known_ns(quantity))
         sign = self.dice.choice((1, -1))
         points = [(int(hour * HOUR), value) for hour, value in hours]
         rest = device.baseline[quantity]
         course = line("", quantity, [(ns, rest + sign * value) for ns, value in points])
         every = EVERY_S[model] * 1.05
-        told = self.telling(rule, device, "", turns(self.rules[rule], points, at, every, blur_s))
-        self.tell(f"slow {quantity}", device, at, course, told=[told])
+        told = [self.telling(rule, device, "", turns(self.rules[rule], points, at, every, blur_s))]
+        if quantity == "settlement_mm":
+            told += self.fast(device, points, at)
+        self.tell(f"slow {quantity}", device, at, course, told=told)
+
+    def known_ns(self, quantity: str) -> int:
+        """Of a house on its first day a slope over two days is that of the one day that is known: what moves
+        it for a third of that is steep, and is told. Stories are of houses that have been known for longer.
+        """
+        return FAST_NS + HOUR if quantity == "settlement_mm" else HOUR
+
+    def fast(self, device: Device, points: Points, at: int) -> list[Told]:
+        """What is told of how fast a house goes. It has rested for two days, and rests from the last point on
+        for as long, during which what it did leaves the slope again.
+        """
+        rule, every = self.rules["settlement-fast"], EVERY_S[device.model] * 1.05
+        rests = [*points, (points[-1][0] + FAST_NS + HOUR, points[-1][1])]
+        found = between(*(turns(rule, one, at, every) for one in trends(rests, FAST_NS)))
+        return [self.telling(rule.id, device, "", found)] if found else []
 
     def sinks(self) -> None:
         """A house sinks for a day and a half and stays there: it is told how far it went, and how fast."""
-        device, at = (
-            self.take("static-level"),
-            self.start_ns + 50 * HOUR,
-        )  # before, two days of its ordinary life
+        device, at = self.take("static-level"), self.start_ns + FAST_NS + 2 * HOUR
         points = [(0, 0.0), (36 * HOUR, 14.0), (self.end_ns - at, 14.0)]
         course = line("", "settlement_mm", [(ns, device.baseline["settlement_mm"] - by) for ns, by in points])
         every = EVERY_S[device.model] * 1.05
         far = turns(self.rules["settlement"], points, at, every, 900)
-        fast = between(
-            *(turns(self.rules["settlement-fast"], one, at, every) for one in trends(points, 2 * DAY))
-        )
-        told = [
-            self.telling(rule, device, "", found)
-            for rule, found in (("settlement", far), ("settlement-fast", fast))
-        ]
+        told = [self.telling("settlement", device, "", far), *self.fast(device, points, at)]
         self.tell("a house sinks", device, at, course, told=told)
 
-    def creeping(self, model: str, rule: str, quantity: str, per_day: float) -> tuple[tuple[str, str], float]:
-        """A movement that began weeks ago and goes on: what its trend says is told on the second day."""
+    def creeping(
+        self, model: str, rule: str, quantity: str, trend: float, unit: float = 1.0
+    ) -> tuple[tuple[str, str], float]:
+        """A movement that began weeks ago and goes on: what its trend says is told on the second day.
+
+        `trend`: its change a day in the unit of the rule; `unit`: how many of those make one of the quantity.
+
+        The trend is known from the first word of the first day on, and of which level it is its limits say.
+        Noise may do something to it, and must not make another level of it.
+        """
         device = next(
             one
             for one in self.world.devices.values()
@@ -338,18 +367,16 @@ class Teller:
             if one.behind not in self._dead
         )
         self._creep.add(device.id)
-        lasts = self.end_ns - self.start_ns
+        lasts, per_day = self.end_ns - self.start_ns, trend / unit
         course = Course(
             component="", quantity=quantity, shape=Shape.ADDS,
             points=((0, 0.0), (lasts + HOUR, per_day * (lasts + HOUR) / DAY)),
         )  # fmt: skip
-        hold = int(self.rules[rule].limits[0].hold_s * SECOND)
-        level = (
-            Level.ORANGE if len(self.rules[rule].limits) > 1 and rule != "settlement-trend" else Level.YELLOW
-        )
-        first = Turn(level, self.start_ns + hold, self.start_ns + hold + int(1.1 * EVERY_S[model]) * SECOND)
-        told = self.telling(rule, device, "", [first])
-        self.tell(f"creeping {quantity}", device, self.start_ns, course, told=[told] if told.turns else [])
+        steady = (((0, size), (lasts, size)) for size in (abs(trend) * (1 + by) for by in NOISE_OF_TREND))
+        every = EVERY_S[model] * 1.05
+        found = between(*(turns(self.rules[rule], one, self.start_ns, every) for one in steady))
+        told = self.telling(rule, device, "", found)
+        self.tell(f"creeping {quantity}", device, self.start_ns, course, told=[told])
         return (device.id, quantity), per_day
 
     def flat_battery(self) -> None:
@@ -578,8 +605,10 @@ def creeping(teller: Teller) -> dict[tuple[str, str], float]:
     """Movements that began weeks ago: what the state must remember of them."""
     return dict(
         [
-            teller.creeping("tilt-chirpstack", "tilt-x-trend", "tilt_x_deg", 0.015 / 17.4533),
-            teller.creeping("structure-monitor", "tilt-y-trend", "tilt_y_deg", -0.015 / 17.4533),
+            teller.creeping("tilt-chirpstack", "tilt-x-trend", "tilt_x_deg", 0.02, MM_M_PER_DEG),
+            teller.creeping("tilt-chirpstack", "tilt-x-trend", "tilt_x_deg", -0.012, MM_M_PER_DEG),
+            teller.creeping("structure-monitor", "tilt-y-trend", "tilt_y_deg", -0.02, MM_M_PER_DEG),
+            teller.creeping("structure-monitor", "tilt-y-trend", "tilt_y_deg", 0.012, MM_M_PER_DEG),
             teller.creeping("crack-gauge", "crack-trend", "crack_mm", 0.04),
             teller.creeping("static-level", "settlement-trend", "settlement_mm", -0.2),
         ]

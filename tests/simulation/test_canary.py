@@ -34,7 +34,7 @@ YARDS = (Stock("milesight-gs301", 12, 1200, "yards"), Stock("lorawan-gateway", 1
 class Punctual(Teller):
     """Everything happens at three in the morning."""
 
-    def sometime(self, lasts_ns: int, hours: tuple[float, float] = (0, 24)) -> int:
+    def sometime(self, lasts_ns: int, hours: tuple[float, float] = (0, 24), known_ns: int = HOUR) -> int:
         fixed = hours[0] if hours[0] == hours[1] else AT_H
         return self.start_ns + round(fixed * HOUR)
 

@@ -11,10 +11,12 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from zlib import crc32
 
 import numpy as np
 
 from gateway.core.model import SECOND, Device, Message, Model, World
+from gateway.core.signals import FloatArray
 from simulators.encoding import PER_SECOND, Encoder, instant
 from simulators.incidents import Fault, Incident
 from simulators.lives import DAY, HOUR, Cabinet, life_of
@@ -48,6 +50,11 @@ class Voice:
         self.encode = Encoder(device=device, model=model, zone=ZONE)
         self.every_s = EVERY_S[model.id]
         self.number, self.gone = 0, False
+        # Its own, so that it says the same whoever else speaks: a week may be played of a few devices only.
+        self.dice = random.Random(f"{seed}/{device.id}/way")
+        self._noise = np.random.default_rng([seed, crc32(device.id.encode())])
+        self._phase = self._noise.uniform(JITTER, 1 - JITTER) * min(self.every_s, 3600)
+        self._turn = int(self._noise.integers(0, 1 << 20))
         self.words: Counter[tuple[int, str]] = Counter()  # (a story's beginning, rule) -> bad words said
         self.parts: list[tuple[Story, Incident]] = []  # what befalls it
         codec = model.codec
@@ -59,6 +66,15 @@ class Voice:
         if isinstance(self.life, Cabinet):
             self.life.WARMTH_C, self._block_ns = WARMTH_C, CHARGING_NS  # type: ignore[misc]
         self._template = b""
+
+    def beats(self, hour: int) -> FloatArray:
+        """Shape (3, n): when in an hour it speaks (s), which share of the longest way its words take, and
+        their luck. Hours are asked for in turn.
+        """
+        every, hours = min(self.every_s, 3600), max(1, self.every_s // 3600)
+        found = self._noise.random((3, 0 if (hour + self._turn) % hours else 3600 // every))
+        found[0] = (np.arange(found.shape[1]) + JITTER * (2 * found[0] - 1)) * every + self._phase
+        return found
 
     def ordinary(self, ns: int, stamp: bytes) -> Message:
         """What it says on a day on which nothing happens. `stamp`: `ns` as ISO text."""
@@ -128,7 +144,6 @@ class Lane:
         self.begins_ns, self.ends_ns = begins_ns, START_NS + int(days * DAY)
         self.voices = [Voice(one, world.models[one.model], seed) for one in world.devices.values()]
         self.by_name = {voice.device.id: voice for voice in self.voices}
-        self.dice = random.Random(f"{seed}/lane")
         self.count = 0  # messages that devices said
         self._waiting: list[tuple[int, int, Message]] = []
         self._order = 0
@@ -136,17 +151,11 @@ class Lane:
             for one in story.incidents:
                 if one.device in self.by_name:
                     self.by_name[one.device].parts.append((story, one))
-        every = np.array([voice.every_s for voice in self.voices], dtype=np.int64)
-        generator = np.random.default_rng([seed, 1])
-        self._phases = (generator.uniform(JITTER, 1 - JITTER, len(every)) * np.minimum(every, 3600)).tolist()
-        self._turns = generator.integers(0, 1 << 20, len(every)).tolist()
 
     def join(self, voice: Voice, now: int) -> None:
         """A device that was installed later; it speaks at once, and from the next hour on by its beat."""
         self.voices.append(voice)
         self.by_name[voice.device.id] = voice
-        self._phases.append(0.5 * min(voice.every_s, 3600))
-        self._turns.append(0)
         hour = now - now % HOUR
         for ns in range(now + SECOND, hour + HOUR, voice.every_s * SECOND):
             self._wait(ns + BENT_DELAY_NS, voice.ordinary(ns, str(instant(ns, "iso", ZONE)).encode()))
@@ -157,9 +166,11 @@ class Lane:
 
     def remembered(self) -> list[Message]:
         """What the broker held retained at the start: yesterday's drill, a test button just now."""
-        sheds = [voice for voice in self.voices if voice.model.id == "shed-smoke"][:2]
         found = []
-        for voice, before in zip(sheds, (9 * HOUR, 240 * SECOND), strict=False):
+        for name, before in (("shed-smoke-000", 9 * HOUR), ("shed-smoke-001", 240 * SECOND)):
+            voice = self.by_name.get(name)
+            if voice is None:
+                continue
             said = voice.life.say(self.begins_ns - before, ())
             said[""]["smoke"] = 1.0
             payload = voice.encode(said, self.begins_ns - before, 0)
@@ -221,34 +232,23 @@ class Lane:
                 return False
             self._wait(arrives + int(1.1 * min(voice.every_s, 600) * SECOND), message)
             return True
-        spent = SECOND // 10 if luck < OVERTAKEN + TWICE else self.dice.randrange(15, 90) * SECOND
+        spent = SECOND // 10 if luck < OVERTAKEN + TWICE else voice.dice.randrange(15, 90) * SECOND
         if not voice.is_silent(arrives + spent):
             self._wait(arrives + spent, message)
         return False
 
     def _beats(self, hour: int) -> list[tuple[int, int, int, float]]:
         """(arrival, measured, number of the device, luck) of an hour's ordinary beats."""
-        generator = np.random.default_rng([self.seed, 2, hour // HOUR])
-        rows, indexes, number = [], [], hour // HOUR
-        for index, voice in enumerate(self.voices):
-            every = voice.every_s
-            if every > 3600:
-                if (number + self._turns[index]) % (every // 3600):
-                    continue
-                every = 3600
-            beats = np.arange(3600 // every) * every + self._phases[index]
-            rows.append(beats + generator.uniform(-JITTER, JITTER, len(beats)) * every)
-            indexes.append(np.full(len(beats), index))
-        measured = hour + (np.concatenate(rows) * 1000).astype(np.int64) * 1_000_000
-        devices = np.concatenate(indexes)
+        beats = [voice.beats(hour // HOUR) for voice in self.voices]
+        devices = np.repeat(np.arange(len(beats)), [one.shape[1] for one in beats])
+        seconds, share, luck = np.concatenate(beats, axis=1)
+        measured = hour + (seconds * 1000).astype(np.int64) * 1_000_000
         steady = np.array([bool(voice.parts) for voice in self.voices])[devices]
-        delays = generator.integers(*DELAY_NS, len(measured))
+        delays = (share * (DELAY_NS[1] - DELAY_NS[0])).astype(np.int64) + DELAY_NS[0]
         arrives = measured + np.where(steady, BENT_DELAY_NS, delays)
-        ordered = np.argsort(arrives, kind="stable")
-        found = arrives[ordered], measured[ordered], np.concatenate(indexes)[ordered]
-        return list(
-            zip(*(one.tolist() for one in found), generator.random(len(measured)).tolist(), strict=True)
-        )
+        order = np.argsort(arrives, kind="stable")
+        rows = arrives[order], measured[order], devices[order], luck[order]
+        return list(zip(*(row.tolist() for row in rows), strict=True))
 
     def _told(self, begins: int, ends: int) -> Iterator[Sent]:
         """What stories make devices say beyond their beat, within an hour."""
@@ -264,7 +264,7 @@ class Lane:
                     if message is not None:
                         self.count += 1
                         yield ns + BENT_DELAY_NS, message
-                        if voice.told_apart and self.dice.random() < BENT_TWICE:
+                        if voice.told_apart and voice.dice.random() < BENT_TWICE:
                             yield ns + 2 * BENT_DELAY_NS, message
                 if story.kept is not None and begins <= one.span.ends_ns < ends:
                     for late, message in enumerate(voice.kept(story)):

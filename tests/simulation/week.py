@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from gateway.core import state as states
@@ -20,6 +20,7 @@ from gateway.core.model import (
     Alert,
     Case,
     Configured,
+    Device,
     Effect,
     Event,
     Kind,
@@ -47,6 +48,7 @@ DONE_NS = 30 * MINUTE
 UNACKED = 20  # messages that the broker delivers again, flagged, after a lost connection
 RECENT_MOST = 2_000  # messages remembered: each that comes again is looked for among all of them
 JOURNAL_NS = 120 * SECOND  # at most so much lies behind a checkpoint
+DAYS_LEAST = 2  # of a story of 13 hours between two outages, with an hour before and after
 CALM_RULES = ("structure-radio-weak", "waste-exposed", "cabinet-suppression", "structure-sensor-stuck")
 
 
@@ -235,7 +237,7 @@ class Week:
         rule = next(one for one in self.world.rules if one.id == name)
         by = self.dice.choice((0.96, 0.98, 1.02))
         return self._changed(
-            world, name, limits=tuple(_scaled(one, by) for one in rule.limits), clear_hold_s=301.0
+            world, name, limits=tuple(scaled(one, by) for one in rule.limits), clear_hold_s=301.0
         )
 
     def _changed(self, world: World, name: str, **changes: object) -> World:
@@ -258,7 +260,7 @@ class Week:
         if added and self.dice.random() < 0.5:
             self.lane.leave(added[-1])
             return replace(world, devices={k: v for k, v in world.devices.items() if k != added[-1]})
-        like = next(one for one in world.devices.values() if one.model in ("shed-smoke", "cabinet-8"))
+        like = copied(world)
         device = replace(like, id=f"added-{self.edits}", topic=f"site/added-{self.edits}/up")
         self.lane.join(Voice(device, world.models[device.model], self.lane.seed), self.engine.state.at)
         return replace(world, devices={**world.devices, device.id: device})
@@ -313,7 +315,7 @@ class Week:
             self._people.plan(now + RESET_NS, act(told, Verb.RESET, "到场看过，无火情"))
 
 
-def _scaled(limit: Limit, by: float) -> Limit:
+def scaled(limit: Limit, by: float) -> Limit:
     """The limit and its clear limit, moved together."""
     above, below, clear = (x and x * by for x in (limit.above, limit.below, limit.clear))
     return replace(limit, above=above, below=below, clear=clear)
@@ -322,24 +324,54 @@ def _scaled(limit: Limit, by: float) -> Limit:
 # ---------------------------------------------------------------- by hand
 
 
-def prepare(seed: int, days: float = 7) -> Week:
-    """The week of a seed, or its first days, ready to be played."""
+def prepare(seed: int, days: float = 7, only: Sequence[str] = ()) -> Week:
+    """The week of a seed, or its first days, ready to be played. `only`: devices that speak, with whoever
+    shares a story or a gateway with them; all others are not there. Raises ValueError for too short a span.
+    """
+    if days < DAYS_LEAST:
+        raise ValueError(f"found {days:g} days, expected at least {DAYS_LEAST}, or not every story has room")
     world = street(seed)
+    if unknown := set(only) - world.devices.keys():
+        raise ValueError(
+            f"found no device {', '.join(sorted(unknown))}, expected such as tilt-chirpstack-000"
+        )
     fate = draw_fate(seed, days)
     teller = tell_week(world, seed, days, fate.deaf, fate.quiet)
     creeps = creeping(teller) if days >= 7 else {}
-    lane = Lane(world, seed, teller.stories, days)
-    return Week(world, lane, remembered(world, seed, creeps), fate)
+    stories = teller.stories
+    if only:
+        stories = [story for story in stories if story.devices & set(only)]
+        world = part(world, set(only).union(*(story.devices for story in stories)))
+    return Week(world, Lane(world, seed, stories, days), remembered(world, seed, creeps), fate)
+
+
+def part(world: World, names: Set[str]) -> World:
+    """Some of its devices, the gateways that carry them, and the one that edits copy."""
+    kept = {*names, *(world.devices[name].behind for name in names), copied(world).id}
+    return replace(world, devices={name: one for name, one in world.devices.items() if name in kept})
+
+
+def copied(world: World) -> Device:
+    """The device that an edit adds one more of."""
+    return next(one for one in world.devices.values() if one.model in ("shed-smoke", "cabinet-8"))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--days", type=int, default=7, help="at least 2; trends and long silences need all seven"
+        "--days", type=int, default=7, help=f"{DAYS_LEAST} or more; trends and long silences need seven"
     )
+    parser.add_argument(
+        "--only", default="", metavar="DEVICE,...",
+        help="these alone, in seconds: what else befalls the street is as ever, and no other device speaks",
+    )  # fmt: skip
     asked = parser.parse_args()
-    week = prepare(asked.seed, asked.days).play()
+    try:
+        week = prepare(asked.seed, asked.days, [name for name in asked.only.split(",") if name])
+    except ValueError as error:
+        parser.error(str(error))
+    week.play()
     verdict = judge(week, week.lane.stories)
     print(report(week, verdict))
     print(dict(sorted(week.noted.items())))

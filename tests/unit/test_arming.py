@@ -13,9 +13,23 @@ from gateway.core.alerts import ACTIVE, OPEN, Phase, Standing, due_at, expire, t
 from gateway.core.chatter import NONE, crosses, note_raised, note_side
 from gateway.core.conditions import band, crossed
 from gateway.core.engine import Engine
-from gateway.core.model import SECOND, Act, Alert, Entry, Field, Level, Limit, Rule, Verb, Verdict
+from gateway.core.judging import LOOKED_AT
+from gateway.core.model import (
+    SECOND,
+    Act,
+    Alert,
+    Entry,
+    Field,
+    Level,
+    Limit,
+    Message,
+    Messages,
+    Rule,
+    Verb,
+    Verdict,
+)
 from gateway.core.state import State
-from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, Play, of, world
+from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, Play, of, payload, world
 
 MINUTE = 60 * SECOND
 YELLOW = Level.YELLOW
@@ -266,6 +280,26 @@ def test_after_an_alert_nothing_that_is_no_worse_is_raised_until_it_has_cooled_d
     play.wait(600)
     visit(play, 60)
     assert play.levels() == ["yellow", "clear"] * 2
+
+
+def test_what_has_cooled_down_is_forgotten_a_few_at_each_alert():
+    """When a whole district ends its alerts at once, each must not go through all the others."""
+    names = [f"cab-{number}" for number in range(120)]
+    play = Play(Engine(world(rules=(SEEN,), devices=names), State(identity="0000002a")))
+
+    def visits(names: list[str]) -> int:
+        for smoke, seconds in ((1, 60), (0, 30)):
+            body = payload(smoke=smoke)
+            play.give(Messages(play.at, play.wall(), [Message(f"site/{name}", body) for name in names]))
+            play.wait(seconds)
+        return len(play.engine.state.cooling)
+
+    assert visits(names[:50]) == 50
+    assert visits(names[50:51]) == 51, "none has cooled down"
+    play.wait(600)
+    left = [visits([name]) for name in names[51:]]
+    assert left[:3] == [51 + (1 - LOOKED_AT) * turn for turn in (1, 2, 3)]
+    assert left[-1] <= 8, "only those of the last ten minutes"
 
 
 def test_what_is_worse_does_not_wait_and_what_stays_is_raised_then():

@@ -103,6 +103,7 @@ def test_the_page_says_who_has_it_now(opened):
     site = opened(Stage.FOUND, handed_on=True, responsible="li", word="我在外地", word_by="wang")
     page = of_person(site, "wang")
     assert "现由 李主任 负责，等待接手" in page and "王经理：我在外地" in page
+    assert "现由" not in of_person(site, "li"), "he sees his buttons"
 
 
 def test_once_somebody_has_taken_it_on_the_page_says_who(opened):

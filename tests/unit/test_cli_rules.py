@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.config_files import write
+from tests.unit.config_files import FILES, write
 
 TUNED = """\
 tune:
@@ -75,6 +75,24 @@ def test_and_for_programs(run, folder: Path) -> None:
     assert held == {
         "rule": "lean", "level": None, "key": "clear_hold", "value": 3600.0, **where, "because": "街道"
     }  # fmt: skip
+
+
+def test_how_long_an_approved_text_comes_to_be(run, folder: Path) -> None:
+    """Of the text as it is sent, with its sign and the longest number, not of the message with its link."""
+    entry = "  sms: {kind: sms_aliyun, key_id: k, key_secret_file: s, sign: 枫林}\n"
+    text = "${level}：${title}，${situation}。"
+    template = f"{{channel: sms, id: SMS_1, text: '{text}', state: approved, since: 2026-10-08}}"
+    channels = FILES["lilong.yaml"].replace("channels:\n", f"templates: [{template}]\nchannels:\n{entry}")
+    write(folder, {"lilong.yaml": channels})
+    situation = "仓温度 399.9 度（限 75 度），01-15 16:00 至 01-16 15:59 异常"
+    kept = situation.partition("，")[0]  # the rest has no room
+    worst = len(f"【枫林】黄色提示，接手后未处理完：充电仓过热 cab-1 8号仓，{kept}。")
+    found = json.loads(run("effective", "cab-1", "--rule", "slot-hot", "--json").stdout)
+    (row,) = [one for one in found if one["key"] == "text"]
+    assert worst <= row["value"] <= worst + 35 - len(kept)
+    assert (row["line"], row["because"]) == (6, "sms SMS_1")
+    shown = run("effective", "cab-1", "--rule", "slot-hot").stdout
+    assert f"{row['value']} characters (1)" in shown
 
 
 def test_names_that_are_none(run) -> None:

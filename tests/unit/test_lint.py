@@ -180,3 +180,66 @@ def test_the_longest_text_names_the_longest_device(tmp_path: Path) -> None:
         "此前已通知王经理，尚无响应。",
         "筛查提示，不是法定鉴定结论。",
     ]
+
+
+RED = RULE.replace("温度", "高温").format(
+    level="{above: 40}, red: {above: 50, clear_below: 45}",
+    more="owner: 物业\n    consequence: 起火\n    respond_within: 10m",
+)
+SECOND = """\
+  - {role: committee, at: street, unit: firm, person: li, from: 2025-01-01}
+ladders:
+  yellow: [{role: property, by: [inbox]}]
+  orange: [{role: property, by: [inbox]}]
+  red: [{role: property, by: [inbox]}, {role: committee, by: [inbox], after: 5m}]
+"""
+
+
+def red_codes(folder: Path, *, site: str = "", clocks: str = "", rules: str = RED) -> list[str]:
+    from gateway.config import load
+
+    files = {**FILES, "rules/all.yaml": rules, "sites/site.yaml": (site or FILES["sites/site.yaml"]) + clocks}
+    found = load(write(folder, files), "en", environ={}, lint=True)
+    assert found.problems == []
+    return [str(one) for one in found.warnings if one.code == "W705"]
+
+
+def test_one_person_alone_cannot_verify_his_own_work(tmp_path: Path) -> None:
+    """At the post, with the way out: the case would stand for ever."""
+    (said,) = red_codes(tmp_path)
+    assert "site.yaml:9: posts[0]: found property at estate: red needs another person to verify" in said
+    assert "wang alone" in said and "{level: red, verify_by: sensor}" in said
+    zh = load_zh(tmp_path)
+    assert "须由另一人核验" in zh and "verify_by: sensor" in zh
+
+
+def load_zh(folder: Path) -> str:
+    from gateway.config import load
+
+    found = load(folder / "lilong.yaml", "zh", environ={}, lint=True)
+    return "".join(str(one) for one in found.warnings if one.code == "W705")
+
+
+def test_the_sensor_or_another_post_ends_it(tmp_path: Path) -> None:
+    by_sensor = "clocks:\n  - {level: red, verify_by: sensor}\n"
+    assert red_codes(tmp_path / "sensor", clocks=by_sensor) == []
+    assert (
+        red_codes(tmp_path / "yellow", rules=RULE.format(level="{above: 50, clear_below: 45}", more="")) == []
+    )
+    site = FILES["sites/site.yaml"]
+    head, tail = site.split("ladders:\n")
+    devices = tail[tail.index("devices:") :]
+    persons = "  - {id: li, says: 李主任, unit: firm, reach: {inbox: li}}\nposts:\n"
+    two = head.replace("posts:\n", persons) + SECOND + devices
+    assert red_codes(tmp_path / "two", site=two) == []
+    ended = two.replace("person: li, from: 2025-01-01", "person: li, from: 2025-01-01, to: 2025-02-01")
+    assert red_codes(tmp_path / "ended", site=ended) == [], "no day was asked: it may be held again"
+
+
+def test_who_stands_in_while_he_is_away_does_not_verify_what_he_did(tmp_path: Path) -> None:
+    site = FILES["sites/site.yaml"].replace(
+        "reach: {inbox: wang}}\n",
+        "reach: {inbox: wang}, leave: [{from: 2026-02-05, to: 2026-02-13, delegate: li}]}\n"
+        "  - {id: li, says: 李主任, unit: firm, reach: {inbox: li}}\n",
+    )
+    assert len(red_codes(tmp_path, site=site)) == 1

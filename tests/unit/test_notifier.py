@@ -466,3 +466,38 @@ def test_ledger_knows_what_is_still_waited_for(ledger: tuple[StoreLedger, sqlite
     assert book.still_waited_for(waiting("open"))
     for one in (waiting("heard"), waiting("unheard of")):
         assert not book.still_waited_for(one)
+
+
+# ---------------------------------------------------------------- ways that fail
+
+
+def send(bench: Bench, name: str, answer: Answer) -> None:
+    bench.street.answer = answer
+    bench.notifier.offer([notification(id=name)])
+    bench.pipeline.next()
+
+
+def test_a_way_that_fails_again_and_again_is_named_until_a_message_is_taken(bench: Bench) -> None:
+    """No money, a key that was deleted, a cut line: the operator hears of it before others do."""
+    send(bench, "n1", Answer(Told.REFUSED, "isv.AMOUNT_NOT_ENOUGH"))
+    assert bench.notifier.failing() == []
+    send(bench, "n2", Answer(Told.LATER, "connection refused"))
+    assert bench.notifier.failing() == ["street"]
+    assert b'lilong_channel_open{channel="street"} 1.0' in telemetry.exposition()
+    send(bench, "n3", Answer(Told.ACCEPTED, "ok"))
+    assert bench.notifier.failing() == []
+
+
+def test_a_wrong_number_is_no_fault_of_the_way(bench: Bench) -> None:
+    for number in range(3):
+        send(bench, f"n{number}", Answer(Told.REFUSED, "no such number", personal=True))
+    assert bench.notifier.failing() == []
+
+
+def test_a_way_that_nobody_has_used_for_an_hour_is_not_said_to_fail(bench: Bench) -> None:
+    for number in range(2):
+        send(bench, f"n{number}", Answer(Told.LATER, "429"))
+    bench.clock.now += 3_599 * SECOND
+    assert bench.notifier.failing() == ["street"]
+    bench.clock.now += SECOND
+    assert bench.notifier.failing() == []

@@ -7,13 +7,17 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.adapters import photos as module
 from gateway.adapters.photos import KEPT_DAYS, ORPHAN_S, NoRoom, Photos
+from gateway.adapters.store import Record, Store
+from gateway.app import App
 from gateway.core import photos
-from gateway.core.model import Photo
+from gateway.core.model import Entry, Photo, Stage, Tick
 from tests.pictures import png
+from tests.unit.test_resets import CASE
 
 NOW_S = 1_790_000_000.0
 DAY_S = 86_400
@@ -136,3 +140,27 @@ def test_the_log_goes_first_when_the_disk_is_short(folder: Photos, monkeypatch: 
     with pytest.raises(NoRoom):
         folder.keep("png", png())
     assert names(folder) == set()
+
+
+# ---------------------------------------------------------------- by the history
+
+
+def line(case: str, photo: Photo) -> Entry:
+    return Entry(case=case, wall_ns=1, what="photo", person="wang", note=photos.written(photo))
+
+
+def test_at_night_the_history_says_what_stays(folder: Photos) -> None:
+    """Of an open case all; of an ended one for a while; of none nothing."""
+    old_s = (KEPT_DAYS + 1) * DAY_S
+    ours, ended, recent, orphan = (kept(folder, n, age) for n, age in enumerate((old_s, old_s, 0, old_s)))
+    case = replace(CASE, photos=(ours.sha256,))
+    closed = replace(CASE, id="01BBBB", stage=Stage.CLOSED, photos=(ended.sha256, recent.sha256))
+    lines = [line(case.id, ours), line(closed.id, ended), line(closed.id, recent)]
+    note = Entry(case=case.id, wall_ns=1, what="note", person="wang", note=photos.written(orphan))
+    store = Store(folder.folder.parent)
+    store.commit([Record(Tick(1, 1), [case, closed, *lines, note])])
+    app = App.__new__(App)
+    app.store, app.photos = store, folder
+    app._tidy_photos()
+    assert names(folder) == {photos.name(ours), photos.name(recent)}
+    store.close()

@@ -8,6 +8,7 @@ from gateway.core.engine import Engine
 from gateway.core.model import (
     SECOND,
     Entry,
+    Failure,
     Kind,
     Level,
     Noted,
@@ -22,6 +23,7 @@ from gateway.core.model import (
     Verb,
 )
 from gateway.core.state import State
+from gateway.web import words
 from tests.unit.worlds import HOT, SMOKE, Play, of, world
 
 WANG, LI = "13800000001", "+86 139-0000-0002"
@@ -83,6 +85,59 @@ def history(play) -> list[str]:
 
 def ignored(play) -> list[str]:
     return [one.fields["reason"] for one in of(play.effects, Noted) if one.event.endswith("_ignored")]
+
+
+# ---------------------------------------------------------------- calls that nobody answers
+
+
+def ring(play, failure):
+    """The call that is due is made, and ends so."""
+    one = accept(play, number=f"call-{len(play.effects)}", receipt_s=120.0)
+    play.give(Receipt(play.at, play.wall(), "voice", one.id, False, "无人接听 200003", failure))
+
+
+def called(by=("voice",)):
+    return fresh(by)
+
+
+def test_who_does_not_answer_is_rung_twice_more_and_then_the_next_rung_is_told():
+    play = called()
+    for number in (1, 2):
+        ring(play, Failure.NO_ANSWER)
+        assert history(play)[-2:] == ["no_answer", "call_again"]
+        again = play.notifications()[-1]
+        assert (again.state, again.calls) == (NotificationState.DUE, number)
+        assert again.due_at == play.at + 60 * SECOND
+        play.wait(60)
+    ring(play, Failure.NO_ANSWER)
+    assert history(play)[-2:] == ["no_answer", "escalated"]
+
+
+@pytest.mark.parametrize("failure", [Failure.BUSY, Failure.OFF, Failure.INVALID])
+def test_any_other_failure_goes_on_at_once_and_its_name_is_in_the_history(failure):
+    play = called()
+    ring(play, failure)
+    assert history(play)[-2:] == [failure, "escalated"]
+    assert str(failure) in words.ENTRIES
+
+
+def test_the_ladders_own_time_is_not_lengthened_by_calls():
+    """The next rung is due after 5 min: whoever does not answer then is rung no more for the first one."""
+    play = called()
+    play.wait(299)
+    one = accept(play, number="call", receipt_s=120.0)
+    play.wait(1)
+    assert due(play)[-1] == ("wang", "voice", Kind.ESCALATED)
+    play.give(Receipt(play.at, play.wall(), "voice", "call", False, "", Failure.NO_ANSWER))
+    assert "call_again" not in history(play)
+    assert one.calls == 0
+
+
+def test_a_call_that_waits_for_its_minute_is_not_made_once_somebody_answered():
+    play = called()
+    ring(play, Failure.NO_ANSWER)
+    play.act(play.case().id, Verb.ACKNOWLEDGE)
+    assert play.notifications()[-1].state is NotificationState.CANCELLED
 
 
 # ---------------------------------------------------------------- delivered or not

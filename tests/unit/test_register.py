@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from gateway import config
 from gateway.checks import texts
+from gateway.checks.parts import Text
+from gateway.checks.texts import lengths
 from gateway.config import Loaded, load
+from gateway.core.model import Kind, Notification, Verb
+from gateway.core.templates import KINDS, Template
 from tests.unit.config_files import FILES, write
+from tests.unit.worlds import HOT, Play
 
 CHANNELS = """\
   sms: {kind: sms_aliyun, key_id: k, key_secret_file: s, sign: 枫林街道}
@@ -152,3 +158,37 @@ def test_a_running_gateway_is_not_kept_waiting_by_it(tmp_path: Path, monkeypatch
     """Warnings are for `check`: a reload asks for none."""
     monkeypatch.setattr(texts, "worst", None)
     assert config.load(write(tmp_path, SOUND), "en", environ={}).problems == []
+
+
+def test_no_message_is_longer_than_was_foretold() -> None:
+    """What the engine really says of a device, in every kind that it comes to, against the worst case."""
+    text = "${level}：${title}，位置${place}，${situation}。"
+    one = Template(channel="sms", id="T", text=text, state="approved", since=None)
+    play = Play()
+    play.say(slots={3: 56})
+    play.wait(61)
+    play.say(slots={3: 399.9})
+    play.act(play.case().id, Verb.ACKNOWLEDGE)
+    play.wait(90_000)
+    play.say(slots={3: 20})
+    play.wait(600)
+    told = play.notifications()
+    assert {Kind.RAISED, Kind.RISEN, Kind.CLEARED} <= {each.kind for each in told}
+    world = play.engine.world
+    ((_, most),) = lengths(HOT, world.devices["cab-1"], world, [Text(one, "枫林", False)])
+    said = [len(f"【枫林】{filled(one, each)}") for each in told]
+    assert max(said) <= most <= max(said) + 15  # another head, and the day before each hour
+
+
+def filled(one: Template, told: Notification) -> str:
+    """As the provider puts it together."""
+    text = one.text
+    for name, value in one.fill(told).items():
+        text = text.replace(f"${{{name}}}", value)
+    return text
+
+
+def test_the_manual_lists_every_kind_of_message() -> None:
+    text = (Path(__file__).parents[2] / "deploy/example/README.md").read_text("utf-8")
+    (row,) = [line for line in text.splitlines() if line.startswith("| `kinds` | what it is for:")]
+    assert re.findall(r"`([a-z_]+)`", row)[1:] == list(KINDS)

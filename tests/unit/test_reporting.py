@@ -357,6 +357,16 @@ def test_show_tells_every_stage_of_a_case(run, filled: Path) -> None:
     assert said[-1].startswith("2026-11-02 21:02:41  正在通知") and said[-1].endswith("逾期")
 
 
+def test_a_store_from_tomorrow_is_reported_all_the_same(
+    run, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo's night may be still to come, and a clock may have been set back."""
+    monkeypatch.setattr("time.time_ns", lambda: START_NS - 3600 * SECOND)
+    said = run("report", "--month", "2026-11", "--json")
+    assert said.exit_code == 0 and json.loads(said.output)["total"]["found"] == 2
+    assert "正在通知" in run("show", "--stages").output
+
+
 def test_the_gateway_has_the_digests_written_by_another_process(folder: Path, play: Play) -> None:
     store = Store(folder / "state")
     store.commit([Record(Tick(1, 1), play.effects)], None, msgspec.msgpack.encode(site()))

@@ -20,6 +20,7 @@ from gateway.core.model import (
     Configured,
     Device,
     DoubleControl,
+    During,
     Entry,
     Field,
     Level,
@@ -501,3 +502,180 @@ def test_another_control_value_is_no_other_question():
     street = replace(found.engine.world, rules=(laxer,), digest="two")
     found.effects += found.engine.reconfigure(Configured(found.at, found.wall(), "two"), street)
     assert found.levels() == ["yellow"] and list(found.engine.state.alerts)
+
+
+def test_what_stays_as_it_was_is_weighed_once(monkeypatch):
+    """Of rules on nothing but values; a window goes on with each reading, whatever it says."""
+    found = play(
+        rule("smoke > 0.5 and temperature_c > 40", limits=TRUE),
+        replace(rule("count(smoke < 0.5, 1h)", above=10.0), id="often"),
+    )
+    weighing, weighed = found.engine.watches.weighing, []
+    really = weighing.value
+
+    def value(judge, *about):
+        weighed.append(judge.rule.id)
+        return really(judge, *about)
+
+    monkeypatch.setattr(weighing, "value", value)
+    for smoke, warmth in ((0, 30), (0, 30), (0, 30), (1, 30), (1, 30), (1, 45)):
+        found.wait(30)
+        found.say(smoke=smoke, t=warmth)
+    assert [weighed.count(name) for name in ("often", "weighed")] == [6, 3]
+    assert found.levels() == ["red"]
+
+
+def test_a_value_forgotten_because_our_clock_was_set_back_is_weighed_when_it_is_said_again():
+    """0 is also what nothing said yet would count as."""
+    found = play(rule("smoke < 0.5", limits=TRUE))
+    found.say(smoke=1)
+    found.say(smoke=1)
+    assert found.levels() == []
+    found.give(Messages(found.at + SECOND, START_NS - 3600 * SECOND, [Message(TOPIC, payload(smoke=0))]))
+    assert found.levels() == ["red"]
+
+
+def test_a_slot_that_stays_warm_while_its_neighbours_cool_down():
+    found = play(rule("slot_temperature_c - siblings(slot_temperature_c)", above=10.0))
+    for others in (41, 41, 30):
+        found.say({number: 41 if number == 2 else others for number in range(1, 9)})
+    assert found.levels() == ["red"] and alert(found).component == "slot-2"
+
+
+def test_a_value_that_stays_while_what_it_is_counted_from_moves():
+    """From an instant on the sensor's zero is another."""
+    day = 86_400 * SECOND
+    rezeroed = Calibration(quantity="settlement_mm", since_ns=START_NS + day, baseline=50.0)
+    found = sinking(
+        rule("moved(settlement_mm)", above=10.0),
+        calibrations={"cab-1": (rezeroed,)},
+    )
+    sink(found, 6.0, 6.0, 6.0, 6.0)
+    assert found.levels() == []
+    sink(found, 6.0)
+    assert found.levels() == ["red"]
+
+
+# ---------------------------------------------------------------- what is not known lets no time run out
+
+HELD = (replace(TRUE[0], hold_s=200.0),)
+BOTH = rule("smoke > 0.5 and temperature_c > 30", "smoke", limits=HELD, clear_hold_s=200.0)
+
+
+def test_a_hold_does_not_run_out_while_its_value_is_not_known():
+    found = play(BOTH)
+    found.say(smoke=1, t=40)
+    found.wait(120)
+    found.say(smoke=1)
+    found.wait(1000)
+    assert found.levels() == [], "a temperature of more than 150 s ago is nobody's word"
+    found.say(smoke=1)
+    assert found.levels() == [], "half of it is not known yet"
+    found.say(t=40)
+    assert found.levels() == ["red"], "the next known word fires"
+
+
+def test_the_next_known_word_calms_a_hold_too():
+    found = play(BOTH)
+    found.say(smoke=1, t=40)
+    found.wait(1000)
+    found.say(smoke=1, t=20)
+    found.wait(1000)
+    assert found.levels() == []
+
+
+def test_an_alert_is_not_over_while_its_value_is_not_known():
+    found = play(BOTH)
+    for _ in range(3):
+        found.say(smoke=1, t=40)
+        found.wait(120)
+    found.say(smoke=0, t=40)
+    found.wait(2000)
+    assert found.levels() == ["red"]
+    found.say(smoke=0, t=40)
+    assert found.levels() == ["red", "clear"]
+
+
+@pytest.mark.parametrize("gathered", [{"within_s": 900.0}, {"readings": (2, 3)}])
+def test_what_is_gathered_waits_for_a_known_word_too(gathered):
+    limit = replace(TRUE[0], hold_s=200.0 if "within_s" in gathered else 0.0, **gathered)
+    found = play(replace(BOTH, limits=(limit,)))
+    found.say(smoke=1, t=40)
+    found.wait(1000)
+    assert found.levels() == []
+    found.say(smoke=1, t=40)
+    assert found.levels() == ["red"]
+
+
+def test_a_restart_does_not_forget_that_a_hold_waits_for_a_word():
+    """Not even when the word of somebody else makes it known meanwhile: that tells this subject nothing."""
+    far = rule("temperature_c - peers(temperature_c)", "temperature_c", limits=(
+        Limit(level=Level.RED, above=10.0, hold_s=200.0),))  # fmt: skip
+    found = play(far, devices=("cab-1", "cab-2", "cab-3"))
+    for name in ("cab-2", "cab-3"):
+        found.say(t=20, topic=f"site/{name}")
+    found.say(t=40)
+    found.wait(300)
+    for name in ("cab-2", "cab-3"):
+        found.say(t=20, topic=f"site/{name}")
+    restart = states.load(states.save(found.engine.state))
+    found.engine = Engine(found.engine.world, restart, found.engine.recent)
+    found.wait(300)
+    assert found.levels() == []
+    found.say(t=40)
+    assert found.levels() == []
+    for name in ("cab-2", "cab-3"):
+        found.say(t=20, topic=f"site/{name}")
+    found.say(t=40)
+    assert found.levels() == ["red"]
+
+
+def test_the_level_that_is_known_in_part_goes_on_alone():
+    """The distance is enough for yellow in any case; whether it is orange, the rate would have to say."""
+    slow = tuple(replace(one, hold_s=3600.0) for one in LEVELS)
+    found = sinking(replace(double(), limits=slow))
+    sink(found, 5.0, -17.0)
+    assert found.levels() == ["yellow"]
+
+
+def test_a_rule_that_was_disabled_fires_no_hold():
+    found = play(rule("1 / smoke", "smoke", limits=(Limit(level=Level.RED, above=0.5, hold_s=100.0),)))
+    found.say(smoke=1)
+    found.wait(50)
+    found.say(smoke=0)
+    found.wait(1000)
+    assert "rule_disabled" in found.noted() and found.levels() == []
+
+
+def test_an_hour_that_comes_arms_nothing_by_a_value_that_is_not_known():
+    """20:00 is outside these hours; when they begin, the word of the evening is hours old."""
+    by_day = replace(BOTH, during=During(inside="07:00-19:00"))
+    found = play(by_day)
+    found.say(smoke=1, t=40)
+    found.wait(14 * 3600)
+    assert found.levels() == []
+    found.say(smoke=1, t=40)
+    found.wait(120)
+    found.say(smoke=1, t=40)
+    found.wait(120)
+    assert found.levels() == ["red"]
+
+
+def test_a_look_at_the_hour_fires_no_hold_of_what_is_not_known():
+    """Such rules are looked at with every minute, also in the one in which the hold runs out."""
+    held = (replace(TRUE[0], hold_s=180.0),)
+    found = play(replace(BOTH, limits=held, during=During(inside="19:00-22:00")))
+    found.say(smoke=1, t=40)
+    found.wait(1000)
+    assert found.levels() == []
+
+
+def test_the_hour_that_ends_clears_what_was_raised_whatever_is_known():
+    """Outside its hours nothing is bad: to know that, nobody needs a word."""
+    by_night = replace(BOTH, during=During(inside="19:00-22:00"), clear_hold_s=0.0)
+    found = play(by_night)
+    for _ in range(3):
+        found.say(smoke=1, t=40)
+        found.wait(120)
+    found.wait(3 * 3600)
+    assert found.levels() == ["red", "clear"]

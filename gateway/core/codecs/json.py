@@ -282,6 +282,7 @@ class Part:
         self.scale, self.offset = field.scale * scale, field.offset * scale + offset
         self.words = dict(field.values)
         self.divisor = _divisor(self.scale)
+        self._said: dict[str, float] = {}  # of its words those that came, as values
         self.plain = self.scale == 1.0 and self.offset == 0.0 and not self.words
         self.state = quantity.unit == "1"  # true and false are numbers only for states
 
@@ -289,6 +290,8 @@ class Part:
         """The canonical value; PayloadError names what is wrong."""
         if self.plain and (type(raw) is float or type(raw) is int) and -EXACT < raw < EXACT:
             return raw + 0.0  # a float, and no -0.0
+        if type(raw) is str and raw in self._said:
+            return self._said[raw]
         if raw is None:
             raise PayloadError(Refusal.MISSING, self.field.path, "required")
         number = self._word(raw) if self.words else raw
@@ -300,6 +303,8 @@ class Part:
             value = math.inf
         if not math.isfinite(value):
             raise PayloadError(Refusal.NOT_FINITE, self.field.path, "no number a double can hold")
+        if type(raw) is str:
+            self._said[raw] = value
         return value
 
     def canonical(self, number: float) -> float:
@@ -335,10 +340,12 @@ class Parts:
             raw = get(key)
             if type(raw) is float:  # both parsers give finite floats only
                 values[name] = raw
+            elif type(raw) is int and -EXACT < raw < EXACT:
+                values[name] = float(raw)
             elif raw is not None or part.field.required:
                 _take(values, part, raw, faults, prefix)
         for part in self.others:
-            raw = at_path(entry, part.keys)
+            raw = get(part.keys[0]) if len(part.keys) == 1 else at_path(entry, part.keys)
             if raw is not None or part.field.required:
                 _take(values, part, raw, faults, prefix)
         return values
