@@ -231,9 +231,9 @@ class App:
         self.subscriber.start()
         self.chores.start()
         self.selfcheck.start()
-        self.watchdog.start()
         for puller in self.pullers:
             puller.start()
+        self.watchdog.start()
         self.control.start()
         systemd.ready(f"{len(self.world.devices)} devices, {len(self.world.rules)} rules")
         telemetry.log("ready", count=len(self.world.devices))
@@ -245,9 +245,9 @@ class App:
         self.control.stop()
         self._stop.set()
         self._reloading.acquire(timeout=RELOADING_S)  # the one under way; none begins from here on
-        self.watchdog.stop()
         for puller in self.pullers:
             puller.stop()
+        self.watchdog.stop()
         self.selfcheck.stop()
         self.chores.stop()
         with suppress(OSError):  # a full disk: the mark before it serves, and the rest must still stop
@@ -434,7 +434,7 @@ class App:
     def _tidy_photos(self) -> None:
         """Those of open cases stay whatever the room."""
         db = self.store.reader()
-        self.photos.tidy(photos_named(db), photos_of_open(db))
+        self.photos.tidy({photo.sha256 for photo in photos_named(db)}, photos_of_open(db))
 
     def _deps(self, beside: Mapping[str, str]) -> Deps:
         return Deps(

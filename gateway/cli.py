@@ -237,7 +237,7 @@ def show(case: str, stages: bool, path: Path) -> None:
         rows = (
             _stages(db, world, whole, now_ns)
             if stages
-            else [(one.at, one.text, one.note) for one in view.lines]
+            else [(one.at, one.text, one.note or one.photo) for one in view.lines]
         )
     click.echo(f"【{view.badge.zh}】{view.says} · {view.subject}\n{' · '.join(view.place)}")
     click.echo(f"{view.quantity} {view.value} {view.limit}".strip())

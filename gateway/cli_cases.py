@@ -11,7 +11,7 @@ import click
 
 from gateway.cli_shelf import shelved_name
 from gateway.core.model import Verb
-from gateway.terminal import ask_gateway, config_option, judging_world, local_time, open_store, say
+from gateway.terminal import ask_gateway, config_option, judging_world, local_time, open_store, say, state_of
 
 SHELVING = ("shelve", "agree", "unshelve", "out_of_service")
 UNSAID = (Verb.RESET, Verb.DRILL, Verb.PHOTO)  # they have commands of their own, or a page
@@ -69,21 +69,27 @@ def audit() -> None:
 @click.option("--head", default="", help="a head that was printed before: is it still in the chain?")
 @config_option
 def verify(head: str, path: Path) -> None:
-    """Names the first row that was edited, removed or slipped in. Exits 1 if there is one."""
+    """Names the first row that was edited, removed or slipped in, and each photo that is not the one its row
+    names. Exits 1 if there is one.
+    """
     from gateway.adapters import audit as chain
+    from gateway.adapters.photos import swapped
+    from gateway.web.rows import photos_named
 
     with closing(open_store(path)) as db:
         try:
             found = chain.verify(db, head)
         except sqlite3.OperationalError:
             sys.exit("lilong: an older version's store: it is sealed once lilong run has opened it")
-        zone = judging_world(db).timezone
+        zone, others = judging_world(db).timezone, swapped(state_of(path), photos_named(db))
     if found.broken is not None:
         one = found.broken
         where = f" {one.case} {local_time(one.wall_ns, zone)}" if one.case else ""
         sys.exit(f"lilong: row {one.seq} {SAID[one.how]}{where}; {found.rows} rows before it are whole")
     if not found.knows:
         sys.exit(f"lilong: no row has the head {head}: the history was written anew since")
+    if others:
+        sys.exit("\n".join(f"lilong: photo {name} is not the one that the history names" for name in others))
     click.echo(f"ok: {found.rows} rows, head {found.head}")
 
 

@@ -84,7 +84,7 @@ def index_page(owners: Iterable[Owned], console: str) -> str:
 
 def phone_page(owner: Owned, items: Sequence[Shown]) -> str:
     head = f'<header><a href="/" aria-label="所有手机">‹</a><div><b>{escape(owner.says)}的手机</b>'
-    head += "<small>演示用：企业微信、短信和来电都到这里 a practice phone</small></div></header>"
+    head += "<small>演示用：企业微信、短信和来电都到这里</small></div></header>"
     talk = (
         f'<main data-fresh="/{quote(owner.id)}/items" aria-live="polite">{items_html(owner.id, items)}</main>'
     )

@@ -76,8 +76,8 @@ def tellings(db: sqlite3.Connection, since_ns: int, until_ns: int) -> Iterator[t
     """(person, instant) of every alert told to somebody, oldest first; two channels are one telling."""
     now_ns, said = -1, set[tuple[str, str]]()
     for one in made_between(db, Notification, since_ns, until_ns):
-        if one.state is NotificationState.CANCELLED or one.drill:  # nobody got it, or it was none
-            continue
+        if one.state is NotificationState.CANCELLED or one.drill or not one.alert:
+            continue  # nobody got it, or it was no alert: a drill, a week's digest
         if one.created_ns != now_ns:
             now_ns, said = one.created_ns, set()
         if (one.person, one.alert) not in said:

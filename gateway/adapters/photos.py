@@ -13,7 +13,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from gateway import telemetry
@@ -99,6 +99,17 @@ class Photos:
     def _files(self) -> list[tuple[Path, float, int]]:
         found = [(path, path.stat()) for path in self.folder.iterdir()]
         return [(path, stat.st_mtime, stat.st_size) for path, stat in found]
+
+
+def swapped(state: Path, named: Iterable[Photo]) -> list[str]:
+    """The files whose bytes are not those that the history names; one that is gone was swept, or lost."""
+    paths = {state / FOLDER / photos.name(photo): photo.sha256 for photo in named}
+    return sorted(path.name for path, sha256 in paths.items() if path.exists() and _hash(path) != sha256)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -30,7 +30,7 @@ __all__ = [
     "quotas",
 ]
 
-_PARTS = ["aliyun", "base", "clouds", "coded", "signers", "standing", "wecom_callback", "wording"]
+_PARTS = ["aliyun", "base", "clouds", "coded", "robots", "signers", "standing", "wecom_callback", "wording"]
 _NOT_KINDS = frozenset(["__init__", *_PARTS])
 
 

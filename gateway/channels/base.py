@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gateway import telemetry
+from gateway.adapters import http
 from gateway.core.backoff import retry_after_s
 from gateway.core.model import Failure, Notification, Told
 from gateway.core.quotas import Quota, Quotas, span
@@ -171,6 +172,13 @@ class Setup:
     others: Mapping[str, tuple[Channel, Sequence[Quota]]] = field(default_factory=dict)  # to be made of
     templates: Sequence[Template] = ()  # of the register, that are its own
     broker: BrokerConfig | None = None  # the gateway's own, for who speaks there
+
+    def origin(self, usual: str = "") -> http.Origin:
+        """Where the provider is: `url`, or where it usually is. Raises ValueError with what is wrong."""
+        try:
+            return http.Origin.parse(self.settings.get("url", usual))
+        except ValueError as error:
+            raise ValueError(f"channels.{self.name}.url: {error}") from None
 
     def judge(self, forms: Mapping[str, Form]) -> None:
         """Raises ValueError for the first setting that is not as it may be."""

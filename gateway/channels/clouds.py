@@ -32,7 +32,7 @@ from gateway.channels.base import (
     pause_s,
 )
 from gateway.core.model import Notification, Told
-from gateway.core.templates import Templates, variables
+from gateway.core.templates import Template, Templates, variables
 from gateway.telemetry import mask
 
 GATEWAY_TIMEOUT = 504  # somebody between us did not hear the answer: it may have been taken
@@ -94,6 +94,16 @@ def text(document: Mapping[str, Any], name: str) -> str:
     return found if isinstance(found, str) else ""
 
 
+def how(told: Notification, templates: Templates, barred: Barred) -> tuple[str, Template] | Answer:
+    """To which number and by which template; or why nothing is sent."""
+    number, template = mobile(told.address), templates.of(told)
+    if not number:
+        return Answer(Told.REFUSED, NO_MOBILE, personal=True)
+    if template is None:
+        return unsaid(told)
+    return over_limit(barred, number) or (number, template)
+
+
 # ---------------------------------------------------------------- limits
 
 
@@ -118,14 +128,6 @@ def mobile(address: str) -> str:
     """The 11 digits of a mainland mobile number, however it is written; "" for anything else."""
     found = MOBILE.fullmatch(re.sub(r"[\s-]", "", address))
     return found[1] if found else ""
-
-
-def origin(setup: Setup, url: str) -> http.Origin:
-    """Where the provider is, or a relay that speaks the same."""
-    try:
-        return http.Origin.parse(setup.settings.get("url", url))
-    except ValueError as error:
-        raise ValueError(f"channels.{setup.name}.url: {error}") from None
 
 
 def templates(setup: Setup) -> Templates:

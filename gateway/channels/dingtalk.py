@@ -8,19 +8,17 @@ buttons only open links.
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from gateway.adapters import http
-from gateway.channels import coded, signers
-from gateway.channels.base import ALL, Answer, Barred, Secret, Setup, cut
-from gateway.channels.wording import plain, sign, title
-from gateway.core.model import Notification, Told
+from gateway.channels import coded, robots, signers
+from gateway.channels.base import Setup, cut
+from gateway.channels.robots import Signed
+from gateway.channels.wording import door, plain, sign, title
+from gateway.core.model import Notification
 from gateway.core.quotas import PERSON, Quota
 
 GROUP = True
@@ -41,30 +39,11 @@ HINTS = {
     310000: "a guard of the robot: secret_file, this box's clock, the robot's keywords or its addresses",
 }
 CODES = coded.Codes(for_now=FOR_NOW, hints=HINTS)
-TOKEN = re.compile(r"[A-Za-z0-9_-]{8,128}")
 MOBILE = re.compile(r"1\d{10}")
 
 
-class Dingtalk:
-    """`now` is steady seconds; `wall` Unix seconds, for the signature (good for 1 h)."""
-
-    def __init__(
-        self,
-        site: http.Site,
-        token: Secret,
-        secret: Secret,
-        now: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
-        self._site, self._token, self._secret, self._wall = site, token, secret, wall
-        self._barred = Barred(now)
-
-    def send(self, notification: Notification, text: str, link: str) -> Answer:
-        if wait_s := self._barred.left_s():
-            return Answer(Told.LATER, "the robot has gone over its limit, and is left alone", wait_s)
-        body = msgspec.json.encode(compose(notification, text, link))
-        ask = partial(self._site.post, self._path(), body, coded.JSON)
-        return coded.attempt(ask, self._judge, self._token, self._secret)
+class Dingtalk(Signed):
+    codes, over_limit = CODES, OVER_LIMIT
 
     def _path(self) -> str:
         now_ms = int(self._wall() * 1000)
@@ -72,11 +51,8 @@ class Dingtalk:
         token = self._token.reveal()
         return f"{self._site.origin.path}?access_token={token}&timestamp={now_ms}&sign={signature}"
 
-    def _judge(self, reply: http.Reply) -> Answer:
-        answer = coded.judge(reply, CODES, self._token, self._secret)
-        if answer.code == OVER_LIMIT:
-            self._barred.bar(ALL, BARRED_S)
-        return answer
+    def _body(self, notification: Notification, text: str, link: str) -> bytes:
+        return msgspec.json.encode(compose(notification, text, link))
 
 
 def compose(notification: Notification, text: str, link: str) -> dict[str, Any]:
@@ -85,25 +61,14 @@ def compose(notification: Notification, text: str, link: str) -> dict[str, Any]:
     said = f"### {head}\n\n" + "\n\n".join(body.splitlines())
     address = notification.address.strip()
     if link and not MOBILE.fullmatch(address):
-        card = {"title": head, "text": said, "singleTitle": "打开处置单", "singleURL": link}
+        card = {"title": head, "text": said, "singleTitle": door(notification), "singleURL": link}
         return {"msgtype": "actionCard", "actionCard": card}
-    said += f"\n\n[打开处置单]({link})" if link else ""
+    said += f"\n\n[{door(notification)}]({link})" if link else ""
     at = [address] if MOBILE.fullmatch(address) else []
     said += "".join(f"\n\n@{one}" for one in at)
     return {"msgtype": "markdown", "markdown": {"title": head, "text": said}, "at": {"atMobiles": at}}
 
 
 def build(setup: Setup) -> Dingtalk:
-    try:
-        origin = http.Origin.parse(setup.settings.get("url", URL))
-    except ValueError as error:
-        raise ValueError(f"channels.{setup.name}.url: {error}") from None
-    return Dingtalk(http.Site(origin), _token(setup), setup.secret("secret_file"))
-
-
-def _token(setup: Setup) -> Secret:
-    """The token alone, also when somebody has pasted the whole address that DingTalk shows."""
-    token = setup.secret("token_file").reveal().rpartition("access_token=")[2]
-    if not TOKEN.fullmatch(token):
-        raise ValueError(f"channels.{setup.name}.token_file: expected the robot's access_token alone")
-    return Secret(token)
+    token = robots.token(setup, "token_file", "access_token=", "the robot's access_token")
+    return Dingtalk(http.Site(setup.origin(URL)), token, setup.secret("secret_file"))

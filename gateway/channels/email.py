@@ -24,7 +24,7 @@ from time import monotonic
 
 from gateway.adapters import http
 from gateway.channels.base import Answer, Form, Secret, Setup, detail
-from gateway.channels.wording import sign
+from gateway.channels.wording import door, sign
 from gateway.core.model import SECOND, Level, Notification, Told
 from gateway.core.quotas import PERSON
 
@@ -203,7 +203,7 @@ def compose(notification: Notification, text: str, link: str, sender: str, addre
     if notification.level is Level.RED:
         letter["Importance"], letter["X-Priority"] = "high", "1"
     said = text.encode("utf-8", "replace").decode()
-    letter.set_content(f"{said}\n\n打开处置单：\n{link}\n" if link else f"{said}\n")
+    letter.set_content(f"{said}\n\n{door(notification)}：\n{link}\n" if link else f"{said}\n")
     return bytes(letter)
 
 

@@ -8,17 +8,15 @@ more (11232): that is for now, like any limit.
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from gateway.adapters import http
-from gateway.channels import coded, signers
-from gateway.channels.base import ALL, Answer, Barred, Secret, Setup, cut
-from gateway.channels.wording import plain, sign, title
+from gateway.channels import coded, robots, signers
+from gateway.channels.base import Answer, Setup, cut
+from gateway.channels.robots import Signed
+from gateway.channels.wording import door, plain, sign, title
 from gateway.core.model import Kind, Level, Notification, Told
 from gateway.core.quotas import PERSON, Quota
 
@@ -50,32 +48,17 @@ HINTS = {
 CODES = coded.Codes(code="code", words="msg", for_now=FOR_NOW, hints=HINTS)
 COLOURS = {Level.YELLOW: "yellow", Level.ORANGE: "orange", Level.RED: "red"}
 GOOD_COLOUR = "green"
-TOKEN = re.compile(r"[A-Za-z0-9_-]{8,128}")
 OPEN_ID = re.compile(r"ou_[A-Za-z0-9]{8,64}")
 
 
-class Feishu:
-    """`now` is steady seconds; `wall` Unix seconds, for the signature (good for 1 h)."""
-
-    def __init__(
-        self,
-        site: http.Site,
-        token: Secret,
-        secret: Secret,
-        now: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
-        self._site, self._token, self._secret, self._wall = site, token, secret, wall
-        self._barred = Barred(now)
+class Feishu(Signed):
+    codes, over_limit = CODES, OVER_LIMIT
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         past_s = self._wall() % RUSH_EVERY_S
         if past_s < RUSH_S and notification.level is not Level.RED:
             return Answer(Told.LATER, "everybody sends at :00 and :30: after the rush", RUSH_S - past_s)
-        if wait_s := self._barred.left_s():
-            return Answer(Told.LATER, "the robot has gone over its limit, and is left alone", wait_s)
-        ask = partial(self._site.post, self._path(), self._body(notification, text, link), coded.JSON)
-        return coded.attempt(ask, self._judge, self._token, self._secret)
+        return super().send(notification, text, link)
 
     def _path(self) -> str:
         return f"{self._site.origin.path.rstrip('/')}/{self._token.reveal()}"
@@ -86,12 +69,6 @@ class Feishu:
         card = compose(notification, text, link)
         return msgspec.json.encode({"timestamp": str(now_s), "sign": signature, **card})
 
-    def _judge(self, reply: http.Reply) -> Answer:
-        answer = coded.judge(reply, CODES, self._token, self._secret)
-        if answer.code == OVER_LIMIT:
-            self._barred.bar(ALL, BUSY_S)
-        return answer
-
 
 def compose(notification: Notification, text: str, link: str) -> dict[str, Any]:
     """The card. Texts go as plain_text, in which nothing draws; only the mention is their markdown."""
@@ -101,7 +78,7 @@ def compose(notification: Notification, text: str, link: str) -> dict[str, Any]:
     if OPEN_ID.fullmatch(address):
         elements.append(_div("lark_md", f"<at id={address}></at>"))
     if link:
-        elements.append({"tag": "action", "actions": [_button(link)]})
+        elements.append({"tag": "action", "actions": [_button(door(notification), link)]})
     header = {
         "title": {"tag": "plain_text", "content": f"{sign(notification)} {title(notification)}"},
         "template": GOOD_COLOUR if good else COLOURS[notification.level],
@@ -114,22 +91,11 @@ def _div(tag: str, content: str) -> dict[str, Any]:
     return {"tag": "div", "text": {"tag": tag, "content": content}}
 
 
-def _button(link: str) -> dict[str, Any]:
-    words = {"tag": "plain_text", "content": "打开处置单"}
-    return {"tag": "button", "text": words, "url": link, "type": "primary"}
+def _button(words: str, link: str) -> dict[str, Any]:
+    said = {"tag": "plain_text", "content": words}
+    return {"tag": "button", "text": said, "url": link, "type": "primary"}
 
 
 def build(setup: Setup) -> Feishu:
-    try:
-        origin = http.Origin.parse(setup.settings.get("url", URL))
-    except ValueError as error:
-        raise ValueError(f"channels.{setup.name}.url: {error}") from None
-    return Feishu(http.Site(origin), _token(setup), setup.secret("secret_file"))
-
-
-def _token(setup: Setup) -> Secret:
-    """The token alone, also when somebody has pasted the whole address that Feishu shows."""
-    token = setup.secret("token_file").reveal().rpartition("/hook/")[2]
-    if not TOKEN.fullmatch(token):
-        raise ValueError(f"channels.{setup.name}.token_file: expected the end of the robot's address alone")
-    return Secret(token)
+    token = robots.token(setup, "token_file", "/hook/", "the end of the robot's address")
+    return Feishu(http.Site(setup.origin(URL)), token, setup.secret("secret_file"))

@@ -54,14 +54,10 @@ class SmsAliyun:
         self._receipt_s, self._token, self._barred = receipt_s, token, Barred(now)
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
-        number = mobile(notification.address)
-        if not number:
-            return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
-        template = self._templates.of(notification)
-        if template is None:
-            return clouds.unsaid(notification)
-        if full := clouds.over_limit(self._barred, number):
-            return full
+        found = clouds.how(notification, self._templates, self._barred)
+        if isinstance(found, Answer):
+            return found
+        number, template = found
         until, order = self._account.deadline(), self._order(notification, template, number)
         answer = self._earlier(notification, until) or self._ordered(order, number, until)
         return replace(answer, receipt_s=self._receipt_s)
@@ -142,7 +138,7 @@ def _pushed(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:
 
 
 def build(setup: Setup) -> SmsAliyun:
-    said, site = setup.settings, http.Site(clouds.origin(setup, URL))
+    said, site = setup.settings, http.Site(setup.origin(URL))
     account = Account(site, said["key_id"], setup.secret("key_secret_file"))
     receipt_s = clouds.receipt_s(setup, clouds.RECEIPT_S)
     return SmsAliyun(account, said["sign"], clouds.templates(setup), receipt_s, clouds.token(setup))

@@ -21,7 +21,7 @@ import msgspec
 from gateway.adapters import http
 from gateway.channels import clouds, coded, signers
 from gateway.channels.base import Answer, Barred, Call, Form, Heard, Receipted, Replied, Secret, Setup, detail
-from gateway.channels.clouds import Coded, mobile
+from gateway.channels.clouds import Coded
 from gateway.core.model import Notification, Told
 from gateway.core.quotas import DAY_S, HOUR_S, PERSON, Per, Quota
 from gateway.core.templates import Template, Templates
@@ -105,14 +105,10 @@ class SmsTencent:
         self._receipt_s, self._token, self._wall, self._barred = receipt_s, token, wall, Barred(now)
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
-        number = mobile(notification.address)
-        if not number:
-            return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
-        template = self._templates.of(notification)
-        if template is None:
-            return clouds.unsaid(notification)
-        if full := clouds.over_limit(self._barred, number):
-            return full
+        found = clouds.how(notification, self._templates, self._barred)
+        if isinstance(found, Answer):
+            return found
+        number, template = found
         body = msgspec.json.encode(self._ordered(notification, template, number))
         ask = partial(self._site.post, "/", body, self._headers(body, "SendSms"))
         answer = clouds.attempt(ask, partial(self._judge, number), self._secret)
@@ -240,7 +236,7 @@ def _called(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:
 
 
 def build(setup: Setup) -> SmsTencent:
-    said, site, token = setup.settings, http.Site(clouds.origin(setup, URL)), clouds.token(setup)
+    said, site, token = setup.settings, http.Site(setup.origin(URL)), clouds.token(setup)
     setup.judge(FORMS)
     pull_s = float(said.get("pull", "0s").removesuffix("s"))
     receipt_s = clouds.receipt_s(setup, clouds.RECEIPT_S if token or pull_s else 0.0)

@@ -18,8 +18,7 @@ from gateway.adapters import http
 from gateway.channels import aliyun, clouds
 from gateway.channels.aliyun import Account
 from gateway.channels.base import Answer, Barred, Call, Heard, Receipted, Replied, Secret, Setup
-from gateway.channels.clouds import mobile
-from gateway.core.model import Failure, Notification, Told
+from gateway.core.model import Failure, Notification
 from gateway.core.quotas import DAY_S, HOUR_S, MINUTE_S, PERSON, Per, Quota
 from gateway.core.templates import Template, Templates
 
@@ -74,14 +73,10 @@ class VoiceAliyun:
         self._receipt_s, self._token, self._barred = receipt_s, token, Barred(now)
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
-        number = mobile(notification.address)
-        if not number:
-            return Answer(Told.REFUSED, clouds.NO_MOBILE, personal=True)
-        template = self._templates.of(notification)
-        if template is None:
-            return clouds.unsaid(notification)
-        if full := clouds.over_limit(self._barred, number):
-            return full
+        found = clouds.how(notification, self._templates, self._barred)
+        if isinstance(found, Answer):
+            return found
+        number, template = found
         order = self._order(notification, template, number)
         judge = partial(aliyun.judge, barred=self._barred, number=number)
         answer = self._account.order("SingleCallByTts", order, self._account.deadline(), "CallId", judge)
@@ -113,7 +108,7 @@ def _pushed(item: Mapping[str, Any]) -> Iterator[Receipted | Replied]:
 
 
 def build(setup: Setup) -> VoiceAliyun:
-    said, site, token = setup.settings, http.Site(clouds.origin(setup, URL)), clouds.token(setup)
+    said, site, token = setup.settings, http.Site(setup.origin(URL)), clouds.token(setup)
     account = Account(site, said["key_id"], setup.secret("key_secret_file"))
     play_times = said.get("play_times", PLAY_TIMES)
     if play_times not in ("1", "2", "3"):

@@ -123,8 +123,4 @@ def _wait_s(reason: str) -> float:
 
 
 def build(setup: Setup) -> Webhook:
-    try:
-        origin = http.Origin.parse(setup.settings["url"])
-    except ValueError as error:
-        raise ValueError(f"channels.{setup.name}.url: {error}") from None
-    return Webhook(http.Site(origin), setup.secret("secret_file"))
+    return Webhook(http.Site(setup.origin()), setup.secret("secret_file"))

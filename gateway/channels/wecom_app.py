@@ -24,7 +24,7 @@ from gateway.channels import coded
 from gateway.channels.base import Answer, Call, Form, Heard, Secret, Setup, cut, detail
 from gateway.channels.coded import Coded
 from gateway.channels.wecom_callback import KEY, TOKEN, Envelope
-from gateway.channels.wording import fit, plain, sign, title
+from gateway.channels.wording import door, fit, plain, sign, title
 from gateway.core.asking import WORDED
 from gateway.core.model import Kind, Level, Notification, Told, Verb
 from gateway.core.quotas import PERSON, Per, Quota
@@ -258,7 +258,7 @@ def _button(verb: Verb, link: str, style: int) -> dict[str, Any]:
 
 def as_text(notification: Notification, text: str, link: str, agent: int) -> dict[str, Any]:
     head = f"{sign(notification)} {title(notification)}"
-    foot = f'<a href="{link}">打开处置单</a>' if link else ""
+    foot = f'<a href="{link}">{door(notification)}</a>' if link else ""
     content = {"content": fit(head, plain(text), foot, TEXT_BYTES_MOST)}
     return _addressed(notification, agent, "text", content)
 
@@ -278,13 +278,9 @@ def _addressed(notification: Notification, agent: int, kind: str, content: dict[
 
 
 def build(setup: Setup) -> WecomApp:
-    try:
-        origin = http.Origin.parse(setup.settings.get("url", URL))
-    except ValueError as error:
-        raise ValueError(f"channels.{setup.name}.url: {error}") from None
     setup.judge(FORMS)
     corp, agent = setup.settings["corp_id"], int(setup.settings["agent_id"])
-    site, secret = http.Site(origin), _secret(setup, "secret_file", SECRET)
+    site, secret = http.Site(setup.origin(URL)), _secret(setup, "secret_file", SECRET)
     if not CALLBACK & setup.secrets.keys():
         return WecomApp(site, corp, agent, secret)
     for name in CALLBACK - setup.secrets.keys():

@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from gateway.adapters import http
-from gateway.channels import coded
-from gateway.channels.base import ALL, Answer, Barred, Secret, Setup
-from gateway.channels.wording import fit, plain, sign, title
-from gateway.core.model import Kind, Level, Notification, Told
+from gateway.channels import coded, robots
+from gateway.channels.base import Secret, Setup
+from gateway.channels.robots import Robot
+from gateway.channels.wording import door, fit, plain, sign, title
+from gateway.core.model import Kind, Level, Notification
 from gateway.core.quotas import PERSON, Quota
 
 GROUP = True
@@ -43,7 +43,6 @@ HINTS = {
     44004: "the message is empty",
 }
 
-KEY = re.compile(r"[A-Za-z0-9_-]{8,128}")
 MOBILE = re.compile(r"1\d{10}")
 USERID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 EVERYBODY = "@all"
@@ -52,27 +51,18 @@ COLOURS = {Level.YELLOW: "comment", Level.ORANGE: "warning", Level.RED: "warning
 GOOD_COLOUR = "info"  # never red in front of 已恢复正常
 
 
-class WecomRobot:
-    """`now` is steady seconds."""
+class WecomRobot(Robot):
+    codes, over_limit = CODES, OVER_LIMIT
 
     def __init__(self, site: http.Site, key: Secret, now: Callable[[], float] = time.monotonic) -> None:
-        self._site, self._key, self._barred = site, key, Barred(now)
-
-    def send(self, notification: Notification, text: str, link: str) -> Answer:
-        if wait_s := self._barred.left_s():
-            return Answer(Told.LATER, "the robot has gone over its limit, and is left alone", wait_s)
-        body = msgspec.json.encode(compose(notification, text, link))
-        ask = partial(self._site.post, self._path(), body, coded.JSON)
-        return coded.attempt(ask, self._judge, self._key)
+        super().__init__(site, now, key)
+        self._key = key
 
     def _path(self) -> str:
         return f"{self._site.origin.path}?key={self._key.reveal()}"
 
-    def _judge(self, reply: http.Reply) -> Answer:
-        answer = coded.judge(reply, CODES, self._key)
-        if answer.code == OVER_LIMIT:
-            self._barred.bar(ALL, BARRED_S)
-        return answer
+    def _body(self, notification: Notification, text: str, link: str) -> bytes:
+        return msgspec.json.encode(compose(notification, text, link))
 
 
 # ---------------------------------------------------------------- the message
@@ -97,22 +87,11 @@ def _text(notification: Notification, text: str, link: str, mention: dict[str, l
 def _markdown(notification: Notification, text: str, link: str, userid: str) -> dict[str, Any]:
     colour = GOOD_COLOUR if notification.kind is Kind.CLEARED else COLOURS[notification.level]
     head = f'{sign(notification)} **<font color="{colour}">{title(notification)}</font>**'
-    foot = (f"[打开处置单]({link})" if link else "") + (f" <@{userid}>" if userid else "")
+    foot = (f"[{door(notification)}]({link})" if link else "") + (f" <@{userid}>" if userid else "")
     body = fit(head, plain(text), foot, MARKDOWN_BYTES_MOST)
     return {"msgtype": "markdown", "markdown": {"content": body}}
 
 
 def build(setup: Setup) -> WecomRobot:
-    try:
-        origin = http.Origin.parse(setup.settings.get("url", URL))
-    except ValueError as error:
-        raise ValueError(f"channels.{setup.name}.url: {error}") from None
-    return WecomRobot(http.Site(origin), _key(setup))
-
-
-def _key(setup: Setup) -> Secret:
-    """The key alone, also when somebody has pasted the whole address that WeCom shows."""
-    key = setup.secret("key_file").reveal().rpartition("key=")[2]
-    if not KEY.fullmatch(key):
-        raise ValueError(f"channels.{setup.name}.key_file: expected the robot's key alone")
-    return Secret(key)
+    key = robots.token(setup, "key_file", "key=", "the robot's key")
+    return WecomRobot(http.Site(setup.origin(URL)), key)

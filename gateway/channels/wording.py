@@ -25,6 +25,11 @@ def title(notification: Notification) -> str:
     return cut(plain(notification.title), TITLE_BYTES_MOST)
 
 
+def door(notification: Notification) -> str:
+    """The words of its link: a digest's leads to a list."""
+    return "打开清单" if notification.together else "打开处置单"
+
+
 def fit(head: str, text: str, foot: str, most: int) -> str:
     """Head and foot whole, the text as long as there is room (limits are in bytes of UTF-8)."""
     room = most - len(f"{head}\n\n{foot}".encode("utf-8", "replace"))

@@ -78,8 +78,10 @@ def facts(change: Change, world: World) -> dict[str, str]:
     return dict(zip(FACTS, said, strict=True))
 
 
-def told(change: Change, world: World) -> dict[str, str | int]:
-    """A change as a webhook tells it: the facts, and the line itself. Of a person only the id."""
+def told(change: Change, world: World) -> dict[str, str | int | bool]:
+    """A change as a webhook tells it: the facts, and the line itself. Of a person only the id; and a drill is
+    called one, lest somebody sends an engine.
+    """
     entry = change.entry
     return {
         "id": change.key,
@@ -90,6 +92,7 @@ def told(change: Change, world: World) -> dict[str, str | int]:
         "person": entry.person,
         "channel": entry.channel,
         "note": entry.note,
+        "drill": change.case.drill,
         **facts(change, world),
     }
 

@@ -163,9 +163,8 @@ class Telling:
 
     def _repeat_s(self, case: Case) -> float:
         """Of a fire, or of what no provider has taken at all, the last rung is told again soon."""
-        if self.book.latched(case):
-            return RESET_S
-        return REPEAT_S if case.level is Level.RED or case.stage is Stage.FOUND else REMIND_S
+        repeat_s = REPEAT_S if case.level is Level.RED or case.stage is Stage.FOUND else REMIND_S
+        return max(repeat_s, RESET_S) if self.book.latched(case) else repeat_s
 
     def _climbs(self, case: Case) -> bool:
         """Whether its ladder goes on: nobody has taken it on, and there is something to take on."""

@@ -494,7 +494,7 @@ def _received(
         title=one.title,
         text=one.text,
         badge=words.Badge.of(one.level),
-        calm=one.kind is Kind.CLEARED,
+        calm=one.kind in (Kind.CLEARED, Kind.WEEKLY),
         link=f"/c/{links.token(grant)}" if case and alive else "",
         state=_state(asks, world) if asks else "",
         buttons=buttons(asks, grant, links, Standing(), IN_A_MESSAGE) if asks and alive else Buttons(),

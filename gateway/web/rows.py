@@ -97,10 +97,10 @@ def photos_of(db: sqlite3.Connection, case: str) -> dict[str, Photo]:
     return {name(photo): photo for photo in found if photo}
 
 
-def photos_named(db: sqlite3.Connection) -> set[str]:
-    """The hash of every picture that any case's history names."""
+def photos_named(db: sqlite3.Connection) -> set[Photo]:
+    """Every picture that any case's history names."""
     found = (read(note) for (note,) in db.execute("SELECT note FROM entry WHERE what = ?", (Verb.PHOTO,)))
-    return {photo.sha256 for photo in found if photo}
+    return {photo for photo in found if photo}
 
 
 def photos_of_open(db: sqlite3.Connection) -> set[str]:

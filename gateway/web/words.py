@@ -114,8 +114,8 @@ ENTRIES: Mapping[str, Said] = {
 }
 NOTE_IS_SAID = frozenset(
     {"post_empty", "rule_gone", "silenced", "again", "call_again", "merged_in", "split", "split_from"}
-    | {"quiet", "handed_over", "unknown", "member_gone", "held", "shelf_ended", "unshelved", "standing"}
-    | {"shelved", "shelve_asked", "shelve_refused", "out_of_service"}
+    | {"quiet", "handed_over", "unknown", "member_gone", "held", "shelf_ended", "unshelved", "out_of_service"}
+    | {"shelved", "shelve_asked", "shelve_refused", "standing"}
 )  # their words are in the sentence already
 
 TROUBLES: Mapping[str, Said] = {

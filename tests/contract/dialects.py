@@ -15,6 +15,7 @@ from gateway.channels.base import Channel, Secret
 from gateway.channels.dingtalk import Dingtalk
 from gateway.channels.feishu import Feishu
 from gateway.channels.inbox import Inbox
+from gateway.channels.robots import Signed
 from gateway.channels.sms_aliyun import SmsAliyun
 from gateway.channels.sms_tencent import SmsTencent
 from gateway.channels.voice_aliyun import VoiceAliyun
@@ -123,16 +124,22 @@ def wecom_app_dialect() -> Dialect:
     )
 
 
-def dingtalk_dialect() -> Dialect:
+def signed_robot(name: str, made: type[Signed], path: str, *answers: Behaviour, wait_s: float) -> Dialect:
+    """`answers`: accepted, throttled for `wait_s`, refused."""
     clock = Hand()
 
     def build(base: str, tls: ssl.SSLContext | None) -> Channel:
-        site = Site(Origin.parse(f"{base}/robot/send"), TOTAL_S, tls)
-        return Dingtalk(site, Secret(SECRET), Secret("SEC" + SECRET), clock)
+        site = Site(Origin.parse(f"{base}{path}"), TOTAL_S, tls)
+        return made(site, Secret(SECRET), Secret("sign-" + SECRET), clock)
 
+    ok, limit, bad = answers
+    return Dialect(name, build, ok, limit, wait_s, bad, True, secret_in_path=True, clock=clock)
+
+
+def dingtalk_dialect() -> Dialect:
     ok, limit = wecom(0, "ok"), wecom(130101, "send too fast, exceed 20 times per minute")
     bad = wecom(310000, "sign not match")
-    return Dialect("dingtalk", build, ok, limit, 600.0, bad, True, secret_in_path=True, clock=clock)
+    return signed_robot("dingtalk", Dingtalk, "/robot/send", ok, limit, bad, wait_s=600.0)
 
 
 def feishu(code: int, message: str = "") -> Behaviour:
@@ -140,15 +147,9 @@ def feishu(code: int, message: str = "") -> Behaviour:
 
 
 def feishu_dialect() -> Dialect:
-    clock = Hand()
-
-    def build(base: str, tls: ssl.SSLContext | None) -> Channel:
-        site = Site(Origin.parse(f"{base}/open-apis/bot/v2/hook"), TOTAL_S, tls)
-        return Feishu(site, Secret(SECRET), Secret("sign-" + SECRET), clock)
-
     ok, limit = feishu(0, "success"), feishu(11232, "frequency limited")
     bad = feishu(19021, "sign match fail or timestamp is not within one hour from current time")
-    return Dialect("feishu", build, ok, limit, 10.0, bad, True, secret_in_path=True, clock=clock)
+    return signed_robot("feishu", Feishu, "/open-apis/bot/v2/hook", ok, limit, bad, wait_s=10.0)
 
 
 # ---------------------------------------------------------------- clouds

@@ -65,6 +65,15 @@ def _act(play, verb, person, cases, pick):
     play.give(Act(play.at, play.wall(), name, person, verb, "因为", to=to, until_ns=until, photo=shown))
 
 
+def played(script, check=lambda play: None):
+    """All of it; `check` is called after each deed."""
+    play = Play(Engine(WORLD, State(identity="0000002a")))
+    for (what, how), pick in script:
+        do(play, what, how, pick)
+        check(play)
+    return play
+
+
 def check(play):
     engine = play.engine
     state, cases = engine.state, engine.cases
@@ -101,10 +110,7 @@ def moved_by_the_table(effects):
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(doing, picking), max_size=30))
 def test_no_case_is_left_to_lie(script):
-    play = Play(Engine(WORLD, State(identity="0000002a")))
-    for (what, how), pick in script:
-        do(play, what, how, pick)
-        check(play)
+    play = played(script, check)
     assert not any(one.event == "case_unwatched" for one in play.effects if hasattr(one, "event"))
     moved_by_the_table(play.effects)
     assert {one.what for one in of(play.effects, Entry)} <= words.ENTRIES.keys(), "a line without words"
@@ -128,9 +134,7 @@ def test_a_restart_anywhere_changes_nothing(script, cut):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(doing, picking), max_size=25))
 def test_red_is_never_closed_by_who_did_it(script):
-    play = Play(Engine(WORLD, State(identity="0000002a")))
-    for (what, how), pick in script:
-        do(play, what, how, pick)
+    play = played(script)
     for case in of(play.effects, Case):
         if case.stage is Stage.CLOSED and case.level is Level.RED:
             assert case.verified_by and case.verified_by != case.handled_by

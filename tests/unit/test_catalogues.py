@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gateway import catalogues
 from gateway.config import load
@@ -125,6 +126,9 @@ def test_the_facts_name_no_person() -> None:
     change = change_at(CASE, LINES, 28)
     found = facts(change, world(rules=(HOT,)))
     assert found["title"] == "充电仓过热" and found["address"] == "向阳小区（枫林街道）"
+    assert told(change, world())["drill"] is False
+    drill = change_at(structs.replace(CASE, drill=True), LINES, 28)
+    assert told(drill, world())["drill"] is True
     assert not {"wang", "王经理"} & set(found.values()) and told(change, world())["seq"] == 28
 
 

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from gateway import __version__, demo
+from gateway.adapters.photos import Photos
 from gateway.adapters.store import Record, Store
 from gateway.channels import Answer
 from gateway.cli import SHEETS
@@ -21,7 +22,9 @@ from gateway.config import load
 from gateway.control import SOCKET, Control
 from gateway.core.cases import Sheet
 from gateway.core.model import SECOND, Alert, AlertState, Case, Entry, Level, QuarantineRow, Stage, Tick, Told
+from gateway.core.photos import written
 from gateway.doctor import Finding
+from tests.pictures import png
 from tests.unit.config_files import spoiled, write
 
 OPENED_NS = 1_793_620_800 * SECOND  # 2026-11-02 20:00 in Shanghai
@@ -551,6 +554,26 @@ def test_audit_names_the_edited_row(run, folder: Path) -> None:
     broken = run("audit", "verify")
     assert broken.exit_code == 1
     assert broken.output.startswith("lilong: row 2 was edited") and "01AAAA" in broken.output
+
+
+def test_audit_names_a_swapped_photo(run, folder: Path) -> None:
+    """Of one that was swept away long ago nothing can be said but its hash."""
+    fill(folder)
+    photos = Photos(folder / "state")
+    kept, gone = photos.keep("png", png()), photos.keep("png", png(seed=1))
+    shown = [
+        Entry(case="01AAAA", wall_ns=1, what="photo", person="wang", note=written(p)) for p in (kept, gone)
+    ]
+    store = Store(folder / "state")
+    store.commit([Record(Tick(9, 9), shown)])
+    store.close()
+    (photos.folder / f"{gone.sha256}.png").unlink()
+    assert run("audit", "verify").exit_code == 0
+    (photos.folder / f"{kept.sha256}.png").write_bytes(png(seed=2))
+    found = run("audit", "verify")
+    assert (found.exit_code, found.output) == (
+        1, f"lilong: photo {kept.sha256}.png is not the one that the history names\n",
+    )  # fmt: skip
 
 
 def test_an_act_finds_its_case_and_reads_its_day(run, folder: Path, monkeypatch) -> None:

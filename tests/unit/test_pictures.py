@@ -46,6 +46,13 @@ def test_which_way_is_up_is_all_that_stays_of_exif() -> None:
     assert kept[at - 2 : at] == struct.pack(">H", 2 + 32)
 
 
+def test_a_webp_does_not_promise_what_was_taken_out() -> None:
+    """Else a strict reader looks for an Exif block that is not there."""
+    kept = cleaned(WEBP)[1]
+    assert WEBP[12:16] == kept[12:16] == b"VP8X" and WEBP[20] & 0x0C and kept[20] == 0
+    assert struct.unpack_from("<I", kept, 4)[0] == len(kept) - 8
+
+
 def test_a_stretch_of_drawn_lines_is_untouched() -> None:
     scan = JPEG[JPEG.index(b"\xff\xda") :]
     assert cleaned(JPEG)[1].endswith(scan)

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.adapters import history
+from gateway.adapters.store import Record, Store
 from gateway.core import digest as together
 from gateway.core import state as states
 from gateway.core.engine import Engine
@@ -74,6 +76,19 @@ def test_a_restart_between_any_two_steps_sends_no_second_one(answer: Told) -> No
         if letter.id in play.engine.state.notifications:
             play.told(letter, answer)
     assert letter.id not in play.engine.state.notifications
+
+
+def test_it_is_no_load_of_alerts(tmp_path: Path) -> None:
+    """A report counts how often people were told of alerts."""
+    play = playing(TO)
+    play.told(send(play)[0])
+    store = Store(tmp_path)
+    store.commit([Record(Tick(1, 1), play.effects)])
+    assert list(history.tellings(store.reader(), START_NS - 1, START_NS + DAY_NS)) == []
+    play.say(smoke=1)
+    store.commit([Record(Tick(2, 2), play.effects)])
+    assert [who for who, _ in history.tellings(store.reader(), START_NS - 1, START_NS + DAY_NS)] == ["wang"]
+    store.close()
 
 
 def test_it_is_tried_again_as_any_message() -> None:
