@@ -653,6 +653,19 @@ LIMIT_FIELDS = {  # how the number of a level is called in Limit, where not as i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlKeys:
+    """`double_control:` of a tuning: other control values; over how long each is taken stays the rule's."""
+
+    cumulative: float | None = None
+    rate_per_day: float | None = None
+
+    @property
+    def given(self) -> dict[str, float]:
+        pairs = {"cumulative": self.cumulative, "rate_per_day": self.rate_per_day}
+        return {name: value for name, value in pairs.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TuneKeys(PlacedKeys):
     """One entry under `tune:`: a rule's numbers for some devices. What it does not give stays as it was."""
 
@@ -660,6 +673,7 @@ class TuneKeys(PlacedKeys):
     because: SomeText
     labels: Labels = field(default_factory=dict)
     levels: Mapping[Level, Any] = field(default_factory=dict)  # OFF, or some of the keys of a level
+    double_control: ControlKeys | None = None
     clear_hold: Duration | None = None
     min_on: Duration | None = None
     cool_down: Duration | None = None
@@ -674,9 +688,15 @@ class TuneKeys(PlacedKeys):
         known = () if keys == OFF else keys_of(SomeLevelKeys)
         return {key: number for key in known if (number := getattr(keys, key.field)) is not None}
 
+    @property
+    def controls(self) -> dict[str, float]:
+        """The control values that the entry gives."""
+        return self.double_control.given if self.double_control else {}
+
     def tuning(self, line_at: Callable[[str], int]) -> Tuning:
         """`line_at` tells the line of a key of the entry."""
         numbers = {name: getattr(self, name) for name in RULE_NUMBERS if getattr(self, name) is not None}
+        controls = self.controls
         return Tuning(
             rule=self.rule,
             because=self.because,
@@ -685,7 +705,9 @@ class TuneKeys(PlacedKeys):
             device=self.device,
             levels={level: self._level(level, line_at) for level in sorted(self.levels)},
             numbers={RULE_NUMBERS[name]: number for name, number in numbers.items()},
-            lines={RULE_NUMBERS[name]: line_at(name) for name in numbers},
+            controls=controls,
+            lines={RULE_NUMBERS[name]: line_at(name) for name in numbers}
+            | {f"double_control.{name}": line_at(f"double_control.{name}") for name in controls},
             origin=self.origin,
         )
 

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Any
 
 from gateway.checks.parts import Parts, check_known, line_of
-from gateway.checks.rules import check_confidence, check_levels
+from gateway.checks.rules import check_confidence, check_double_control, check_levels
 from gateway.core.conditions import speaks_of
 from gateway.core.effective import LIVE, Entries, Rank, merged
 from gateway.core.model import Device, Level, LevelTuning, Place, Rule, Tuning, World
@@ -63,7 +63,7 @@ def _check_entry(entry: TuneKeys, builder: Builder) -> None:
     if len(scopes) > 1:
         found = say("both", first=scopes[0], second=scopes[1])
         builder.mistake(entry, scopes[1], found, say("only_one_of", words=listing(SCOPES)))
-    if not entry.levels and all(getattr(entry, name) is None for name in RULE_NUMBERS):
+    if not entry.levels and not entry.controls and all(getattr(entry, name) is None for name in RULE_NUMBERS):
         builder.mistake(entry, "", say("tunes_nothing"), say("a_change"))
     if entry.levels.get(Level.RED) == OFF:
         builder.mistake(entry, "levels.red", say("red_off"), say("red_stays"))
@@ -192,6 +192,7 @@ def _within(step: str, other: str) -> bool:
 def _steps(entry: TuneKeys) -> list[str]:
     """The paths of the numbers that an entry gives; a level that is off is all of its numbers."""
     found = [name for name in RULE_NUMBERS if getattr(entry, name) is not None]
+    found += [f"double_control.{name}" for name in entry.controls]
     for level in entry.levels:
         found += [f"levels.{level.word}.{key.key}" for key in entry.given(level)]
         found += [f"levels.{level.word}"] if entry.levels[level] == OFF else []
@@ -203,13 +204,21 @@ def _result(rule: RuleKeys, entries: Sequence[TuneKeys]) -> RuleKeys:
     numbers = {
         name: value for e in entries for name in RULE_NUMBERS if (value := getattr(e, name)) is not None
     }
-    return replace(rule, levels=levels, **numbers)
+    controls: dict[str, Any] = {name: value for one in entries for name, value in one.controls.items()}
+    both = replace(rule.double_control, **controls) if rule.double_control else None
+    return replace(rule, levels=levels, double_control=both, **numbers)
 
 
 def _check_result(rule: RuleKeys, entries: Sequence[TuneKeys], builder: Builder) -> None:
     """The rule that comes of them must be as sound as one that was written so."""
     result, told = _result(rule, entries), Pointing(builder, entries)
     check_levels(result, told)
+    check_double_control(result, told)
+    for entry in entries if rule.double_control is None else ():
+        if entry.double_control is not None:
+            told.mistake(
+                result, "double_control", say("unknown_key", key="double_control"), say("nothing_here")
+            )
     check_confidence(result, told)
     if rule.mode == LIVE and result.mode != LIVE and Level.RED in result.levels:
         told.mistake(result, "mode", say("red_silenced", value=result.mode), say("red_stays"))

@@ -113,7 +113,17 @@ def changed(rule: Rule, tunings: Sequence[Tuning]) -> Rule:
     base = {limit.level: limit for limit in rule.limits}
     levels = merged(base, [one.levels for one in tunings], lambda level: Limit(level=level))
     numbers: dict[str, Any] = {name: number for one in tunings for name, number in one.numbers.items()}
-    return replace(rule, limits=tuple(levels[level] for level in sorted(levels)), **numbers)
+    limits = tuple(levels[level] for level in sorted(levels))
+    return _controlled(replace(rule, limits=limits, **numbers), tunings)
+
+
+def _controlled(rule: Rule, tunings: Sequence[Tuning]) -> Rule:
+    """With other control values it works out the same of other numbers."""
+    controls: dict[str, Any] = {name: number for one in tunings for name, number in one.controls.items()}
+    if rule.double_control is None or not controls:
+        return rule
+    both = replace(rule.double_control, **controls)
+    return replace(rule, double_control=both, when=both.expression(rule.quantity))
 
 
 def merged(
@@ -148,6 +158,7 @@ class Said:
 NUMBERS = (  # of Rule, that an entry may change
     "clear_hold_s", "min_on_s", "cool_down_s", "confidence", "latch", "respond_within_s", "mode",
 )  # fmt: skip
+CONTROLS = ("cumulative", "rate_per_day")  # of DoubleControl, that an entry may change
 LIVE = "live"  # the mode of a rule that does not say one
 UNSAID = frozenset({"hold_s", "within_s"})  # of a level, when 0
 NO_NUMBERS = frozenset({"level", "origin"})  # fields of Limit
@@ -175,6 +186,8 @@ def _of_the_pack(rule: Rule) -> Iterator[Said]:
             if name not in NO_NUMBERS and value is not None and (value or name not in UNSAID):
                 origin = limit.origin if limit.origin.line else rule.origin
                 yield Said(limit.level, name, value, origin)
+    for name in CONTROLS if rule.double_control else ():
+        yield Said(None, f"double_control.{name}", getattr(rule.double_control, name), rule.origin)
     for name in NUMBERS:
         if getattr(rule, name) not in (0, LIVE):
             yield Said(None, name, getattr(rule, name), rule.origin)
@@ -187,5 +200,6 @@ def _of_an_entry(tuning: Tuning) -> Iterator[Said]:
             yield Said(level, name, number, Origin(file, one.lines.get(name, tuning.origin.line)), because)
         if one.off:
             yield Said(level, "off", True, Origin(file, one.lines.get("off", tuning.origin.line)), because)
-    for name, number in tuning.numbers.items():
+    controls = {f"double_control.{name}": number for name, number in tuning.controls.items()}
+    for name, number in {**controls, **tuning.numbers}.items():
         yield Said(None, name, number, Origin(file, tuning.lines.get(name, tuning.origin.line)), because)

@@ -642,6 +642,7 @@ class Tuning:
     device: str = ""
     levels: Mapping[Level, LevelTuning] = field(default_factory=dict)
     numbers: Mapping[str, Number] = field(default_factory=dict)  # fields of Rule: clear_hold_s
+    controls: Mapping[str, float] = field(default_factory=dict)  # fields of DoubleControl
     lines: Mapping[str, int] = field(default_factory=dict)  # field of Rule -> line of its key
     origin: Origin = Origin()
 

@@ -327,3 +327,53 @@ def test_a_number_is_shown_with_the_unit_of_what_is_judged() -> None:
         )
     }
     assert shown[Level.RED, "above"] == "75%" and shown[None, "confidence"] == "0.6"
+
+
+CONTROLLED = """\
+rules:
+  - id: leaning
+    says: 倾斜
+    on: {scene: waste, model: camera}
+    when: tilt_x_deg
+    double_control: {cumulative: 30, rate_per_day: 2, rate_over: 6h, combine: either}
+    levels: {yellow: {above: 70}}
+    basis: {text: 项目缺省值, confidence: D}
+    action: 到场查看
+"""
+
+
+def controlled(tmp_path, *entries: str):
+    tune = "tune:\n" + "".join(f"  - {{{entry}, because: 住建评估}}\n" for entry in entries)
+    return loaded(tmp_path, {**FILES, "rules/leaning.yaml": CONTROLLED, "sites/tune.yaml": tune})
+
+
+def test_control_values_are_tuned_one_by_one_with_their_lines(tmp_path) -> None:
+    found = controlled(
+        tmp_path,
+        "rule: leaning, double_control: {cumulative: 20}",
+        "rule: leaning, device: cam-1, double_control: {rate_per_day: 0.5}",
+    )
+    assert found.problems == [] and found.world is not None
+    rule = next(one for one in found.world.rules if one.id == "leaning")
+    own = effective(found.world, rule, device := found.world.devices["cam-1"])
+    assert own.double_control == replace(rule.double_control, cumulative=20.0, rate_per_day=0.5)
+    assert own.when == own.double_control.expression(rule.quantity) != rule.when, "it is judged by them"
+    said = {one.name: one for one in provenance(found.world, rule, device) if one.level is None}
+    lines = {name: (one.value, one.origin.line, one.because) for name, one in said.items()}
+    assert lines["double_control.cumulative"] == (20.0, 2, "住建评估")
+    assert lines["double_control.rate_per_day"] == (0.5, 3, "住建评估")
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        (["rule: leaning, double_control: {cumulative: 0}"], "tune[0].double_control.cumulative"),
+        (["rule: slot-hot, double_control: {cumulative: 9}"], "the unknown key double_control"),
+        (["rule: leaning, double_control: {cumulative: 9, rate_over: 9d}"], "rate_over"),
+        (["rule: leaning, double_control: {}"], "changes nothing"),
+        (["rule: leaning, double_control: {cumulative: 9}"] * 2, "double_control.cumulative"),
+    ],
+)
+def test_what_is_no_tuning_of_control_values(tmp_path, entries, said) -> None:
+    (problem,) = controlled(tmp_path, *entries).problems
+    assert said in str(problem)
