@@ -110,18 +110,29 @@ class Teller:
         ]
         return SLACK_NS + (sum(away) + SETTLE_NS if away else 0)
 
-    def telling(self, rule: str, device: Device, component: str, found: Sequence[Turn]) -> Told:
-        """The alert's row, with what may come between."""
+    def telling(
+        self, rule: str, device: Device, component: str, found: Sequence[Turn], every_s: float = 0.0
+    ) -> Told:
+        """The alert's row, with what may come between. `every_s`: how often it speaks until it is over."""
         rows = [
             Turn(
                 one.level,
                 one.earliest_ns - ROUNDED_NS,
-                one.latest_ns + self.slack(one.earliest_ns - self._waited_ns(rule, one), one.latest_ns),
+                one.latest_ns
+                + self._put_off_ns(rule, device, every_s if one.level else 0.0)
+                + self.slack(one.earliest_ns - self._waited_ns(rule, one), one.latest_ns),
             )
             for one in found
             if one.earliest_ns < self.end_ns
         ]
         return Told(rule, device.id, component, tuple(rows))
+
+    def _put_off_ns(self, rule: str, device: Device, every_s: float) -> int:
+        """A word counts in an expression for two and a half of its model's intervals. Who speaks more seldom
+        here than that is unknown for a while before each word, and a hold that ends then waits for that word.
+        """
+        beat_s, counts_s = EVERY_S[device.model] * 1.05, 2.5 * self.world.models[device.model].expect_every_s
+        return int(beat_s * SECOND) if self.rules[rule].when and (every_s or beat_s) > counts_s else 0
 
     def _waited_ns(self, rule: str, turn: Turn) -> int:
         """How long before a turn the gateway has told somebody who brought it about."""
@@ -155,8 +166,8 @@ class Teller:
         rising = slopes(self.rules["slot-rising"], course.points, at, 2 * MINUTE, every)
         told = [
             self.telling("slot-hot", device, slot, hot),
-            self.telling("slot-rising", device, slot, rising),
-            self.telling("slot-warmer", device, slot, self.warmer(device, course.points, at, every)),
+            self.telling("slot-rising", device, slot, rising, every),
+            self.telling("slot-warmer", device, slot, self.warmer(device, course.points, at, every), every),
         ]
         if model == "cabinet-8":  # the other kind smells nothing
             told.append(self.telling("cabinet-smoke", device, "", smoked))
@@ -231,7 +242,7 @@ class Teller:
         pairs = (0, 1), (lasts, 0), (lasts + 60, 0)
         courses = step(slot, "slot_door_open", *pairs), step(slot, "slot_state", (0, 1), (lasts + 60, 1))
         found = turns(self.rules["slot-open-charging"], steps(*pairs), at, 0)
-        told = self.telling("slot-open-charging", device, slot, found)
+        told = self.telling("slot-open-charging", device, slot, found, 30)
         self.tell("door open while charging", device, at, *courses, told=[told], every_s=30)
 
     def charging_long(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.model import Level, World
+from gateway.core.model import SECOND, Level, World
 from simulators.lives import DAY, HOUR, Episode
 from tests.simulation.street import START_NS, Stock, street
 from tests.simulation.teller import FAST_NS, MM_M_PER_DEG, Teller
@@ -84,6 +84,18 @@ def test_a_fire_of_a_cold_night_has_its_end(world):
         found.slot_fire()
         (warmer,) = (told for story in found.stories for told in story.told if told.rule == "slot-warmer")
         assert [turn.level for turn in warmer.turns] == [Level.YELLOW, None]
+
+
+def test_a_hold_of_an_expression_may_wait_for_the_next_word(world):
+    """A cabinet that speaks every two minutes is unknown from 75 s after each word on; a plain limit's hold
+    runs on, and so does one while a word comes every 30 s.
+    """
+    found, waits = teller(world), 126 * SECOND
+    found.charging_long()
+    found.door_while_charging()
+    found.smoke("cabinet-8", "cabinet-smoke")
+    long, door, smoke = ([t.latest_ns - t.earliest_ns for t in s.told[0].turns] for s in found.stories)
+    assert min(long) >= waits and door[0] < waits <= door[1] and max(smoke) < waits
 
 
 # ---------------------------------------------------------------- a part of the street
