@@ -117,7 +117,7 @@ def test_looking_changes_nothing(street: Street, fire: str) -> None:
     """Chats and mail scanners fetch every address they see, also those inside the page."""
     page = get(street, street.path(told=told(street, fire)))
     paths = re.findall(r'(?:href|action)="(/c/[^"]+)"', page.text)
-    assert len(paths) == 8  # one for each act of somebody who has been told
+    assert len(paths) == 9  # one for each act of somebody who has been told
     before, acts = street.case(fire), len(street.acts)
     for path in [street.path(told=told(street, fire)), *paths] * 3:
         for method in ("GET", "HEAD"):
