@@ -15,7 +15,16 @@ from gateway.core.builtin import DRILL
 from gateway.core.calendars import DAY_MIN, local, parse_clock
 from gateway.core.casebook import Casebook, Step
 from gateway.core.load import STANDING_NS
-from gateway.core.model import SECOND, Alert, Case, Kind, Level, Notification, Shelf
+from gateway.core.model import (
+    SECOND,
+    Alert,
+    Case,
+    Kind,
+    Level,
+    Notification,
+    NotificationState,
+    Shelf,
+)
 from gateway.core.model import Step as Rung
 from gateway.core.rotas import wall_of
 from gateway.core.routing import Recipient, ladder, recipients, scene_of
@@ -61,6 +70,7 @@ class Standing:
         return at_ns if at_ns > after_ns else wall_of(at + timedelta(days=1), self.world.timezone)
 
     def _tell(self, step: Step) -> None:
+        self._replace(step)
         lists: dict[str, _List] = {}
         for alert in self._stood(step):
             case = self.state.cases.get(alert.case)
@@ -74,6 +84,12 @@ class Standing:
                 lists.setdefault(to.person.id, _List(to)).shelves.append(shelf)
         for one in lists.values():
             self._send(step, one)
+
+    def _replace(self, step: Step) -> None:
+        """A list that has not gone out by the next one would only be old; a channel may be away for weeks."""
+        for told in self.book.due(""):
+            if told.kind is Kind.STANDING:
+                self.book.settle(step, told, NotificationState.CANCELLED, "replaced")
 
     def _stood(self, step: Step) -> list[Alert]:
         """For more than a day, the longest first; a symptom stands with its cause."""

@@ -96,8 +96,8 @@ def test_check_tells_every_mistake_in_the_readers_language(run, folder: Path) ->
 
 
 def test_check_warns_of_what_is_hardly_meant_and_strict_refuses_it(run, folder: Path) -> None:
-    verified_by_sensor(folder)
     spoil(folder, "rules/all.yaml", "clear_below: 50", "clear_below: 55")
+    verified_by_sensor(folder)
     ran = run("check")
     assert ran.exit_code == 0 and ran.stdout.endswith("devices 2, warnings 1\n")
     assert re.search(

@@ -51,6 +51,15 @@ def at(one):
     return local(one.created_ns, "Asia/Shanghai").strftime("%d %H:%M")
 
 
+def test_a_list_that_never_went_out_gives_way_to_the_next():
+    """Or a channel that is away for weeks fills memory, and people read three weeks of mornings at once."""
+    play = playing(clocks=(), supervisor=None)
+    hot(play)
+    play.wait(5 * DAY)
+    waiting = [one for one in play.engine.state.notifications.values() if one.kind is Kind.STANDING]
+    assert [at(one) for one in waiting] == [at(lists(play)[-1])] and len(lists(play)) == 4
+
+
 def test_every_morning_until_it_is_over_and_never_before_a_day():
     play = playing(clocks=())  # 20:00 on the 2nd
     hot(play)
