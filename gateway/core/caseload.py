@@ -239,6 +239,7 @@ class Caseload:
                     self.telling.tell_everyone_told(step, case, alert, Kind.CLEARED)
                 elif not self.placing.leaves_more(alert):
                     self.deeds.confirm(step, case)
+            self._arm_anew(step, case)
         self.placing.show_or_hide(step, alert)
 
     def rule_gone(self, step: Step, track: Track) -> None:
@@ -258,7 +259,13 @@ class Caseload:
             bare = not self.book.standing(case) and not self.placing.leaves_more(alert)
             if case.stage is Stage.HANDLED and bare:
                 self.deeds.confirm(step, case)  # nobody is left who could disagree with the doer
+            self._arm_anew(step, case)
         self.placing.show_or_hide(step, alert)
+
+    def _arm_anew(self, step: Step, case: Case) -> None:
+        """Of what is normal again another clock counts, which may run out earlier."""
+        case = self.state.cases.get(case.id, case)
+        self.telling.arm(step, case)
 
     # ------------------------------------------------------------ what people do, and what time does
 

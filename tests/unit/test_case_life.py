@@ -715,6 +715,22 @@ def test_a_case_without_a_timer_is_noticed_and_moved(fire):
     assert fire.noted().count("case_unwatched") == 1
 
 
+def test_what_is_normal_again_goes_by_a_clock_that_may_run_out_earlier():
+    """Days to respond while it stands, the handling's hours once it does not: armed anew when it ends."""
+    play = playing(
+        replace(QUIET, respond_within_s=3.0 * DAY), clocks=(Clock(level=Level.YELLOW, handle_s=HOUR),)
+    )
+    play.say({3: 58.0})
+    for _ in range(20):  # to the end of its ladder
+        play.wait(61)
+        deliver(play)
+        play.say({3: 58.0})
+    play.say({3: 20.0})
+    assert not play.engine.state.alerts and case(play).stage is Stage.SENT
+    play.wait(2 * HOUR)
+    assert "case_unwatched" not in play.noted() and Kind.LATE in [kind for _, kind in told(play)]
+
+
 # ---------------------------------------------------------------- pictures
 
 
