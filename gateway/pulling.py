@@ -7,12 +7,12 @@ again when the disk did not take it; meanwhile nothing more is fetched.
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from typing import Any
 
 from gateway import telemetry
+from gateway.beat import Beat
 from gateway.channels.base import Pulling
 from gateway.core.model import Event, World
 from gateway.web.callbacks import NO_GROUPS, Said, event_of
@@ -40,24 +40,18 @@ class Puller:
         self._world, self._reader = world, reader
         self._as = groups.get(name, name)  # as whose its messages were sent
         self._kept: list[Kept] = []
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"puller-{name}", daemon=True)
+        self._beat = Beat(f"puller-{name}", channel.pull_s, self.turn, self._failed)
 
     def start(self) -> None:
-        self._thread.start()
+        self._beat.start()
 
     def stop(self) -> None:
         """One that is fetching ends by itself: nothing waits for it."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_S)
+        self._beat.stop(STOP_S)
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._channel.pull_s):
-            try:
-                self.turn()
-            except Exception as error:  # a store that cannot be read for now: what was fetched is kept
-                telemetry.log("pull_failed", "error", channel=self._name, error=type(error).__name__)
+    def _failed(self, error: Exception) -> None:
+        """A store that cannot be read for now: what was fetched is kept."""
+        telemetry.log("pull_failed", "error", channel=self._name, error=type(error).__name__)
 
     def turn(self) -> None:
         """One fetch, unless something fetched before is not committed yet."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -21,6 +20,7 @@ from gateway import telemetry
 from gateway.adapters import certificates
 from gateway.adapters.clock import Clock
 from gateway.adapters.store import Store
+from gateway.beat import Beat
 from gateway.core.calibration import due_within
 from gateway.core.model import OWN, SECOND, Message, NotificationState, Stage, World
 from gateway.forwarder import Standing
@@ -31,7 +31,6 @@ EVERY_S = 30.0  # of the gateway's time; devices/lilong-gateway.yaml says the sa
 HOUR_NS = 3600 * SECOND
 STARTS = "starts"  # key of the steady instants of the last hour's restarts
 STARTS_MOST = 1_000
-STOP_S = 5.0
 DIGITS = 3  # behind the point: milliseconds
 
 # Due since before this instant: nobody has taken it. Its own instant moves with every try.
@@ -69,25 +68,15 @@ class SelfCheck:
         self._held_back_s = 0.0  # not told yet
         self._refused: deque[tuple[int, int]] = deque()  # (at, newest id in quarantine), an hour of them
         self._restarts: list[int] = []
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="selfcheck", daemon=True)
+        every_s = parts.clock.real_s(int(EVERY_S * SECOND))
+        self._beat = Beat("selfcheck", every_s, self.report, _failed)
 
     def start(self) -> None:
         self._note_start()
-        self._thread.start()
+        self._beat.start()
 
     def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_S)
-
-    def _run(self) -> None:
-        every_s = self._parts.clock.real_s(int(EVERY_S * SECOND))
-        while not self._stopping.wait(every_s):
-            try:
-                self.report()
-            except Exception as error:  # it must not fall silent because it looked at a bad moment
-                telemetry.log("selfcheck_failed", "error", error=error)
+        self._beat.stop()
 
     def report(self) -> bool:
         """Hand one report over; False when it was left out."""
@@ -198,3 +187,7 @@ def _lost_of(at: int) -> tuple[str, int, str, str]:
 
 def _one(reader: sqlite3.Connection, query: str, *values: object) -> int:
     return reader.execute(query, values).fetchone()[0] or 0
+
+
+def _failed(error: Exception) -> None:
+    telemetry.log("selfcheck_failed", "error", error=error)

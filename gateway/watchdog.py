@@ -5,12 +5,12 @@ tells by itself, past queue and disk: the siren sounds and whoever supervises is
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from gateway import telemetry
 from gateway.adapters.clock import Clock
 from gateway.adapters.store import Store
+from gateway.beat import Beat
 from gateway.channels import Channel
 from gateway.core import texts
 from gateway.core.ids import make_id
@@ -21,7 +21,6 @@ from gateway.web import rows
 
 EVERY_S = 60.0
 AGAIN_NS = 3600 * SECOND  # so often one that stays as it is is told of again
-STOP_S = 5.0
 IDENTITY = "00000d06"  # part of the ids of what it tells; they are in no store
 
 STALLED = telemetry.gauge("lilong_cases_stalled", "Open cases whose next step is long overdue", [])
@@ -42,24 +41,13 @@ class Watchdog:
         self._wake = wake
         self._found: set[str] = set()  # at the last look: one that is found twice did not wake
         self._told: dict[str, int] = {}  # case -> when
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+        self._beat = Beat("watchdog", clock.real_s(int(EVERY_S * SECOND)), self.look, _failed)
 
     def start(self) -> None:
-        self._thread.start()
+        self._beat.start()
 
     def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_S)
-
-    def _run(self) -> None:
-        every_s = self._clock.real_s(int(EVERY_S * SECOND))
-        while not self._stopping.wait(every_s):
-            try:
-                self.look()
-            except Exception as error:  # it must not fall silent because it looked at a bad moment
-                telemetry.log("watchdog_failed", "error", error=error)
+        self._beat.stop()
 
     def look(self) -> list[Case]:
         """The cases that lie, after something was done about them."""
@@ -112,3 +100,7 @@ class Watchdog:
             level=case.level, person=person, channel=channel, address=address, title=title, text=text,
             created_ns=wall_ns, due_at=0, drill=case.drill,
         )  # fmt: skip
+
+
+def _failed(error: Exception) -> None:
+    telemetry.log("watchdog_failed", "error", error=error)

@@ -49,6 +49,7 @@ RINGS = {
     "gateway.pulling": 3,
     "gateway.chores": 3,
     "gateway.memory": 1,
+    "gateway.beat": 1,
     "gateway.control": 3,
     "gateway.selfcheck": 3,
     "gateway.watchdog": 3,
