@@ -231,7 +231,7 @@ def test_pipeline_that_fails_is_said_and_the_press_may_be_repeated(
     broken: Future[Any] = Future()
     broken.set_exception(sqlite3.OperationalError("disk full"))
     with monkeypatch.context() as patch:
-        patch.setattr(street.pipeline, "_ask", lambda asked: broken)
+        patch.setattr(street.pipeline, "_ask", lambda *_: broken)
         answer = post(street, path)
     assert answer.status == 503
     assert "没有记下来" in answer.text
