@@ -74,8 +74,11 @@ channels: # the real ones; at their far side are the practice telephones
     url: {phones}/cgi-bin
   sms: {{kind: sms_aliyun, sign: {sign}, receipt_within: {receipt}, {cloud}}}
   voice: {{kind: voice_aliyun, receipt_within: {receipt}, {cloud}}}
+templates: # as the providers have approved them: one that asks for an answer, one that tells the news
+{templates}
 """
-CLOUD = "key_id: {key_id}, template: {template}, variables: {variables}, "
+TEMPLATE = '  - {{channel: {channel}, id: {id}, {kinds}text: "{text}", state: approved, since: 2026-10-08}}'
+CLOUD = "key_id: {key_id}, "
 CLOUD += 'key_secret_file: cloud-secret, token_file: push-token, url: "{phones}"'
 WAYS = {"wecom": "企业微信", "sms": "短信", "voice": "电话"}
 RECEIPT = "600s"  # of street time: a loaded machine may take its time
@@ -255,14 +258,23 @@ def _write_config(stage: Stage, street: Path, mqtt_port: int) -> None:
     }
     for name, secret in secrets.items():
         (stage.directory / name).write_text(secret, encoding="utf-8")
-    cloud = CLOUD.format(
-        key_id=clouds.KEY_ID, template=clouds.TEMPLATE, variables=" ".join(clouds.NAMES), phones=stage.phones
-    )
+    cloud = CLOUD.format(key_id=clouds.KEY_ID, phones=stage.phones)
     text = CONFIG.format(
         zone=ZONE, host=HOST, mqtt_port=mqtt_port, web_port=stage.web_port, phones=stage.phones,
         corp=wecom.CORP_ID, agent=wecom.AGENT, sign=phones.SIGN, cloud=cloud, receipt=RECEIPT,
+        templates="\n".join(_templates()),
     )  # fmt: skip
     stage.config.write_text(text, encoding="utf-8")
+
+
+def _templates() -> Iterator[str]:
+    from gateway.core.receipts import LADDER
+    from simulators import clouds, phones
+
+    for channel, texts in phones.APPROVED.items():
+        for name, text in texts.items():
+            kinds = f"kinds: [{', '.join(LADDER)}], " if name == clouds.TEMPLATE else ""
+            yield TEMPLATE.format(channel=channel, id=name, kinds=kinds, text=text.replace("{", "${"))
 
 
 # ---------------------------------------------------------------- the telephones

@@ -33,8 +33,11 @@ STARTS = "starts"  # key of the steady instants of the last hour's restarts
 STARTS_MOST = 1_000
 DIGITS = 3  # behind the point: milliseconds
 
-# Due since before this instant: nobody has taken it. Its own instant moves with every try.
-OLDEST_DUE = "SELECT min(created_ns) FROM notification WHERE state = ?"
+# For how long a message that is due has been taken by nobody. Before its first try it may be held on purpose,
+# for the night or between two calls, until its own instant; that moves with every try.
+WAITED_NS = """
+SELECT max(CASE WHEN attempt = 0 THEN ? - due_at ELSE ? - created_ns END) FROM notification WHERE state = ?
+"""
 # Refused within the hour, the case still as it was found, and nothing of it under way.
 LOST = """
 SELECT count(DISTINCT n.case_id) FROM notification n JOIN cases c ON c.id = n.case_id
@@ -138,8 +141,8 @@ class SelfCheck:
         return max(at - row[0], 0) / SECOND if row else 0.0
 
     def _waiting_s(self, reader: sqlite3.Connection) -> float:
-        oldest_ns = _one(reader, OLDEST_DUE, NotificationState.DUE)
-        return max(self._parts.clock.wall_ns() - oldest_ns, 0) / SECOND if oldest_ns else 0.0
+        at, now_ns = self._parts.clock.at(), self._parts.clock.wall_ns()
+        return max(_one(reader, WAITED_NS, at, now_ns, NotificationState.DUE), 0) / SECOND
 
     def _quarantined(self, reader: sqlite3.Connection, at: int) -> int:
         """Within the last hour, or since our start: ids ascend, so nothing needs to be counted."""

@@ -22,7 +22,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 DAY_S = 86_400.0
 KEY_ID = "LTAI5tEXAMPLE"
 SIGN, TEMPLATE, NAMES = "枫林街道", "SMS_154950909", ("level", "title", "place", "situation")
-APPROVED: Mapping[str, Mapping[str, int]] = {TEMPLATE: dict.fromkeys(NAMES, 35)}
+NEWS = "SMS_154950910"  # the same without a call for an answer
+APPROVED: Mapping[str, Mapping[str, int]] = {one: dict.fromkeys(NAMES, 35) for one in (TEMPLATE, NEWS)}
 ALGORITHM = "ACS3-HMAC-SHA256"
 SIGNED = re.compile(rf"{ALGORITHM} Credential=([^,]+),SignedHeaders=([a-z0-9;-]+),Signature=([0-9a-f]{{64}})")
 ALWAYS_SIGNED = {"host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-content-sha256"}

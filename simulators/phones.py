@@ -27,8 +27,11 @@ from simulators.reading import read_yaml
 HOST = "127.0.0.1"
 SIGN = "向阳街道"
 KEY_SECRET, PUSH_TOKEN = "the-secret-of-the-key-0123456789", "practice-push-token-0123"
-SMS_TEXT = "【{sign}】{level}：{title}。{place}，{situation}。回复1接手。"
-CALL_TEXT = "{level}，{title}。{place}，{situation}。按1接手。"
+TEXT = "{level}：{title}。{place}，{situation}。"
+APPROVED = {  # channel -> template -> its text: one that asks for an answer, one that tells the news
+    "sms": {clouds.TEMPLATE: TEXT + "回复1接手。", clouds.NEWS: TEXT},
+    "voice": {clouds.TEMPLATE: TEXT + "按1接手。", clouds.NEWS: TEXT},
+}
 RING_S = 160.0  # street time: long enough to be seen at twenty times the speed of life
 RECEIPT_S = 2.0  # street time until an SMS is reported as delivered
 PUSH_S, PUSH_TRIES, PUSH_PAUSE_S = 10.0, 5, 0.5  # providers call again too
@@ -62,6 +65,10 @@ class Item:
     number: str = ""  # the provider's own name of it
     buttons: dict[str, str] = field(default_factory=dict)  # key -> words
     state: str = ""  # what has become of it
+
+
+def _said(channel: str, taken: Taken) -> str:
+    return APPROVED[channel][taken.template].format(**dict(zip(clouds.NAMES, taken.values, strict=True)))
 
 
 class Telephones(wecom.Corp):
@@ -114,15 +121,15 @@ class Telephones(wecom.Corp):
                 item.buttons, item.state = {}, words
 
     def _text(self, taken: Taken) -> None:
-        said = dict(zip(clouds.NAMES, taken.values, strict=True))
-        text = SMS_TEXT.format(sign=SIGN, **said)
-        item = self._add(self._of(taken), "sms", "短信", text, number=taken.number, buttons={"1": "回复 1"})
+        text = f"【{SIGN}】{_said('sms', taken)}"
+        buttons = {"1": "回复 1"} if taken.template == clouds.TEMPLATE else {}
+        item = self._add(self._of(taken), "sms", "短信", text, number=taken.number, buttons=buttons)
         self._taken[item.id], taken.status = taken, 3
         self._later(RECEIPT_S, lambda: self._push("sms", self._sms.report(taken)))
 
     def _ring(self, taken: Taken) -> None:
-        text = CALL_TEXT.format(**dict(zip(clouds.NAMES, taken.values, strict=True)))
-        buttons = {"1": "按 1 接手", HANG_UP: "挂断"}
+        asks = {"1": "按 1 接手"} if taken.template == clouds.TEMPLATE else {}
+        text, buttons = _said("voice", taken), {**asks, HANG_UP: "挂断"}
         item = self._add(
             self._of(taken), "call", "来电", text, number=taken.number, buttons=buttons, state="响铃中"
         )

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from gateway import telemetry
@@ -250,6 +251,24 @@ def test_the_oldest_message_that_no_provider_took(tmp_path, started):
         told(app, "b", due, ago_s=130),
         told(app, "c", accepted, ago_s=900),
     )
+    assert app.selfcheck.quantities()["notifications_waiting_s"] == pytest.approx(130, abs=5)
+
+
+def test_a_message_that_is_held_on_purpose_is_not_one_that_nobody_took(tmp_path, started):
+    """For the night, or until the next of three calls; once tried, it counts from when it was made."""
+    app, due, hour = started(site(tmp_path, 1), speed=1.0), NotificationState.DUE, 3600
+    put(
+        app,
+        msgspec.structs.replace(
+            told(app, "night", due, ago_s=8 * hour), due_at=app.clock.at() + hour * SECOND
+        ),
+    )
+    put(app, msgspec.structs.replace(told(app, "call", due, ago_s=165), due_at=app.clock.at() - 5 * SECOND))
+    assert app.selfcheck.quantities()["notifications_waiting_s"] == pytest.approx(5, abs=4)
+    tried = msgspec.structs.replace(
+        told(app, "tried", due, ago_s=130), attempt=3, due_at=app.clock.at() + hour * SECOND
+    )
+    put(app, tried)
     assert app.selfcheck.quantities()["notifications_waiting_s"] == pytest.approx(130, abs=5)
 
 
