@@ -27,6 +27,7 @@ class Cards:
     def keep(self, step: Step, outcome: Outcome) -> None:
         """A message was taken that can be changed later. Call it before the outcome itself is settled."""
         told = self.state.notifications.get(outcome.notification)
+        told = told or self.state.recalled.pop(outcome.notification, None)
         if told is None or not told.case or not outcome.card or outcome.told is not Told.ACCEPTED:
             return
         if told.kind is Kind.ANSWERED:

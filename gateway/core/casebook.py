@@ -36,6 +36,10 @@ REMEMBERED_NS = 24 * 3600 * SECOND  # an ended case can be opened again so long
 CLOSINGS_MOST = 2_000  # (rule, place) pairs whose last ends are remembered
 
 SENT_MOST = 500  # messages of open cases that may still be receipted or answered: half a megabyte of state
+RECALLED_NS, RECALLED_MOST = (
+    120 * SECOND,
+    200,
+)  # an exchange with a provider ends within 10 s, a queue soon after
 
 
 @dataclass(slots=True)
@@ -171,6 +175,17 @@ class Casebook:
     def cancel_due(self, step: Step, case: Case, why: str = "answered") -> None:
         for told in self.due(case.id):
             self.settle(step, told, NotificationState.CANCELLED, why)
+            if told.due_at <= step.at:
+                self._recall(step, told)
+
+    def _recall(self, step: Step, told: Notification) -> None:
+        """It may be at the provider: what comes of it there is heard for a while."""
+        recalled = self.state.recalled
+        for old in [old.id for old in recalled.values() if old.due_at < step.at - RECALLED_NS]:
+            del recalled[old]
+        recalled[told.id] = replace(told, due_at=step.at)
+        if len(recalled) > RECALLED_MOST:
+            del recalled[next(iter(recalled))]
 
     def enter(
         self, step: Step, case: str, what: str, person: str = "", channel: str = "", note: str = ""

@@ -303,10 +303,10 @@ class Caseload:
         self.telling.hand_over(step)
 
     def outcome(self, step: Step, outcome: Outcome) -> None:
-        """What became of one attempt to tell; of one that is over already, nothing."""
+        """What became of one attempt to tell; of one that is over already, only what stands there now."""
+        self.cards.keep(step, outcome)
         if outcome.notification not in self.state.notifications:
             return
-        self.cards.keep(step, outcome)
         self.telling.outcome(step, outcome)
         self.receipts.outcome(step, outcome)
 

@@ -122,6 +122,7 @@ class State(msgspec.Struct, omit_defaults=True):  # a table that is empty takes 
     notifications: dict[str, Notification] = {}  # those not told yet
     sent: dict[str, Notification] = {}  # those told of which a receipt, or to which a reply, may come
     cards: dict[str, list[Notification]] = {}  # case -> what stands at people until somebody answers
+    recalled: dict[str, Notification] = {}  # taken back when due, and so perhaps on its way already
     series: dict[str, Series] = {}  # of|compensated by|device
     latest: dict[str, Latest] = {}  # quantity|device
     past: dict[str, Past] = {}  # what rules make of samples that came too late to ring

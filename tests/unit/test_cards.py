@@ -75,6 +75,30 @@ def test_a_change_is_nobodys_message(fire: Play) -> None:
     assert fire.engine.state.notifications == {}
 
 
+def test_what_was_on_its_way_when_somebody_answered_is_changed_when_it_arrives() -> None:
+    """A siren that begins to sound in that instant would sound for its whole minute."""
+    play = Play()
+    play.say(smoke=1)
+    first = play.notifications()[-1]
+    assert changes(play.act(play.case().id, Verb.ACKNOWLEDGE, person="li")) == []
+    play.engine = Engine(play.engine.world, states.load(states.save(play.engine.state)))  # over a restart too
+    (change,) = changes(play.told(first, card="card-1"))
+    assert (change.card, change.person) == ("card-1", "wang")
+    assert changes(play.told(first, card="card-1")) == [], "once"
+
+
+def test_what_was_taken_back_is_not_remembered_for_ever() -> None:
+    play = Play()
+    for _ in range(3):
+        play.say(smoke=1)
+        case = max(play.engine.state.cases)
+        play.act(case, Verb.ACKNOWLEDGE)
+        assert len(play.engine.state.recalled) == 1
+        play.act(case, Verb.FALSE)
+        play.say(smoke=0)
+        play.wait(301)
+
+
 def test_a_card_that_was_on_its_way_is_changed_when_it_arrives() -> None:
     """A case in which a message may be due although somebody has answered."""
     play = Play()
