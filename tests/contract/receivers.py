@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -19,7 +20,7 @@ SECRET = "a-secret-of-the-street"
 WINDOW_S = 300.0
 
 
-class Receiver(Provider):
+class Receiver(Provider, ABC):
     """Answers by `take` (POST) and `give` (GET). `now_s` is its own clock, Unix seconds."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
@@ -58,11 +59,13 @@ class Receiver(Provider):
         wrong = [] if request.headers.get("x-lilong-signature") == f"sha256={mac}" else ["signature"]
         return wrong + ([] if abs(self.now_s() - int(stamp)) <= WINDOW_S else [f"an old signature: {stamp}"])
 
+    @abstractmethod
     def take(self, key: str, said: Any) -> int:
-        raise NotImplementedError
+        """The status for a change that is told for the first time."""
 
     def give(self, request: Request) -> Any:
-        raise NotImplementedError
+        """What it says when asked; only a platform is."""
+        self.complaints.append(f"asked for {request.path}, though it only listens")
 
 
 class Hub(Receiver):
