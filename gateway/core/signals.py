@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -357,7 +357,7 @@ def vibration_of_velocity(mm_s: FloatArray, rate_hz: float) -> list[Vibration]:
     """
     plan, means = _planned(mm_s, rate_hz)
     block = mm_s - means
-    lines = _lines(block * plan.taper)
+    lines = np.fft.rfft(block * plan.taper)
     frequencies, squares = _dominant_hz(lines, lines, plan), _squares(block)
     peaks = _peaks(block)
     return _features(squares, block.shape[1], peaks, peaks, frequencies)
@@ -376,48 +376,12 @@ def vibration_of_acceleration(m_s2: FloatArray, rate_hz: float) -> list[Vibratio
     both = np.empty((2 * axes, count))  # acceleration above velocity: what is one call is quicker than two
     block, velocity = both[:axes], both[axes:]
     np.subtract(m_s2, means, out=block)
-    lines = _lines(block * plan.taper)
+    lines = np.fft.rfft(block * plan.taper)
     integrated = lines * plan.integrate
-    _inverse(integrated, velocity)
+    np.fft.irfft(integrated, count, out=velocity)
     frequencies, squares = _dominant_hz(lines, integrated, plan), _squares(block)
     peaks = _peaks(both)
     return _features(squares, count, peaks[:axes], peaks[axes:], frequencies)
-
-
-def _loops() -> Any:
-    """What numpy.fft runs on, without the front that costs as much again for a block of 256; None when this
-    numpy keeps it elsewhere, or calls it otherwise.
-    """
-    loops: Any = getattr(np.fft, "_pocketfft_umath", None)
-    one = np.eye(1, 4)
-    try:
-        lines = loops.rfft_n_even(one, 1.0, out=np.empty((1, 3), np.complex128))
-        back = loops.irfft(lines, 1 / 4, out=np.empty((1, 4)))
-        loops.rfft_n_odd(back[:, :3], 1.0, out=lines[:, :2])
-    except (AttributeError, TypeError, ValueError):
-        return None
-    return loops if np.array_equal(back, one) else None
-
-
-LOOPS = _loops()
-
-
-def _lines(block: FloatArray) -> NDArray[np.complex128]:
-    """numpy.fft.rfft of each row."""
-    if LOOPS is None:
-        return np.fft.rfft(block)
-    axes, count = block.shape
-    loop = LOOPS.rfft_n_odd if count % 2 else LOOPS.rfft_n_even
-    found: NDArray[np.complex128] = loop(block, 1.0, out=np.empty((axes, count // 2 + 1), np.complex128))
-    return found
-
-
-def _inverse(lines: NDArray[np.complex128], out: FloatArray) -> None:
-    """numpy.fft.irfft of each row."""
-    if LOOPS is None:
-        np.fft.irfft(lines, out.shape[1], out=out)
-    else:
-        LOOPS.irfft(lines, 1 / out.shape[1], out=out)
 
 
 def _features(
