@@ -12,10 +12,11 @@ import msgspec
 
 from gateway.core.changes import Line
 from gateway.core.ids import make_id
-from gateway.core.model import Alert, AlertState, Case, Entry, Notification, NotificationState
+from gateway.core.model import Alert, Case, Entry, Notification, NotificationState
 
 T = TypeVar("T", Case, Alert, Notification)
 PAGE = 500
+STANDING = "state != 'cleared'"  # of an alert; word for word as the store's index has it
 STANDING_MOST = 200  # more of them in one list is read by nobody; the count is the true one
 _TABLES: dict[type, str] = {Case: "cases", Alert: "alert", Notification: "notification"}
 
@@ -87,6 +88,6 @@ def tellings(db: sqlite3.Connection, since_ns: int, until_ns: int) -> Iterator[t
 
 def standing_before(db: sqlite3.Connection, raised_ns: int) -> list[Alert]:
     """The alerts that stand and were raised before an instant, the oldest first."""
-    query = "SELECT body FROM alert WHERE state != ? AND raised_ns < ? ORDER BY raised_ns LIMIT ?"
-    rows = db.execute(query, (AlertState.CLEARED.value, raised_ns, STANDING_MOST))
+    query = f"SELECT body FROM alert WHERE {STANDING} AND raised_ns < ? ORDER BY raised_ns LIMIT ?"
+    rows = db.execute(query, (raised_ns, STANDING_MOST))
     return [msgspec.json.decode(row[0], type=Alert) for row in rows]

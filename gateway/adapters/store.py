@@ -63,6 +63,8 @@ CREATE TABLE IF NOT EXISTS alert (
     id TEXT PRIMARY KEY, case_id TEXT NOT NULL, rule TEXT NOT NULL, device TEXT NOT NULL,
     component TEXT NOT NULL, level INTEGER NOT NULL, state TEXT NOT NULL, raised_ns INTEGER NOT NULL,
     changed_ns INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS alert_case ON alert (case_id);
+CREATE INDEX IF NOT EXISTS alert_standing ON alert (state, case_id) WHERE state != 'cleared';
 CREATE TABLE IF NOT EXISTS cases (
     id TEXT PRIMARY KEY, device TEXT NOT NULL, component TEXT NOT NULL, place TEXT NOT NULL,
     rule TEXT NOT NULL, level INTEGER NOT NULL, stage TEXT NOT NULL, person TEXT NOT NULL,

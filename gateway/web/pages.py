@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core import photos
@@ -20,6 +20,7 @@ from gateway.core.effective import rule_of
 from gateway.core.model import (
     SECOND,
     Alert,
+    AlertState,
     Case,
     Entry,
     Kind,
@@ -141,7 +142,7 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         respond=_respond(case, rule, world),
         respond_by=_due(case, rule, world, now_ns),
         due=_due(case, rule, world, now_ns) if case.stage in words.LATE else "",
-        overdue=overdue(case, rule, world, now_ns),
+        overdue=overdue(case, rule, world, now_ns, any(one.state is AlertState.FIRING for one in alerts)),
         late=words.LATE.get(case.stage, "响应时限"),
         said=_said(case, world, now_ns),
         doer=person_name(world, case.handled_by),
@@ -213,9 +214,11 @@ def person_name(world: World, person: str) -> str:
     return known.says if known else person
 
 
-def overdue(case: Case, rule: Rule | None, world: World, now_ns: int) -> str:
-    """By how much the present stage has outrun its clock; "" when in time."""
-    due_ns = runs_out_ns(world, rule, case, standing=True)
+def overdue(case: Case, rule: Rule | None, world: World, now_ns: int, firing: bool) -> str:
+    """By how much the present stage has outrun its clock; "" when in time. What became normal again in time
+    has the longer clock, here as in the engine and the report.
+    """
+    due_ns = runs_out_ns(world, rule, case, firing or case.overdue)
     late_ns = 0 if due_ns is None or case.stage is Stage.SUSPENDED else now_ns - due_ns
     return words.ago(late_ns) if late_ns > 0 else ""
 
@@ -565,18 +568,18 @@ class CaseList:
 
 
 def view_list(db: sqlite3.Connection, world: World, person: str, now_ns: int) -> CaseList:
-    cases = rows.cases_told_to(db, person)
+    cases, firing = rows.cases_told_to(db, person), rows.firing_cases(db)
     counts = Counter(case.level for case in cases)
     return CaseList(
         person=person_name(world, person),
-        rows=[_row(case, world, now_ns) for case in cases],
+        rows=[_row(case, world, now_ns, firing) for case in cases],
         counts=[(words.Badge.of(level), counts[level]) for level in sorted(counts, reverse=True)],
         cut=len(cases) >= rows.OPEN_MOST,
         clock=clock(now_ns, world.timezone, now_ns),
     )
 
 
-def _row(case: Case, world: World, now_ns: int) -> Row:
+def _row(case: Case, world: World, now_ns: int, firing: Collection[str]) -> Row:
     rule = rule_of(world, case.rule, case.device)
     until_ns = case.changed_ns if case.stage in ENDED else now_ns
     return Row(
@@ -590,7 +593,7 @@ def _row(case: Case, world: World, now_ns: int) -> Row:
         sheet=words.SHEETS[sheet_of(case)],
         since=clock(case.opened_ns, world.timezone, now_ns),
         lasted=words.ago(until_ns - case.opened_ns),
-        overdue=overdue(case, rule, world, now_ns),
+        overdue=overdue(case, rule, world, now_ns, case.id in firing),
     )
 
 
@@ -625,7 +628,8 @@ class Console:
 def view_console(
     db: sqlite3.Connection, world: World, health: Health, inboxes: frozenset[str], now_ns: int
 ) -> Console:
-    listed = [_row(case, world, now_ns) for case in rows.open_cases(db)]
+    firing = rows.firing_cases(db)
+    listed = [_row(case, world, now_ns, firing) for case in rows.open_cases(db)]
     counts = rows.count_open(db)
     persons = [one for one in world.persons.values() if inboxes & set(one.reach)] if inboxes else []
     return Console(
@@ -634,7 +638,7 @@ def view_console(
         counts=[(words.Badge.of(level), count) for level, count in counts.items()],
         overdue_count=sum(bool(row.overdue) for row in listed),
         sheets=[(name, found) for name in words.SHEETS.values() if (found := _on(listed, name))],
-        ended=[_row(case, world, now_ns) for case in rows.ended_cases(db)],
+        ended=[_row(case, world, now_ns, firing) for case in rows.ended_cases(db)],
         shelved=[shelf_line(one, world, now_ns) for one in rows.shelves(db)],
         pills=pills(health, now_ns),
         troubles=troubles(health),
@@ -662,7 +666,7 @@ def pills(health: Health, now_ns: int) -> list[Pill]:
         Pill("存储", "store", *(_well(health.store_writable, "可写", "不可写"))),
         Pill("数据库", "database", database, "bad" if health.database is False else "good"),
         Pill("配置", "config", *(_well(health.config_ok, "有效", "有错，沿用旧的"))),
-        Pill("通知渠道", "channels", *_well(not health.failing, "正常", f"失败：{failing}")),
+        Pill("通知", "channels", *_well(not health.failing, "正常", f"失败：{failing}")),
         Pill("待入库", "backlog", f"{health.backlog:,}", "plain"),
         Pill("最近消息", "latest", f"{words.ago(now_ns - last)}前" if last else "尚无", "plain"),
     ]

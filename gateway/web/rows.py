@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from gateway.adapters.history import STANDING
 from gateway.core.model import Alert, AlertState, Case, Entry, Level, Notification, Photo, Shelf, Verb
 from gateway.core.photos import name, read
 
@@ -72,10 +73,15 @@ def alerts_of(db: sqlite3.Connection, case: str) -> list[Alert]:
     return _all(db, Alert, "SELECT body FROM alert WHERE case_id = ? ORDER BY id", case)
 
 
+def firing_cases(db: sqlite3.Connection) -> set[str]:
+    """The cases in which something is still bad, and not only waiting for its reset."""
+    query = f"SELECT case_id FROM alert WHERE {STANDING} AND state = ?"
+    return {row[0] for row in db.execute(query, (AlertState.FIRING,))}
+
+
 def standing_alerts(db: sqlite3.Connection) -> list[Alert]:
     """Those that nobody has been told of too: hidden behind a cause, in the shadow, without a case."""
-    query = "SELECT body FROM alert WHERE state != ? ORDER BY level DESC, raised_ns"
-    return _all(db, Alert, query, AlertState.CLEARED.value)
+    return _all(db, Alert, f"SELECT body FROM alert WHERE {STANDING} ORDER BY level DESC, raised_ns")
 
 
 def shelves(db: sqlite3.Connection) -> list[Shelf]:

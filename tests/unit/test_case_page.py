@@ -7,7 +7,8 @@ import pytest
 
 from gateway.core.model import SECOND, Act, AlertState, Entry, Stage, Verb
 from gateway.links import Links, Purpose
-from gateway.web import pages, words
+from gateway.web import pages, rows, words
+from gateway.web.deps import Health
 from tests.unit.test_case_life import FITTING, SMOKE, street
 from tests.unit.test_resets import ALERT, CASE, TOLD, Site
 from tests.unit.worlds import START_NS
@@ -58,6 +59,19 @@ def test_at_work_there_is_no_third_acknowledgement_but_a_suspension(opened):
     assert buttons(site.ask("GET", site.path())[1]) == [
         "判为误报", "提交结果", "转交", "申请挂起", "搁置", "记下", "已处理",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("alert", "flagged", "late"), [(FIRING, False, True), (CLEARED, False, False), (CLEARED, True, True)]
+)
+def test_what_was_normal_again_in_time_is_late_on_no_screen(opened, alert, flagged, late):
+    """The engine and the report say the same: two minutes are for what stands, or for what had run out by then."""
+    site = opened(Stage.SENT, alert=alert, overdue=flagged)
+    db, known, case = site.store.reader(), street(SMOKE), rows.open_cases(site.store.reader())[0]
+    now_ns = (case.clock_ns or case.opened_ns) + 600 * SECOND
+    assert bool(pages.view_case(db, known, case, now_ns).overdue) is late
+    health = Health(progressing=True, broker=True, store_writable=True)
+    assert pages.view_console(db, known, health, frozenset(), now_ns).overdue_count == late
 
 
 def test_returning_says_why_by_a_closed_list(opened):

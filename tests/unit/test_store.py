@@ -4,6 +4,7 @@ import sqlite3
 
 import pytest
 
+from gateway.adapters.history import STANDING
 from gateway.adapters.store import Checkpoint, Record, Store, StoreBusy, StoreDamaged
 from gateway.core.model import (
     Entry,
@@ -147,3 +148,17 @@ def test_reopened_after_an_error_it_goes_on_where_the_disk_is(tmp_path):
     store._position = 7  # believed, but never on the disk
     store.reopen()
     assert store.position() == 1 and store.commit([Record(Tick(2, 2), [])]) == 1
+
+
+def test_what_stands_is_found_without_a_look_at_all_that_ever_did(tmp_path):
+    """The watchdog asks every minute, a console every few seconds; a store keeps years of alerts."""
+    store = Store(tmp_path)
+    db = store.reader()
+    for query in (
+        f"SELECT body FROM alert WHERE {STANDING} ORDER BY level DESC, raised_ns",
+        f"SELECT case_id FROM alert WHERE {STANDING} AND state = 'firing'",
+        "SELECT body FROM alert WHERE case_id = 'x' ORDER BY id",
+    ):
+        (first, *_) = [row["detail"] for row in db.execute(f"EXPLAIN QUERY PLAN {query}")]
+        assert "USING" in first and "INDEX alert_" in first, first
+    store.close()
