@@ -65,7 +65,7 @@ def test_at_work_there_is_no_third_acknowledgement_but_a_suspension(opened):
     ("alert", "flagged", "late"), [(FIRING, False, True), (CLEARED, False, False), (CLEARED, True, True)]
 )
 def test_what_was_normal_again_in_time_is_late_on_no_screen(opened, alert, flagged, late):
-    """The engine and the report say the same: two minutes are for what stands, or for what had run out by then."""
+    """As in the engine and the report: two minutes are for what stands, or for what had run out by then."""
     site = opened(Stage.SENT, alert=alert, overdue=flagged)
     db, known, case = site.store.reader(), street(SMOKE), rows.open_cases(site.store.reader())[0]
     now_ns = (case.clock_ns or case.opened_ns) + 600 * SECOND
