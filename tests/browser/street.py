@@ -12,7 +12,7 @@ from gateway.adapters.photos import Photos
 from gateway.adapters.store import Store
 from gateway.channels.inbox import Inbox
 from gateway.config import load
-from gateway.core.model import SECOND, Act, Case, Link, Message, Messages, Notification, Tick, World
+from gateway.core.model import SECOND, Act, Case, Link, Message, Messages, Notification, Stage, Tick, World
 from gateway.links import Grant, Links, Purpose
 from gateway.notifier import Notifier, StoreLedger
 from gateway.pipeline import Pipeline
@@ -23,6 +23,7 @@ from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 CABINET = "cabinet-xincun-1-1"  # its property post is held by wang
+CABINETS = [f"cabinet-{place}-{n}" for place in ("heping", "xincun-1", "xincun-2") for n in (1, 2)]
 
 LILONG_YAML = """\
 state: state
@@ -66,6 +67,7 @@ class Street:
         self.acts: list[Act] = []  # what the pages have asked for
         self.healthy = Health(progressing=True, broker=True, store_writable=True, database=True, backlog=1204)
         self.web = WebServer(create_app(self.deps()), "127.0.0.1", 0)
+        self._cold = iter([(device, slot) for slot in range(1, 9) for device in CABINETS])
 
     def deps(self) -> Deps:
         return Deps(
@@ -120,6 +122,15 @@ class Street:
         self.say(
             device, {"ts": self.clock.wall_ns() // 10**6, "smoke": smoke, "temperature": 26.0, "slots": slots}
         )
+
+    def burn(self) -> str:
+        """One more slot runs hot, and whoever is responsible has been told: a red case of its own."""
+        device, slot = next(self._cold)
+        self.cabinet(hot=81.5, device=device, slot=slot)
+        subject = (device, f"slot-{slot}")
+        case = next(case for case in self.cases() if (case.device, case.component) == subject)
+        until(lambda: self.case(case.id).stage is Stage.SENT, 10)
+        return case.id
 
     def pass_time(self, seconds: float) -> None:
         self.clock.ahead_ns += int(seconds * SECOND)

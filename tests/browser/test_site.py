@@ -35,17 +35,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
 
 @pytest.fixture
 def fire(street: Street) -> str:
-    """A red case of its own: one more slot runs hot, and whoever is responsible has been told."""
-    device, slot = next(HOT)
-    street.cabinet(hot=81.5, device=device, slot=slot)
-    subject = (device, f"slot-{slot}")
-    case = next(case for case in street.cases() if (case.device, case.component) == subject)
-    until(lambda: street.case(case.id).stage is Stage.SENT, 10)
-    return case.id
-
-
-CABINETS = [f"cabinet-{place}-{n}" for place in ("heping", "xincun-1", "xincun-2") for n in (1, 2)]
-HOT = iter([(device, slot) for slot in range(1, 9) for device in CABINETS])
+    return street.burn()
 
 
 def told(street: Street, case: str) -> Notification:

@@ -23,11 +23,9 @@ from gateway.core.pictures import cleaned
 from gateway.links import Purpose
 from gateway.web import server, uploads
 from tests.browser.street import Street
-from tests.browser.test_site import CABINETS, Answer, ask, get, told
+from tests.browser.test_site import Answer, ask, get, told
 from tests.pictures import JPEG, WEBP, form, png
 from tests.waiting import until
-
-HOT = iter([(device, slot) for slot in range(1, 9) for device in CABINETS])
 
 
 @pytest.fixture(scope="module")
@@ -36,25 +34,15 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         yield one
 
 
-def burn(street: Street) -> str:
-    """One more slot runs hot, and whoever is responsible has been told."""
-    device, slot = next(HOT)
-    street.cabinet(hot=81.5, device=device, slot=slot)
-    subject = (device, f"slot-{slot}")
-    case = next(case for case in street.cases() if (case.device, case.component) == subject)
-    until(lambda: street.case(case.id).stage is Stage.SENT, 10)
-    return case.id
-
-
 @pytest.fixture
 def fire(street: Street) -> str:
-    return burn(street)
+    return street.burn()
 
 
 @pytest.fixture(scope="module")
 def burning(street: Street) -> str:
     """One case for all who are turned away."""
-    return burn(street)
+    return street.burn()
 
 
 def upload(street: Street, path: str, picture: bytes, **more: Any) -> Answer:
@@ -197,7 +185,7 @@ def test_a_picture_is_for_those_who_may_see_its_case(street: Street, fire: str) 
     upload(street, door(street, fire), png(seed=21))
     (address,) = shown(street, fire)
     name = address.rpartition("/")[2]
-    own = street.path(told=told(street, burn(street)))
+    own = street.path(told=told(street, street.burn()))
     assert get(street, f"{own}/{name}").status == 404, "a picture of another case"
     assert get(street, address.replace("/c/", "/c/A")).status in (403, 429)
     past = street.path(told=told(street, fire), expires_s=street.clock.wall_ns() // 10**9 - 1)

@@ -116,6 +116,7 @@ def test_a_report_is_what_the_rows_say(script):
     total = report.total
     assert (total.found, total.closed) == (len(ends), ends.count("closed"))
     assert total.false.total() == ends.count("false") and total.open == sum(e not in OVER for e in ends)
+    assert report.late_count == total.late_now, "the list and the number above it are of the same cases"
     kept = [str(one.stage) for one in cases if (one.told or not one.silent) and one.stage is not Stage.MERGED]
     assert sorted(e for e in ends if e in OVER) == sorted(e for e in kept if e in OVER)
     assert sum(one.found for one in report.groups.values()) == total.found, "each in one group"
