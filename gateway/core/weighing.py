@@ -131,8 +131,7 @@ class Weighing:
                 continue
             before = known.get(quantity)
             if before is None:
-                known[quantity] = Latest(measured_ns, value)
-                self._end_calm(seen, quantity)
+                known[quantity] = Latest(measured_ns, value)  # whoever was calm without it still is
             elif before.measured_ns <= latest_ns:
                 if value != before.value and quantity in seen.telling:
                     self._end_calm(seen, quantity)
