@@ -262,7 +262,7 @@ def put_back(target: Path, wanted: Bytes) -> None:
         target.unlink(missing_ok=True)
     else:
         if given is not None:
-            rewrite(beside, signatures.joined(_bytes_of(target)[1], given))
+            rewrite(beside, (_bytes_of(target)[1] or b"") + given)
         rewrite(target, data)
     if given is None:
         beside.unlink(missing_ok=True)

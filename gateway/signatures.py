@@ -137,12 +137,6 @@ def signed(name: str, data: bytes, key_file: Path) -> bytes:
     return line.encode("ascii")
 
 
-def joined(before: bytes | None, given: bytes) -> bytes:
-    """Both, for a pack that is about to be replaced: whichever content a crash leaves, it is believed."""
-    both = (before or b"") + given
-    return both if _LINES.fullmatch(both.decode("ascii", "replace")) and len(both) <= BYTES_MOST else given
-
-
 def signer_of(name: str, data: bytes, signatures: bytes | None, signers: Signers) -> str:
     """Who of `signers` signed these bytes under that file name. Raises SignatureError."""
     expected = signature_of(signers)
