@@ -9,11 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from gateway import app as apps
 from gateway import telemetry
 from gateway.adapters.store import StoreBusy
 from gateway.app import App, ConfigurationRefused, StillUnderWay
+from gateway.cli import main
 from gateway.config import load
 from gateway.control import ControlError, ask
 from gateway.core.model import Tick
@@ -151,6 +153,20 @@ def test_a_pack_that_nobody_signed_changes_nothing(signed_pack, start):
         (problem,) = app.reload()
     assert problem.code == "L112" and limit_of(app) == 40 and not app.health().config_ok
     assert [said.fields["error"] for said in seen if said.event == "reload_refused"] == [str(problem)]
+
+
+def test_installing_a_pack_reaches_the_gateway_that_runs(signed_pack, folder, start):
+    app = start()
+    (folder / "new").mkdir()
+    data = b"version: 2" + (RULE % 42).encode()
+    (folder / "new" / "own.yaml").write_bytes(data)
+    (folder / "new" / "own.yaml.sig").write_bytes(signed("own.yaml", data, folder / "key"))
+    words = ["pack", "install", str(folder / "new" / "own.yaml"), "--yes"]
+    ran = CliRunner().invoke(
+        main, [*words, "--config", str(folder / "lilong.yaml")], env={"LC_ALL": "C.UTF-8"}
+    )
+    assert ran.exit_code == 0 and ran.output.endswith("the gateway has taken it\n"), ran.output
+    assert limit_of(app) == 42 and app.health().config_ok
 
 
 def test_a_pack_tampered_with_while_we_were_down_starts_with_the_rules_before(signed_pack, start):

@@ -286,6 +286,27 @@ def test_a_new_pack_goes_into_the_directory_that_must_be_signed(
     assert ran.exit_code == 0, ran.output
     assert said(ran, folder)[0] == "more.yaml version new → 1, signed by centre, into rules"
     assert (folder / "rules/more.yaml.sig").exists() and limit(folder) == 55
+    (folder / "own").mkdir()
+    text = (folder / "lilong.yaml").read_text().replace("rules: [rules]", "rules: [rules, own]")
+    (folder / "lilong.yaml").write_text(text)
+    ran = run("pack", "install", issue("version: 1\nrules: []\n", "third.yaml"), "--yes")
+    assert ran.exit_code == 0 and (folder / "rules/third.yaml").exists(), "not the last: the last signed one"
+
+
+def test_in_chinese_too(issue: Callable[..., str], folder: Path, run: Run) -> None:
+    ran = run("pack", "install", issue(SECOND), stdin=b"n\n", lang="zh_CN.UTF-8")
+    lines = [" ".join(line.split()) for line in said(ran, folder)]
+    assert lines[:3] == [
+        "all.yaml 版本 1 → 2，签名者 centre，目录 rules",
+        "种类 动作 名称 内容",
+        "rules 更改 slot-hot levels.yellow.above: 55 → 58",
+    ]
+    assert "sites/tune.yaml:2 slot-hot 仍然有效 夏天靠西墙" in lines
+    assert lines[-2:] == ["安装吗？ [y/N]: n", "未作任何更改"]
+    ran = run(
+        "pack", "install", issue(FIRST.replace("red: {above: 75}", "red: {above: 76}")), lang="zh_CN.UTF-8"
+    )
+    assert "发现版本 1，而已安装的同一版本内容不同，应为比 1 大的版本；确实要装，写 --downgrade" in ran.stderr
 
 
 def test_a_directory_of_ones_own(issue: Callable[..., str], folder: Path, run: Run) -> None:
