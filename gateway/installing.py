@@ -145,15 +145,16 @@ def read_pack(source: Path, data: bytes, problems: Problems) -> PackKeys | None:
 
 @dataclass(frozen=True, slots=True)
 class _Installed:
-    """The pack of that name which counts now; a broken one has no version."""
+    """The pack of that name which counts now; however broken, its version is the one it says."""
 
     data: bytes
     node: yamlfile.Node | None
 
     @property
     def version(self) -> int:
-        keys = Builder(Problems()).record(self.node, PackKeys)
-        return keys.version if keys else 0
+        written = _below(self.node, "version")
+        value = written.value if isinstance(written, yamlfile.Scalar) else 0
+        return value if isinstance(value, int) else 0
 
 
 def _installed(path: Path, name: str) -> _Installed | None:
@@ -213,7 +214,7 @@ def _changes(before: yamlfile.Node | None, after: yamlfile.Node | None) -> list[
 
 def _entries(pack: yamlfile.Node | None, kind: str) -> dict[str, Flat]:
     """By name, every entry of one list of a pack; a second one of a name gets a number."""
-    _, items = pack.entries.get(kind, (pack, pack)) if isinstance(pack, yamlfile.Map) else (pack, pack)
+    items = _below(pack, kind)
     found: dict[str, Flat] = {}
     often = Counter[str]()
     for item in items.items if isinstance(items, yamlfile.List) else ():
@@ -222,6 +223,11 @@ def _entries(pack: yamlfile.Node | None, kind: str) -> dict[str, Flat]:
         often[name] += 1
         found[name if often[name] == 1 else f"{name} #{often[name]}"] = flat
     return found
+
+
+def _below(pack: yamlfile.Node | None, key: str) -> yamlfile.Node | None:
+    """What stands under a key at the top of a pack."""
+    return pack.entries[key][1] if isinstance(pack, yamlfile.Map) and key in pack.entries else None
 
 
 def _flat(node: yamlfile.Node, path: str) -> dict[str, str]:

@@ -233,6 +233,14 @@ def test_nor_does_one_version_have_two_contents(issue: Callable[..., str], folde
     assert run("pack", "install", other, "--yes", "--downgrade").exit_code == 0 and limit(folder) == 56
 
 
+def test_a_broken_pack_has_its_version_still(issue: Callable[..., str], folder: Path, run: Run) -> None:
+    """A key that this version of ours does not know must not open the door to any old pack."""
+    (folder / "rules/all.yaml").write_text(SECOND + "colour: red\n", "utf-8")
+    ran = run("pack", "install", issue(FIRST), "--yes")
+    assert ran.exit_code == 1 and "found version 1, while version 2 is installed" in ran.stderr
+    assert (folder / "rules/all.yaml").read_text().endswith("colour: red\n")
+
+
 def test_a_pack_that_takes_a_tuned_rule_away_is_refused(
     issue: Callable[..., str], folder: Path, run: Run
 ) -> None:
