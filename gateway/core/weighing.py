@@ -20,7 +20,7 @@ from gateway.core.places import ancestors
 from gateway.core.quality import AHEAD_NS
 from gateway.core.state import Latest, State
 from gateway.core.terms import Scope
-from gateway.core.texts import double_control
+from gateway.core.texts import double_control, usual
 from gateway.core.units import BESIDE, QUANTITIES, shown
 
 COUNTS_NS = 600 * SECOND  # a word of a device whose interval nobody knows
@@ -249,9 +249,24 @@ class Weighing:
         assert judge.expression is not None
         if judge.rule.double_control is not None:
             return self._both_parts(judge, subject, now_ns)
-        quantities = judge.expression.quantities if not judge.members else ()
-        found = ((name, self.known(*subject, name, now_ns)) for name in quantities)
-        return "，".join(f"{QUANTITIES[name].says} {shown(name, x)}" for name, x in found if x is not None)
+        told = self._unusual(judge, subject, now_ns)
+        names = () if judge.members else [name for name in judge.expression.quantities if name not in told]
+        found = ((name, self.known(*subject, name, now_ns)) for name in names)
+        known = [f"{QUANTITIES[name].says} {shown(name, x)}" for name, x in found if x is not None]
+        return "，".join([*told.values(), *known])
+
+    def _unusual(self, judge: Judge, subject: Subject, now_ns: int) -> dict[str, str]:
+        """By quantity, what a reading is unusual beside; of a group that of the member furthest off."""
+        assert judge.expression is not None
+        told: dict[str, str] = {}
+        for measure in judge.expression.unusual:
+            seen = [self.seen(*one, now_ns) for one in judge.members or (subject,)]
+            each = [(one.key.replace("|", " ").strip(), one.window_of(measure).usual(now_ns)) for one in seen]
+            known = [(found.apart, name, found) for name, found in each if found is not None]
+            if known:
+                _, name, found = max(known)
+                told[measure.of] = usual(measure, found, name if judge.members else "")
+        return told
 
     def _both_parts(self, judge: Judge, subject: Subject, now_ns: int) -> str:
         """How far it went and how fast it goes."""
