@@ -166,12 +166,6 @@ def crossed(limit: Limit, value: float, active: bool) -> bool:
     return (bounds[0] <= value <= bounds[1]) == (limit.inside is not None)
 
 
-def reads(judge: Judge, values: Mapping[str, float]) -> bool:
-    """Whether an expression reads any of these."""
-    assert judge.expression is not None
-    return not values.keys().isdisjoint(judge.expression.quantities)
-
-
 def goes_by_the_unusual(rule: Rule) -> bool:
     """Whether it asks how unusual a reading is for its device: such a rule stands beside limits, is yellow
     at most, and hides none.
