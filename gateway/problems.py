@@ -361,7 +361,20 @@ PHRASES: dict[str, tuple[str, str]] = {
         "规则 {rule}：最高只到{level}，挡不住本规则的最高级别",
         "rule {rule}, which reaches only {level} and can never hide this rule's highest level",
     ),
+    "unusual_above_yellow": (
+        "按反常判断的规则的 {level}",
+        "{level} of a rule that goes by what is unusual",
+    ),
+    "unusual_state": ("状态量 {quantity} 的反常程度", "how unusual {quantity} is, which is a state"),
+    "unusual_hides": (
+        "按反常判断的规则 {rule}：反常不能盖住限值",
+        "rule {rule}, which goes by what is unusual and must not hide a limit",
+    ),
     # -- warnings: what stands there
+    "no_limit_beside": (
+        "{quantity} 只按反常判断：{scene} 场景没有判断它的限值规则",
+        "how unusual {quantity} is, and no live rule of scene {scene} that judges it by a limit",
+    ),
     "out_of_reach": (
         "{key} {value}，而 {quantity} 只在 {low} 到 {high} 之间",
         "{key} {value}, while {quantity} is never outside {low} to {high}",
@@ -572,7 +585,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         "窗口 {window}，而 {model} 每 {every} 秒才上报一次",
         "the window {window}, while {model} speaks every {every} s",
     ),
-    "longer_window": ("至少能容纳两次读数的时长", "a span of at least two readings"),
+    "longer_window": ("至少能容纳 {least} 次读数的时长", "a span of at least {least} readings"),
     "long_window": (
         "窗口 {window}，{model} 会有超过 {most} 个读数",
         "the window {window}, in which {model} says more than {most} readings",
@@ -731,6 +744,16 @@ PHRASES: dict[str, tuple[str, str]] = {
     "a_tree": ("一棵树：每处只有一个上级且不成环", "a tree"),
     "baseline_for": ("规则 {rule} 需要的基线", "the baseline that rule {rule} needs"),
     "a_cause": ("另一条规则，不成环", "another rule, and no ring of them"),
+    "yellow_alone": (
+        "只有 yellow；orange、red 另写按限值判断的规则",
+        "yellow alone; orange and red in a rule of their own that goes by a limit",
+    ),
+    "a_measured_one": ("测量出来的量", "a quantity that is measured"),
+    "a_limit_as_cause": ("按限值判断的规则", "a rule that goes by a limit"),
+    "limit_beside": (
+        "同一场景另有一条 mode: live 的规则按限值判断它：反常提示不代替限值",
+        "a live rule beside it that judges the quantity by a limit: what is unusual never replaces one",
+    ),
     "as_bad": ("级别不低于本规则的原因", "a cause that gets as bad as this rule"),
     "window_for": (
         "规则 {rule} 需要的时段（在该处或上级）",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from gateway.core import photos
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn, sheet_of
 from gateway.core.clocks import limit_s, needs_person, runs_out_ns
+from gateway.core.conditions import goes_by_the_unusual
 from gateway.core.deeds import turn_of
 from gateway.core.duty import holder
 from gateway.core.effective import rule_of
@@ -35,7 +36,7 @@ from gateway.core.model import (
 from gateway.core.places import ancestors
 from gateway.core.routing import scene_of, shelved_s_most
 from gateway.core.sentences import level_sentences
-from gateway.core.texts import LEVELS, clock, component_name, role_name, shelved, span
+from gateway.core.texts import LEVELS, UNUSUAL_LIMIT, clock, component_name, role_name, shelved, span
 from gateway.core.units import QUANTITIES, shown, sign
 from gateway.links import VALID_S, Grant, Links, Purpose
 from gateway.web import rows, words
@@ -275,7 +276,8 @@ def _limit(alert: Alert | None, rule: Rule | None) -> str:
         return ""
     below = rule is not None and any(one.below is not None for one in rule.limits)
     either = "±" if rule is not None and rule.relative_to == "zero" else ""
-    return f"{'下限' if below else '上限'} {either}{_number(alert, alert.limit)}"
+    word = UNUSUAL_LIMIT if rule is not None and goes_by_the_unusual(rule) else "下限" if below else "上限"
+    return f"{word} {either}{_number(alert, alert.limit)}"
 
 
 def _number(alert: Alert, number: float) -> str:
