@@ -17,10 +17,12 @@ from itertools import islice
 
 from tests.benchmarks import wire
 from tests.benchmarks.load import Load
+from tests.benchmarks.shipped import Street
 
 WINDOW = 1_000  # unacknowledged messages
 GULP = 100  # packets in one send when flat out
 CLIENT = "load-generator"
+LOADS = {kind.kind: kind for kind in (Load, Street)}
 
 
 class Publisher:
@@ -86,10 +88,11 @@ def add_load_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("count", "devices", "alerts", "streak", "start-ms"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--per-second", type=float, required=True)
+    parser.add_argument("--kind", choices=LOADS, required=True)
 
 
 def load_of(options: argparse.Namespace) -> Load:
-    return Load(
+    return LOADS[options.kind](
         count=options.count, devices=options.devices, alerts=options.alerts, streak=options.streak,
         per_second=options.per_second, start_ms=options.start_ms,
     )  # fmt: skip
@@ -99,6 +102,7 @@ def arguments_of(load: Load) -> list[str]:
     return [
         f"--count={load.count}", f"--devices={load.devices}", f"--alerts={load.alerts}",
         f"--streak={load.streak}", f"--per-second={load.per_second}", f"--start-ms={load.start_ms}",
+        f"--kind={load.kind}",
     ]  # fmt: skip
 
 
