@@ -90,7 +90,7 @@ def _late(db: sqlite3.Connection, until_ns: int, now_ns: int, here: Callable[[st
     cases = (
         case
         for case in history.open_before(db, until_ns)
-        if here(case.place) and not (case.silent or case.drill)
+        if here(case.place) and not (case.unheard or case.drill)
     )
     found = [one for case in cases if (one := course_of(db, case, now_ns)) and one.late_now]
     return sorted(found, key=lambda one: (-one.case.level, one.found_ns))
