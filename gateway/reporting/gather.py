@@ -20,7 +20,7 @@ LATE_MOST = 200  # rows of the list of what is overdue; `late_count` is the true
 @dataclass(slots=True, kw_only=True)
 class Report:
     """The cases found in [since, until), and what is known of them at `now`: the same three instants give
-    the same figures again.
+    the same stages and times again. Its level is the case's own, whatever it was then.
     """
 
     since_ns: int
