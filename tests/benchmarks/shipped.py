@@ -72,6 +72,7 @@ class Voice:
         self.device, self._unit = device(number), model.codec.time_unit
         self._life: Life = life_of(self.device, model, SEED, ZONE)
         self._encode = Encoder(device=self.device, model=model, zone=ZONE)
+        self._calm = [self._shot(NOON_NS + turn * BETWEEN_NS) for turn in range(SHOTS)]
 
     @property
     def points(self) -> int:
@@ -81,10 +82,6 @@ class Voice:
     def say(self, turn: int, at_ms: int, smoke: bool) -> bytes:
         shot = self._smoking if smoke else self._calm[turn % SHOTS]
         return shot % {b"at": str(instant(at_ms * 1_000_000, self._unit, ZONE)).encode(), b"no": turn}
-
-    @cached_property
-    def _calm(self) -> list[bytes]:
-        return [self._shot(NOON_NS + turn * BETWEEN_NS) for turn in range(SHOTS)]
 
     @cached_property
     def _smoking(self) -> bytes:

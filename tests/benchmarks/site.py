@@ -110,6 +110,7 @@ def write_world(folder: Path, load: Load) -> None:
     for first in range(0, load.devices, DEVICES_A_FILE):
         numbers = range(first, min(load.devices, first + DEVICES_A_FILE))
         files[f"sites/devices-{first}.yaml"] = "devices:\n" + "".join(map(_device, numbers))
+        files[f"sites/places-{first}.yaml"] = "places:\n" + "".join(map(_place, numbers))
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
@@ -142,4 +143,9 @@ def _rule(number: int, hold: bool) -> str:
 
 def _device(number: int) -> str:
     name = device_id(number)
-    return f"  - {{id: {name}, says: {name}, model: {MODEL}, at: street, topic: {topic_of(number)}}}\n"
+    return f"  - {{id: {name}, says: {name}, model: {MODEL}, at: at-{name}, topic: {topic_of(number)}}}\n"
+
+
+def _place(number: int) -> str:
+    """One for each device: what rings at one place joins one case, and one message tells of it all."""
+    return f"  - {{id: at-{device_id(number)}, says: 测点, kind: point, within: street}}\n"

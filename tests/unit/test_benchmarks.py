@@ -50,6 +50,7 @@ def test_every_message_is_understood_and_is_as_many_points_as_said(kind: type[Lo
 
 @KINDS
 def test_whoever_crosses_raises_and_nobody_else(kind: type[Load], tmp_path: Path) -> None:
+    """Each in a case of its own, or one message would tell of several."""
     load = small(kind)
     engine = Engine(world_of(tmp_path, load), State(identity="0badcafe"))
     items, raised = [Message(topic, payload) for topic, payload in load.messages()], set[str]()
@@ -58,7 +59,7 @@ def test_whoever_crosses_raises_and_nobody_else(kind: type[Load], tmp_path: Path
         batch = Messages(ns - START_MS * 1_000_000 + SECOND, ns, items[at : at + BATCH])
         raised |= {effect.device for effect in engine.step(batch) if isinstance(effect, Alert)}
     assert raised == set(load.crossings().values())
-    assert len(raised) == load.alerts
+    assert len(raised) == len(engine.state.cases) == load.alerts
 
 
 def test_the_street_has_every_shipped_scene_rule_and_two_detectors_in_a_shed(tmp_path: Path) -> None:
