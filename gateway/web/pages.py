@@ -216,9 +216,11 @@ def person_name(world: World, person: str) -> str:
 
 
 def overdue(case: Case, rule: Rule | None, world: World, now_ns: int, firing: bool) -> str:
-    """By how much the present stage has outrun its clock; "" when in time. What became normal again in time
-    has the longer clock, here as in the engine and the report.
+    """By how much the present stage has outrun its clock; "" when in time. As in the engine and the report,
+    what became normal again in time has the longer clock, and what tells nobody runs late of none.
     """
+    if case.silent and not case.overdue:
+        return ""
     due_ns = runs_out_ns(world, rule, case, firing or case.overdue)
     late_ns = 0 if due_ns is None or case.stage is Stage.SUSPENDED else now_ns - due_ns
     return words.ago(late_ns) if late_ns > 0 else ""
