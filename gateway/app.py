@@ -46,6 +46,7 @@ from gateway.core.model import (
     Noted,
     Notification,
     Refused,
+    Snapshot,
     Tick,
     Verb,
     World,
@@ -61,6 +62,7 @@ from gateway.pulling import Puller
 from gateway.reporting.digest import write_apart
 from gateway.reporting.mailing import Mailing
 from gateway.selfcheck import Parts, SelfCheck
+from gateway.snapshots import Requester
 from gateway.watchdog import Watchdog
 from gateway.web.app import create_app
 from gateway.web.callbacks import Callbacks
@@ -151,6 +153,7 @@ class App:
             lambda told: self.links.show(told, self.clock.wall_ns()) if told.case else "",
             {c.name: channels.quotas(c.name, c.kind, c.settings) for c in self.config.channels.values()},
         )
+        self.requester = Requester(self.config.broker, self.pipeline.submit, self.clock, self.store.reader)
         formerly = msgspec.json.decode(self.store.recall(FILTERS) or b"[]", type=list[str])
         self.subscriber = Subscriber(self.config.broker, self.pipeline.deliver, self._link, formerly=formerly)
         self._remember_filters(self.config)
@@ -224,6 +227,8 @@ class App:
         self.notifier.start()
         self.notifier.offer(self.store.due_notifications())
         self.notifier.offer(self.store.awaited_notifications(self.clock.at()))
+        self.requester.start()
+        self.requester.offer(self.store.due_snapshots())
         self.forwarder.start()
         self.outward.start()
         self.web.start()
@@ -254,6 +259,7 @@ class App:
             self.store.mark_high_water()
         self.web.stop()
         self.notifier.stop(TELLING_S)  # before the pipeline, which then commits what became of the last ones
+        self.requester.stop(TELLING_S)
         self.pipeline.stop()  # before the network, which then sends the last acknowledgements
         self.subscriber.stop()
         self.outward.stop(FORWARDING_S)
@@ -404,8 +410,12 @@ class App:
 
     # ------------------------------------------------------------ between the parts
 
-    def _offer(self, due: Iterable[Notification]) -> None:
-        self.notifier.offer(due)
+    def _offer(self, due: Iterable[Notification | Snapshot]) -> None:
+        for one in due:
+            if isinstance(one, Snapshot):
+                self.requester.offer([one])
+            else:
+                self.notifier.offer([one])
 
     def _committed(self, first: int, records: Sequence[Record]) -> None:
         self.forwarder.notify(first, records)

@@ -67,6 +67,7 @@ CODES: dict[str, tuple[str, str]] = {
     "L517": ("hours that never come", "no_hours"),
     "L518": ("a year without a calendar of workdays", "no_year"),
     "L519": ("an edit that would change what a standing alert means", "another_question"),
+    "L520": ("a snapshot of devices that have none", "no_snapshot"),
     "L601": ("series of different lengths", "lengths"),
     "L602": ("an expectation after the end", "too_late"),
     "L603": ("a scenario with rule and rules, or with a device that says nothing", "two_rules actor_unseen"),
@@ -118,6 +119,7 @@ CODES: dict[str, tuple[str, str]] = {
     "W703": ("a contact verified on a day still to come", "verified_later"),
     "W704": ("one number of two persons", "same_number"),
     "W705": ("a person alone on a ladder, of which another must verify", "one_alone"),
+    "W801": ("a camera whose answers with pictures are not subscribed to", "answer_unheard"),
 }
 CODE_OF = {phrase: code for code, (_, phrases) in CODES.items() for phrase in phrases.split()}
 

@@ -1,0 +1,352 @@
+"""Pictures asked of cameras: once for each alert and level, by reference, and no alert waits for one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from gateway.core import cameras
+from gateway.core import state as states
+from gateway.core.engine import Engine
+from gateway.core.model import (
+    SECOND,
+    Camera,
+    Configured,
+    Device,
+    Entry,
+    Level,
+    Marked,
+    Message,
+    Messages,
+    Noted,
+    Refused,
+    Snapshot,
+    SnapshotState,
+    Told,
+)
+from gateway.core.snapshots import ANSWER_S, WAITING_MOST
+from gateway.core.state import State
+from tests.unit.worlds import CABINET, HOT, SMOKE, TOPIC, Play, limits, of, world
+
+ASK, ANSWER = f"{TOPIC}/command/snapshot", f"{TOPIC}/snapshot"
+URL = "https://nvr.fengqiao.example/2026/11/02/a.jpg"
+STEPS = ("case", "notify", "event", "snapshot")
+PICTURED = replace(HOT, steps=STEPS)
+SEEN = replace(CABINET, snapshot=Camera(ref="picture.url"))
+DUE, ASKED, TAKEN, MISSED = SnapshotState
+
+
+def site(*rules, model=SEEN, topics=(TOPIC,), **changes):
+    """Each topic's device is called as its last level."""
+    names = {topic.rpartition("/")[2]: topic for topic in topics}
+    found = world(rules=rules or (PICTURED,), models={"cabinet": model}, **changes)
+    devices = {n: Device(id=n, model="cabinet", at="yard", topic=topic) for n, topic in names.items()}
+    return replace(found, devices=devices)
+
+
+def playing(*rules, **changes) -> Play:
+    return Play(Engine(site(*rules, **changes), State(identity="0000002a")))
+
+
+@pytest.fixture
+def play() -> Play:
+    return playing()
+
+
+def snapshots(play: Play) -> list[Snapshot]:
+    """The newest state of each."""
+    return list({one.id: one for one in of(play.effects, Snapshot)}.values())
+
+
+def answer(play: Play, name: str, ref: str = URL, topic: str = ANSWER, **more):
+    return play.say(topic=topic, raw=json.dumps({"id": name, "snapshot_ref": ref}).encode(), **more)
+
+
+def red(play: Play) -> Snapshot:
+    play.say({3: 80})
+    (one,) = snapshots(play)
+    return one
+
+
+# ---------------------------------------------------------------- one for each level
+
+
+def test_one_for_each_level_that_an_alert_reaches(play):
+    """Orange, red, back to orange, red again: the second red shows nothing new."""
+    for t in (66, 66, 80, 66, 80, 80):
+        play.say({3: t})
+        play.wait(20)
+    alert = next(iter(play.engine.state.alerts))
+    assert [one.id for one in snapshots(play)] == [f"{alert}-orange", f"{alert}-red"]
+    assert {one.topic for one in snapshots(play)} == {ASK}
+
+
+def test_a_second_episode_is_another_alert(play):
+    first = red(play)
+    play.say({3: 20})
+    play.wait(400)
+    play.say({3: 80})
+    assert [one.level for one in snapshots(play)] == [Level.RED] * 2
+    assert snapshots(play)[1].id != first.id
+
+
+def test_only_a_rule_that_says_so_asks():
+    for rule in (HOT, replace(PICTURED, mode="shadow"), replace(PICTURED, steps=("case", "notify"))):
+        play = playing(rule)
+        play.say({3: 80})
+        assert play.levels() and not snapshots(play)
+
+
+@pytest.mark.parametrize(
+    ("model", "topic"), [(CABINET, TOPIC), (replace(SEEN, snapshot=Camera()), "site/+/cab-1"),
+                         (replace(SEEN, snapshot=Camera()), "http/cab-1")],
+)  # fmt: skip
+def test_a_device_that_cannot_be_asked_is_not(model, topic):
+    """None in its model; a + that leaves open where it listens; one that posts and hears nothing."""
+    play = playing(model=model, topics=(topic,))
+    play.say({3: 80}, topic=topic.replace("+", "x"), id="cab-1")
+    assert play.levels() == ["red"] and not snapshots(play)
+
+
+def test_checkpoint_anywhere_asks_nothing_twice_and_forgets_nothing():
+    """Stepped again from every checkpoint of the way: the very same effects."""
+    script = [({3: 66}, 30), ({3: 80}, 5), ({3: 80}, 61), ({3: 20}, 400), ({5: 80}, 90)]
+    undisturbed, restored = playing(), playing()
+    for slots, pause in script:
+        undisturbed.say(slots)
+        undisturbed.wait(pause)
+    for slots, pause in script:
+        for _ in range(2):
+            restored.engine = Engine(site(), states.load(states.save(restored.engine.state)))
+            restored.say(slots) if _ == 0 else restored.wait(pause)
+    assert msgspec.json.encode(restored.effects) == msgspec.json.encode(undisturbed.effects)
+    assert [one.state for one in snapshots(undisturbed)] == [MISSED] * 3
+
+
+def test_another_world_asks_nothing_anew(play):
+    """A reload, or the step put into the rule of an alert that stands: what is seen now is another moment."""
+    one = red(play)
+    play.engine.reconfigure(Configured(play.at, play.wall(), "two"), site(digest="two"))
+    play.wait(10)
+    assert snapshots(play) == [one]
+    play = playing(HOT)
+    play.say({3: 80})
+    play.engine.reconfigure(Configured(play.at, play.wall(), "two"), site(digest="two"))
+    play.say({3: 81})
+    play.wait(10)
+    assert not snapshots(play)
+
+
+# ---------------------------------------------------------------- what is said to the camera
+
+
+def test_a_picture_is_all_that_can_be_asked(play):
+    one = red(play)
+    assert json.loads(cameras.request(one)) == {"request": "snapshot", "id": one.id}
+
+
+def test_asked_once_the_broker_has_it(play):
+    one = red(play)
+    play.told(one)
+    assert snapshots(play)[0].state is ASKED
+    play.told(one, Told.LATER)  # a second attempt whose end came late
+    assert snapshots(play)[0].state is ASKED
+
+
+def test_tried_again_until_its_time_is_over_and_never_longer(play):
+    one = red(play)
+    for attempt in range(1, 30):
+        play.told(one, Told.LATER, detail="the broker does not answer")
+        (one,) = snapshots(play)
+        if one.state is MISSED:
+            break
+        assert (one.state, one.attempt) == (DUE, attempt)
+        assert 0 < one.due_at - play.at <= 10 * SECOND
+        play.wait((one.due_at - play.at) / SECOND)
+    assert one.state is MISSED and one.detail == "the broker does not answer"
+    assert play.at <= ANSWER_S * SECOND + 10 * SECOND
+
+
+def test_a_broker_that_lets_us_not_speak_there_ends_it(play):
+    one = red(play)
+    play.told(one, Told.REFUSED, detail="not authorized")
+    assert [one.state for one in snapshots(play)] == [MISSED]
+    assert not play.engine.state.snapshots
+
+
+def test_no_answer_changes_nothing_for_the_alert():
+    """The very same people are told at the very same instants as without the step."""
+    plain, pictured = playing(HOT), playing(PICTURED)
+    for play in (plain, pictured):
+        play.say({3: 80})
+        play.wait(1000)
+    kept = [one for one in pictured.effects if not isinstance(one, Snapshot)]
+    kept = [one for one in kept if not (isinstance(one, Noted) and one.event.startswith("snapshot"))]
+    kept = [one for one in kept if not (isinstance(one, Entry) and one.what.startswith("snapshot"))]
+    kept = [replace_point(one) for one in kept]
+    assert msgspec.json.encode(kept) == msgspec.json.encode([replace_point(one) for one in plain.effects])
+    assert [one.what for one in of(pictured.effects, Entry) if one.what.startswith("s")].count(
+        "snapshot_missed"
+    )
+
+
+def replace_point(one):
+    return one
+
+
+def test_so_many_wait_and_no_more():
+    names = [f"cab-{n}" for n in range(WAITING_MOST + 1)]
+    play = playing(topics=[f"site/{name}" for name in names])
+    for name in names:
+        play.say({3: 80}, topic=f"site/{name}")
+    found = snapshots(play)
+    assert len(found) == len(names) and len(play.engine.state.snapshots) == WAITING_MOST
+    assert [one.device for one in found if one.state is MISSED] == [names[0]]
+
+
+# ---------------------------------------------------------------- what the camera says
+
+
+def test_the_answer_is_kept_for_as_long_as_the_site_says():
+    play = playing(keep_snapshots_s=86_400.0)
+    one = red(play)
+    play.told(one)
+    play.wait(4)
+    answer(play, one.id)
+    (one,) = snapshots(play)
+    assert (one.state, one.ref) == (TAKEN, URL)
+    assert one.expires_ns == play.wall() + 86_400 * SECOND
+    assert cameras.shown(one, one.expires_ns - 1) == URL and cameras.shown(one, one.expires_ns) == ""
+    play.wait(100)
+    assert snapshots(play)[0].state is TAKEN and not play.engine.state.snapshots
+
+
+def test_an_answer_that_overtakes_the_outcome_of_its_request_counts(play):
+    one = red(play)
+    answer(play, one.id)
+    play.told(one)
+    assert [one.state for one in snapshots(play)] == [TAKEN]
+
+
+def test_the_address_is_in_nothing_but_the_snapshot(play):
+    """Neither in a line of the history, which is never forgotten, nor in a log line or a refusal."""
+    one = red(play)
+    for ref in (URL, "javascript:alert('nvr.fengqiao')", f"{URL}\n"):
+        answer(play, one.id, ref)
+    said = [one for one in play.effects if not isinstance(one, Snapshot)]
+    assert "fengqiao" not in msgspec.json.encode(said).decode()
+    assert "snapshot" in [entry.what for entry in of(play.effects, Entry)]
+
+
+def test_an_answer_counts_once_and_for_the_device_that_was_asked():
+    play = playing(topics=(TOPIC, "site/cab-2"))
+    one = red(play)
+    answer(play, one.id, topic="site/cab-2/snapshot")
+    assert snapshots(play)[0].state is DUE, "cab-2 speaks only for itself"
+    answer(play, one.id, retained=True)
+    assert snapshots(play)[0].state is DUE, "what the broker remembers answers nothing"
+    answer(play, one.id)
+    answer(play, one.id, "https://other.example/b.jpg")
+    answer(play, "never-asked")
+    assert [one.ref for one in snapshots(play)] == [URL]
+    assert play.noted().count("snapshot_ignored") == 3
+
+
+def test_what_is_no_answer_hurts_nobody(play):
+    one = red(play)
+    for raw in (b"", b"\xff", b"[]", b"[" * 100_000, b'{"id":1}', b'{"id":"' + one.id.encode() + b'"}'):
+        play.say(topic=ANSWER, raw=raw)
+    assert snapshots(play)[0].state is DUE and play.levels() == ["red"]
+    assert not of(play.effects, Refused)
+
+
+def test_our_own_request_comes_back_to_us_and_says_nothing(play):
+    """`site/#` takes the topic of the request too."""
+    one = red(play)
+    before = len(play.effects)
+    play.say(topic=ASK, raw=cameras.request(one))
+    assert play.effects[before:] == []
+    assert play.engine.state.heard["cab-1"].seen_at == 0, "and proves no life of the camera"
+
+
+def test_an_answer_is_no_reading(play):
+    one = red(play)
+    before = len(play.effects)
+    answer(play, one.id)
+    assert not of(play.effects[before:], Refused) + of(play.effects[before:], Marked)
+    assert play.engine.readings == [[]]
+
+
+@pytest.mark.parametrize("ref", [
+    "http://10.2.0.9:8080/p?id=7&size=full#x", "https://[fd00::1]/a.jpg", "https://nvr", "https://a-b.cn/%E5%9B%BE.jpg",
+])  # fmt: skip
+def test_addresses_that_may_be_shown(ref):
+    assert cameras.host_of(ref)
+
+
+@pytest.mark.parametrize("ref", [
+    "", "nvr/a.jpg", "//nvr/a.jpg", "ftp://nvr/a.jpg", "javascript:alert(1)", "data:image/png;base64,AA==",
+    "https://", "https:///a.jpg", "https://user:pass@nvr/a.jpg", "https://nvr@evil/a.jpg",
+    "https://nvr/a b.jpg", 'https://nvr/"onclick="x', "https://nvr/<b>", "https://nvr/a\n.jpg",
+    "https://nvr/a\u202egpj", "https://nvr\\@evil/", " https://nvr/a.jpg", "https://nvr/a.jpg\n",
+    "https://nvr/" + "a" * 500, "file:///etc/passwd", "https://.nvr/",
+])  # fmt: skip
+def test_addresses_that_may_not(ref):
+    assert cameras.host_of(ref) == ""
+
+
+# ---------------------------------------------------------------- in its own message
+
+
+def test_a_picture_named_in_the_message_that_raised_it_needs_no_request(play):
+    play.say({3: 80}, picture={"url": URL})
+    (one,) = snapshots(play)
+    assert (one.state, one.ref) == (TAKEN, URL)
+
+
+def test_a_picture_in_a_later_message_answers_too_and_only_while_one_is_wanted(play):
+    play.say({3: 40}, picture={"url": "https://nvr.example/of-nothing.jpg"})
+    red(play)
+    play.say({3: 80}, picture={"url": "not an address"})
+    assert snapshots(play)[0].state is DUE
+    play.say({3: 80}, picture={"url": URL})
+    play.say({3: 80}, picture={"url": "https://nvr.example/later.jpg"})
+    assert [one.ref for one in snapshots(play)] == [URL]
+
+
+def test_one_that_posts_may_name_a_picture_though_it_cannot_be_asked():
+    play = playing(topics=("http/cab-1",))
+    play.say({3: 80}, topic="http/cab-1")
+    assert [(one.state, one.topic) for one in snapshots(play)] == [(ASKED, "")]
+    play.say({3: 80}, topic="http/cab-1", picture={"url": URL})
+    assert [one.state for one in snapshots(play)] == [TAKEN]
+
+
+def test_out_of_quarantine_nothing_is_a_picture_of_now(play):
+    red(play)
+    body = json.dumps({"slots": [{"no": 3, "t": 80}], "picture": {"url": URL}}).encode()
+    play.give(Messages(play.at, play.wall(), [Message(TOPIC, body)], True))
+    assert snapshots(play)[0].state is DUE
+
+
+def test_its_alert_may_be_over_when_the_picture_comes(play):
+    """It goes to the case all the same."""
+    rule = replace(PICTURED, clear_hold_s=1.0, limits=limits((Level.RED, 75, 0, None)))
+    play = playing(rule)
+    one = red(play)
+    play.say({3: 20})
+    play.wait(10)
+    assert play.levels() == ["red", "clear"] and not play.engine.state.alerts
+    answer(play, one.id)
+    assert of(play.effects, Entry)[-1].what == "snapshot"
+    assert snapshots(play)[0].state is TAKEN
+
+
+def test_smoke_beside_it_is_not_held_up(play):
+    """A rule without the step on the same device."""
+    play = playing(PICTURED, SMOKE)
+    play.say({3: 80}, smoke=1)
+    assert sorted(play.levels()) == ["red", "red"] and len(snapshots(play)) == 1
