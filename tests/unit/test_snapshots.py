@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
+import time
 from dataclasses import replace
 
 import msgspec
 import pytest
 
+from gateway.adapters.store import Record, Store
 from gateway.core import cameras
 from gateway.core import state as states
 from gateway.core.engine import Engine
@@ -25,11 +29,15 @@ from gateway.core.model import (
     Refused,
     Snapshot,
     SnapshotState,
+    Tick,
     Told,
 )
 from gateway.core.snapshots import ANSWER_S, WAITING_MOST
 from gateway.core.state import State
-from tests.unit.worlds import CABINET, HOT, SMOKE, TOPIC, Play, limits, of, world
+from gateway.web.rows import snapshots_of
+from tests.unit import test_resets as resets
+from tests.unit.config_files import FILES, loaded
+from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, TOPIC, Play, limits, of, world
 
 ASK, ANSWER = f"{TOPIC}/command/snapshot", f"{TOPIC}/snapshot"
 URL = "https://nvr.fengqiao.example/2026/11/02/a.jpg"
@@ -350,3 +358,127 @@ def test_smoke_beside_it_is_not_held_up(play):
     play = playing(PICTURED, SMOKE)
     play.say({3: 80}, smoke=1)
     assert sorted(play.levels()) == ["red", "red"] and len(snapshots(play)) == 1
+
+
+# ---------------------------------------------------------------- what `check` says of it
+
+CAMERA = FILES["devices/camera.yaml"].replace("codec:", "snapshot: {}\ncodec:")
+SECOND_CAMERA = (
+    "  - {id: cam-2, model: camera, at: estate, topic: site/estate/cam-2/up, baseline: {tilt_x_deg: 0}}\n"
+)
+
+
+def checked(folder, camera, site="", config=""):
+    """The files with a camera that can be asked."""
+    files = {**FILES, "devices/camera.yaml": camera, "sites/site.yaml": FILES["sites/site.yaml"] + site}
+    files["lilong.yaml"] = config or files["lilong.yaml"]
+    return loaded(folder, files)
+
+
+def test_every_device_has_topics_of_its_own(tmp_path):
+    """Two that hear one request would answer it both."""
+    assert checked(tmp_path, CAMERA, SECOND_CAMERA).problems == []
+    for key in ("ask", "answer"):
+        shared = CAMERA.replace("snapshot: {}", f'snapshot: {{{key}: "{{above}}/snapshot"}}')
+        near = SECOND_CAMERA.replace("cam-2/up", "cam-1/down")
+        (problem,) = checked(tmp_path, shared, near).problems
+        assert problem.code == "L303" and "site/estate/cam-1/snapshot" in str(problem)
+
+
+def test_answers_that_nobody_would_hear_are_warned_of(tmp_path):
+    """No error: a site that listens narrowly gets no pictures, and all else as before."""
+    config = FILES["lilong.yaml"].replace("[site/#]", "[site/+/+/up]")
+    found = checked(tmp_path, CAMERA, config=config)
+    assert found.problems == [] and [one.code for one in found.warnings] == ["W801"]
+    assert "site/estate/cam-1/up/snapshot" in str(found.warnings[0])
+
+
+def test_one_of_the_models_is_enough(tmp_path):
+    """A pack speaks of makes that a site may mix."""
+    rule = FILES["rules/all.yaml"].replace(
+        "action: 归桶", "steps: [case, notify, event, snapshot]\n    action: 归桶"
+    )
+    other = FILES["devices/camera.yaml"]
+    files = {**FILES, "rules/all.yaml": rule, "devices/other.yaml": other}
+    assert [one.code for one in loaded(tmp_path, files).problems] == ["L520"]
+    assert loaded(tmp_path, {**files, "devices/other.yaml": CAMERA}).problems == []
+
+
+def test_how_long_they_are_kept_is_said_once(tmp_path):
+    assert checked(tmp_path, CAMERA).world.keep_snapshots_s == 30 * 86_400.0
+    assert checked(tmp_path, CAMERA, "keep_snapshots: 7d\n").world.keep_snapshots_s == 7 * 86_400.0
+    files = {**FILES, "sites/a.yaml": "keep_snapshots: 7d\n", "sites/b.yaml": "keep_snapshots: 8d\n"}
+    (problem,) = loaded(tmp_path, files).problems
+    assert "b.yaml:1: keep_snapshots" in str(problem)
+
+
+# ---------------------------------------------------------------- where people see it
+
+CASE, ALERT = resets.CASE, resets.ALERT
+PICTURE = Snapshot(
+    id="a1-red", alert="a1", case="01AAAA", device="cab-1", level=Level.RED, topic=ASK, wanted_ns=START_NS,
+    due_at=0, answer_by=0, state=TAKEN, ref=f"{URL}?a=1&b=2", taken_ns=START_NS,
+    expires_ns=START_NS + 1,
+)  # fmt: skip
+
+
+@pytest.fixture
+def page(tmp_path):
+    """The page of a case whose alert has this picture."""
+    opened = []
+
+    def ask(**changes) -> str:
+        opened.append(resets.Site(tmp_path / str(len(opened))))
+        picture = msgspec.structs.replace(PICTURE, **changes)
+        opened[-1].store.commit([Record(Tick(2, START_NS), [picture])])
+        return opened[-1].ask("GET", opened[-1].path())[1]
+
+    yield ask
+    for one in opened:
+        one.web.stop()
+        one.store.close()
+
+
+def test_the_page_links_to_it_and_loads_nothing_from_there(page):
+    """Whoever opens it leaves this system, and that one does not learn from where."""
+    found = page()
+    link = re.search(r'<a href="([^"]+)" target="_blank" rel="([^"]+)" referrerpolicy="([^"]+)"', found)
+    assert link.groups() == (URL + "?a=1&amp;b=2", "noopener noreferrer", "no-referrer")
+    assert "nvr.fengqiao.example，不在本系统内" in found and "<img" not in found
+
+
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"expires_ns": START_NS}, "已过保存期，地址已删除"),
+    ({"state": MISSED, "expires_ns": 0}, "没有收到图片"),
+    ({"state": DUE, "expires_ns": 0}, "正在请摄像机抓拍"), ({"state": ASKED, "expires_ns": 0}, "等待图片"),
+])  # fmt: skip
+def test_the_page_says_why_there_is_none(page, changes, says):
+    found = page(**changes)
+    assert says in found and "nvr.fengqiao" not in found
+
+
+def test_the_commands_show_it_until_it_expires(folder, run):
+    now_ns = time.time_ns()
+    for expires_ns, there in ((now_ns + 3600 * SECOND, True), (now_ns - SECOND, False)):
+        picture = msgspec.structs.replace(PICTURE, expires_ns=expires_ns)
+        store = Store(folder / "state")
+        store.commit([Record(Tick(1, START_NS), [CASE, ALERT, picture])])
+        store.close()
+        for words in (["show", "AAAA"], ["why", "a1"], ["why", "a1", "--json"]):
+            assert (URL in run(*words).output) is there, words
+
+
+def test_an_older_versions_store_has_none(tmp_path):
+    """Read by the commands before a gateway of this version has opened it."""
+    with sqlite3.connect(tmp_path / "old.db") as db:
+        assert snapshots_of(db, "01AAAA") == []
+    db.close()
+
+
+def test_the_next_start_asks_what_was_left(tmp_path):
+    store = Store(tmp_path)
+    left = msgspec.structs.replace(PICTURE, state=DUE, ref="")
+    others = [msgspec.structs.replace(left, id=one, state=one) for one in (ASKED, TAKEN, MISSED)]
+    store.commit([Record(Tick(1, START_NS), [left, *others])])
+    assert store.due_snapshots() == [left]
+    store.close()
