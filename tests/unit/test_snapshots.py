@@ -84,12 +84,14 @@ def red(play: Play) -> Snapshot:
 
 def test_one_for_each_level_that_an_alert_reaches(play):
     """Orange, red, back to orange, red again: the second red shows nothing new."""
-    for t in (66, 66, 80, 66, 80, 80):
+    for t, pause in ((66, 20), (66, 20), (80, 20), (66, 400), (80, 20), (80, 20)):
         play.say({3: t})
-        play.wait(20)
+        play.wait(pause)
+    assert play.levels() == ["orange", "red", "orange", "red"]
     alert = next(iter(play.engine.state.alerts))
     assert [one.id for one in snapshots(play)] == [f"{alert}-orange", f"{alert}-red"]
     assert {one.topic for one in snapshots(play)} == {ASK}
+    assert play.noted().count("snapshot_wanted") == 2
 
 
 def test_a_second_episode_is_another_alert(play):
@@ -159,9 +161,11 @@ def test_a_picture_is_all_that_can_be_asked(play):
 def test_asked_once_the_broker_has_it(play):
     one = red(play)
     play.told(one)
-    assert snapshots(play)[0].state is ASKED
-    play.told(one, Told.LATER)  # a second attempt whose end came late
-    assert snapshots(play)[0].state is ASKED
+    asked = snapshots(play)
+    assert [one.state for one in asked] == [ASKED]
+    for told in (Told.LATER, Told.REFUSED):  # of an attempt before it, which was heard of late
+        play.told(one, told)
+    assert snapshots(play) == asked
 
 
 def test_tried_again_until_its_time_is_over_and_never_longer(play):
