@@ -21,6 +21,8 @@ from gateway.app import App
 from gateway.core.model import SECOND, Snapshot, SnapshotState
 from gateway.web.pages import view_case
 from gateway.web.rows import messages_to, open_cases, snapshots_of
+from simulators.neighbourhood import Sent
+from simulators.publisher import Pace, Publisher
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.process import Process, free_port
 from tests.servers.publisher import publish
@@ -163,6 +165,16 @@ def test_asked_once_and_its_answer_is_on_the_page_until_it_expires(
     assert app.store.forget_snapshots(taken.expires_ns) == 1 and kept(app)[0].ref == ""
     assert app.store.forget_snapshots(taken.expires_ns) == 0
     assert db.execute("SELECT count(*) FROM quarantine").fetchone()[0] == 0
+
+
+def test_the_practice_cameras_answer_too(broker: Mosquitto, started: Callable[..., App]) -> None:
+    """And what they answer is not counted among what they played."""
+    app = started(broker.port)
+    with Publisher("127.0.0.1", broker.port, cameras={ASK: ANSWER}) as street:
+        street.play([Sent(0, TOPIC, EBIKE)], Pace(0, 0))
+        taken = in_state(app, SnapshotState.TAKEN)
+        assert taken.ref == f"https://camera.invalid/{taken.id}.jpg"
+    assert (street.tally.sent, street.tally.acknowledged) == (1, 1)
 
 
 def test_a_camera_that_is_away_delays_nobody_and_is_said_so(
