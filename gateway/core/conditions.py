@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+
+import msgspec
 
 from gateway.core.calendars import Hours, Works, hours_of, works_on
 from gateway.core.calibration import zeros
@@ -50,8 +51,7 @@ def held_at(works: Iterable[Works], wall_ns: int) -> Counts:
     return Counts.HELD_RED if any(going) else Counts.HELD
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
+class Judge(msgspec.Struct, frozen=True, gc=False):
     """One rule on one subject. `key` names its state; in its calm band `low`..`high` every value is good.
 
     `zeros` are the baselines with the instant from which each holds, when there is more than one; NaN where
@@ -80,6 +80,11 @@ class Judge:
         )  # fmt: skip
 
     @property
+    def goes_by_states(self) -> bool:
+        """Whether it stays calm while no state that it reads is another."""
+        return self.expression is not None and self.expression.is_of_states
+
+    @property
     def timed(self) -> bool:
         """Whether its verdict on one value may change with the hour."""
         return self.hours is not None or bool(self.works)
@@ -101,10 +106,6 @@ class Judge:
     def beyond(self, value: float, measured_ns: int = NOW) -> bool:
         """Whether any level's limit is crossed, whatever the hour."""
         return any(crossed(limit, self.measure(value, measured_ns), False) for limit in self.rule.limits)
-
-    def is_calm(self, value: float) -> bool:
-        """Whether it lies in the calm band."""
-        return self.low <= value <= self.high
 
     def believes(self, value: float, values: Mapping[str, float]) -> bool:
         """Whether a value counts, beside what its reading says of how sure it is of what it saw."""

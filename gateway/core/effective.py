@@ -25,6 +25,11 @@ def effective(world: World, rule: Rule, device: Device) -> Rule:
     return rule if rule.id not in book.entries else book.tuned(rule, device)
 
 
+def is_tuned(world: World, rule: Rule) -> bool:
+    """Whether there is an entry about it, for whichever device."""
+    return rule.id in book_of(world).entries
+
+
 def rule_of(world: World, rule: str, device: str) -> Rule | None:
     """The same by name; None for a rule that is none. Of a device that is gone, as the pack has it."""
     book = book_of(world)

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from gateway.core import terms
-from gateway.core.measures import DAYS, RATE_POINTS_MOST, SAMPLES_MOST, Measure
+from gateway.core.measures import DAYS, HELD, RATE_POINTS_MOST, SAMPLES_MOST, Measure
 from gateway.core.terms import MEMBERS_MOST, OTHERS_MOST, Sample, Scope, Term, Test, Value
 from gateway.core.units import QUANTITIES, Dimension, dimension, product, unit_of
 from gateway.core.words import (
@@ -58,8 +58,17 @@ class Expression:
     windows: tuple[Measure, ...]
     scope: frozenset[str]  # of siblings, peers, members: what it needs
     cost: int
+    of_whoever_is_known: bool  # the worst, lowest or average of a group: another one once a member is silent
     _term: Term = field(repr=False, compare=False)
+    _leaves: tuple[Term, ...] = field(repr=False, compare=False)
     _bounds: Term | None = field(repr=False, compare=False)
+    goes_by: frozenset[str] = field(init=False)  # names of the quantities and keys of the windows it reads
+    is_of_states: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        goes_by = frozenset((*self.quantities, *(one.key for one in self.windows)))
+        object.__setattr__(self, "goes_by", goes_by)
+        object.__setattr__(self, "is_of_states", self._goes_by_states())
 
     def evaluate(self, scope: Scope) -> Value:
         """A float, a bool, or None for unknown.
@@ -67,13 +76,20 @@ class Expression:
         Raises ArithmeticError (division by zero, overflow, a bound overrun) only when all that it reads is
         known.
         """
-        value: Value = self._term(scope)
+        try:
+            value: Value = self._term(scope)
+        except ArithmeticError:
+            if any(leaf(scope) is None for leaf in self._leaves):
+                return None
+            raise
         return value
 
-    @property
-    def is_of_values(self) -> bool:
-        """Whether it goes by the last values of its subject alone: while they stay, it says the same."""
-        return not (self.windows or self.scope or self.from_baseline)
+    def _goes_by_states(self) -> bool:
+        """Whether last values, and windows of what held, are all it reads. While the values stay and nothing
+        in those windows held, it says the same, or that it does not know.
+        """
+        others = self.scope - {"members"} or self.of_whoever_is_known or self.from_baseline
+        return not others and all(one.function in HELD for one in self.windows)
 
     @property
     def may_be_known_in_part(self) -> bool:
@@ -120,6 +136,7 @@ class _Parser(Words):
         self._from_baseline: dict[str, None] = {}
         self._windows: dict[str, Measure] = {}
         self._scope: set[str] = set()
+        self._of_whoever_is_known = False
         self._leaves: list[Term] = []
 
     def expression(self) -> Expression:
@@ -134,7 +151,7 @@ class _Parser(Words):
         return Expression(
             self._text, kind, unit, node.quantity, tuple(self._quantities), tuple(self._from_baseline),
             tuple(self._windows.values()), frozenset(self._scope), self._cost,
-            terms.guarded(node.term, self._leaves),
+            self._of_whoever_is_known, node.term, tuple(self._leaves),
             terms.guarded(node.bounds, self._leaves) if node.bounds else None,
         )  # fmt: skip
 
@@ -394,6 +411,7 @@ class _Parser(Words):
         with self._each_member(name, column):
             node = self._within("members")
         if name in _OVER_MEMBERS:
+            self._of_whoever_is_known = True
             return self._node(terms.over_members(_OVER_MEMBERS[name], _number(node).term), node.unit, column)
         term = _truth(node).term
         if name == "members":

@@ -198,12 +198,15 @@ class Hearing:
                     self._heed(step, index, watch, reading, message, known=False)
                     continue
                 newest[component] = measured_ns  # all that _heed would find out is known: it is good and news
-                age_ns = max(age_ns, 0)
-                self._judging.judge(
-                    step, watch, subject, component, reading.values, age_ns, asked=asked, index=index
-                )
+                age_ns, values = max(age_ns, 0), reading.values
+                if subject.derived is not None:
+                    found = self._derive(step, index, reading, subject.derived, values, measured_ns)
+                    if found:
+                        values = values | found
+                        asked = subject.asked(values)
+                self._judging.judge(step, watch, subject, component, values, age_ns, asked=asked, index=index)
                 if watch.ends_ns:
-                    self._ending.note(watch, component, reading.values, step.at - age_ns, step.at)
+                    self._ending.note(watch, component, values, step.at - age_ns, step.at)
 
     def _unusual(
         self,

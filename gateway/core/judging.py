@@ -112,10 +112,11 @@ class Judging:
             sound: Mapping[str, float] = values
             if doubted:
                 sound = {name: value for name, value in values.items() if name not in doubted}
-            calm = self.remember(step, watch, component, sound, step.wall_ns + index - age_ns, index).calm
+            self.remember(step, watch, subject, sound, step.wall_ns + index - age_ns, index)
+            calm, disabled = self._weighing.calm, self.state.disabled
             for judge in subject.weighed:
                 key = judge.key
-                if key not in calm and key not in self.state.disabled and reads(judge, sound):
+                if key not in calm and key not in disabled and reads(judge, sound):
                     self.unsettled[key] = judge, watch, component, age_ns, waited_ns
                     self._heard.add(component)
 
@@ -208,18 +209,16 @@ class Judging:
         self,
         step: Step,
         watch: Watch,
-        component: str,
+        subject: Subject,
         values: Mapping[str, float],
         measured_ns: int,
         index: int = 0,
-    ) -> Seen:
+    ) -> None:
         """Keeps what expressions ask for; a window that cannot hold it disables what goes by it."""
-        seen, now_ns = self._weighing.seen(watch.device.id, component), step.wall_ns + index
-        for failed in self._weighing.note(seen, values, measured_ns, now_ns):
-            for judge in watch.subject(component).weighed:
+        for failed in self._weighing.note(subject.seen, values, measured_ns, step.wall_ns + index):
+            for judge in subject.weighed:
                 if failed.key in {one.key for one in parsed(judge.rule.when).windows}:
                     self._disable(step, judge, watch, failed)
-        return seen
 
     def _weigh(
         self,
@@ -234,50 +233,51 @@ class Judging:
         """One value of an expression, as of `age_ns` ago; one that fails is disabled, and no other. What a
         group says is true no longer than the newest of what it goes by.
         """
-        subject, now_ns = (watch.device.id, component), step.wall_ns - age_ns
+        seen, now_ns = watch.subject(component).seen, step.wall_ns - age_ns
         track = self.state.tracks.get(judge.key)
         try:
-            value = self._weighing.value(judge, subject, now_ns)
-            if track is None and not judge.restless and value is not None and judge.is_calm(value):
-                self.state.waking.pop(judge.key, None)
-                self._weighing.note_calm(judge, subject)
-                return  # calm before and after: time alone moves nothing either
-            bounds = self._weighing.bounds(judge, subject, now_ns) if value is None else None
+            value = self._weighing.value(judge, seen, now_ns)
+            if track is None and value is not None and judge.low <= value <= judge.high:
+                stays = judge.goes_by_states and self._weighing.note_calm(judge, seen)
+                if stays or not judge.restless:
+                    self.state.waking.pop(judge.key, None)
+                    return  # calm before and after: time alone moves nothing either
+            bounds = self._weighing.bounds(judge, seen, now_ns) if value is None else None
         except Exception as error:
             self._disable(step, judge, watch, error)
             return
         if track is not None:
-            self._note_known(step, judge, track, subject, now_ns, value is not None or bounds is not None)
+            self._note_known(step, judge, track, seen, now_ns, value is not None or bounds is not None)
         if bounds is not None:
             value = bounds[0] if isfinite(bounds[0]) else bounds[1]  # the part that is known
         if judge.members:
             age_ns = max(min(age_ns, step.wall_ns - self._weighing.newest_ns(judge)), 0)
         if value is not None and (track is not None or judge.beyond(value)):
             track = self._track(judge, watch, component)
-            track.evidence = self._weighing.evidence(judge, subject, now_ns)
+            track.evidence = self._weighing.evidence(judge, seen, now_ns)
             self._apply(
                 step, judge, track, value, age_ns, waited_ns=waited_ns, is_reading=is_reading, bounds=bounds
             )
-        self._wake_later(step, judge, subject, now_ns)
+        self._wake_later(step, judge, seen, now_ns)
 
     def _note_known(
-        self, step: Step, judge: Judge, track: Track, subject: tuple[str, str], now_ns: int, known: bool
+        self, step: Step, judge: Judge, track: Track, seen: Seen, now_ns: int, known: bool
     ) -> None:
         """What is not known clears nothing: the case of an alert that goes by nothing any more says so."""
         if track.unknown is known and track.alert:
             track.unknown = not known
-            wanting = "" if known else self._weighing.wanting(judge, subject, now_ns)
+            wanting = "" if known else self._weighing.wanting(judge, seen, now_ns)
             self.cases.known(step, track, known, wanting)
 
-    def _wake_later(self, step: Step, judge: Judge, subject: tuple[str, str], now_ns: int) -> None:
+    def _wake_later(self, step: Step, judge: Judge, seen: Seen, now_ns: int) -> None:
         """Windows empty by themselves, and words grow old: that matters to what is astir, and where little
         is bad.
         """
         track = self.state.tracks.get(judge.key)
         if track is not None or judge.restless:
-            found = [self._weighing.wakes_ns(judge, subject, now_ns)]
+            found = [self._weighing.wakes_ns(judge, seen, now_ns)]
             if track is not None and track.alert:
-                found.append(self._weighing.expires_ns(judge, subject, now_ns))
+                found.append(self._weighing.expires_ns(judge, seen, now_ns))
             wakes_ns = min((one for one in found if one is not None), default=None)
             if wakes_ns is not None:
                 later_ns = max(wakes_ns - step.wall_ns + judge.lag_ns, WAKE_NS_LEAST)
@@ -443,7 +443,7 @@ class Judging:
         with a lateness may still have a turn for one that was only overtaken.
         """
         if subject.weighs:
-            self.remember(step, watch, component, values, measured_ns)
+            self.remember(step, watch, subject, values, measured_ns)
         for judge in subject.judges if overtaken else (*subject.judges, *subject.orderly):
             value = values.get(judge.quantity)
             if value is not None and judge.believes(value, values):
@@ -489,11 +489,11 @@ class Judging:
             return None
         if judge.key in self.state.disabled:
             return ANYTHING
-        subject = track.device, track.component
+        seen = self._weighing.seen(track.device, track.component)
         try:
-            if self._weighing.value(judge, subject, now_ns) is not None:
+            if self._weighing.value(judge, seen, now_ns) is not None:
                 return None
-            return self._weighing.bounds(judge, subject, now_ns) or ANYTHING
+            return self._weighing.bounds(judge, seen, now_ns) or ANYTHING
         except Exception as error:
             self._disable(step, judge, self._of[track.device], error)
             return ANYTHING

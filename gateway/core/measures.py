@@ -41,8 +41,10 @@ HELD = frozenset({"count", "times", "share"})  # of a condition: 0 or 1
 STATES = frozenset({"times", "share", "last"})  # need what held before the window began
 FUNCTIONS = (*STATISTICS, "percentile", "change", *DAYS, "count", "times", "share", "last")
 _INT, _FLOAT = Struct("q"), Struct("d")
+_INT_AT = _INT.unpack_from
 SIZE = _INT.size  # bytes of an instant, and of a value
 TOP_OF_ONE = max(_FLOAT.pack(1.0)[-1], _FLOAT.pack(1.0)[0])  # a byte that 1.0 has and 0.0 has not
+RISE = _FLOAT.pack(0.0) + _FLOAT.pack(1.0)  # found only where two samples say so: 0.0 has no such byte
 _INTS, _FLOATS = ([Struct(f"{count}{kind}") for count in range(FEW + 1)] for kind in "qd")
 
 
@@ -91,7 +93,10 @@ class Window(msgspec.Struct):
     @property
     def newest_ns(self) -> int | None:
         """Instant of the newest sample."""
-        return int(_INT.unpack_from(self.at, len(self.at) - SIZE)[0]) if self.at else None
+        return self._newest() if self.at else None
+
+    def _newest(self) -> int:
+        return int(_INT_AT(self.at, len(self.at) - SIZE)[0])
 
     def add(self, measured_ns: int, value: float) -> None:
         """Puts a sample in its place; what is older than the span before the newest is forgotten.
@@ -100,13 +105,15 @@ class Window(msgspec.Struct):
         window is then without this sample.
         """
         value = float(value) + 0.0  # no negative zero: it would sort by the order of arrival
-        if not math.isfinite(value):
+        if value - value:  # infinite or not a number: the difference is not 0
             raise ValueError("a value is not finite")
-        newest = self.newest_ns
+        at = self.at
+        newest = self._newest() if at else None
         if newest is None or measured_ns > newest:  # nearly always
-            self.drop(measured_ns - self.span_ns)
+            if at and _INT_AT(at)[0] < measured_ns - self.span_ns:
+                self.drop(measured_ns - self.span_ns)
             self._make_sure_of_room()
-            self.at += _INT.pack(measured_ns)
+            at += _INT.pack(measured_ns)
             self.values += _FLOAT.pack(value)
             return
         edge = newest - self.span_ns
@@ -126,7 +133,7 @@ class Window(msgspec.Struct):
 
     def drop(self, before_ns: int) -> None:
         """Forgets what is older, but for the state that held then, where that is needed."""
-        if not self.at or _INT.unpack_from(self.at)[0] >= before_ns:
+        if not self.at or _INT_AT(self.at)[0] >= before_ns:
             return
         with memoryview(self.at) as raw, raw.cast("q") as at:
             gone = bisect_left(at, before_ns)
@@ -156,14 +163,19 @@ class Window(msgspec.Struct):
 
         A sample from ahead of `now_ns` moves now. Raises OverflowError when the result is not finite.
         """
-        if not self.at:
-            return 0.0 if self.function in ("count", "times") else None
-        if self.function == "last":
+        function, at = self.function, self.at
+        if not at:
+            return 0.0 if function in ("count", "times") else None
+        if function in DAYS:
+            if len(at) <= FEW * SIZE:
+                return self._rate_of_few(now_ns)
+        elif function == "last":
             return float(_FLOAT.unpack_from(self.values, len(self.values) - SIZE)[0])
-        if self.function in HELD and self._never_held():
-            return 0.0 if self.function != "share" or self._lasts(now_ns) else None
-        if self.function in DAYS and len(self) <= FEW:
-            return self._rate_of_few(now_ns)
+        elif function in HELD:
+            if self.never_held():
+                return 0.0 if function != "share" or self._lasts(now_ns) else None
+            if function != "share":
+                return float(self._counted(now_ns))
         view = self._view(now_ns)
         if self.function in COVERED and not view.covered:
             return None
@@ -178,7 +190,7 @@ class Window(msgspec.Struct):
             return None
         if self.function == "share" and not self._lasts(now_ns):
             return int(_INT.unpack_from(self.at)[0]) + 1
-        if self.function in HELD and self._never_held():
+        if self.function in HELD and self.never_held():
             return None
         view = self._view(now_ns)
         if self.function == "share":
@@ -196,14 +208,27 @@ class Window(msgspec.Struct):
         first, last = (_INT.unpack_from(self.at, place)[0] for place in (0, len(self.at) - SIZE))
         return bool(max(now_ns, last) > first)
 
-    def _never_held(self) -> bool:
+    def never_held(self) -> bool:
         """Nothing that is remembered held its condition: nearly always so, and quickly seen."""
         return TOP_OF_ONE not in self.values
 
+    def _counted(self, now_ns: int) -> int:
+        """How many samples in the span held, or how many of them right after one that did not."""
+        start_ns, first = max(now_ns, self._newest()) - self.span_ns, 0
+        if _INT_AT(self.at)[0] < start_ns:
+            with memoryview(self.at) as raw, raw.cast("q") as at:
+                first = bisect_left(at, start_ns)
+        if self.function == "count":
+            return self.values.count(TOP_OF_ONE, first * SIZE)
+        return self.values.count(RISE, max(first - 1, 0) * SIZE)
+
     def _rate_of_few(self, now_ns: int) -> float | None:
         """The slope of a short window, as _per_day works it out; its arrays would cost more than its sums."""
-        count = len(self)
-        at, values = _INTS[count].unpack(self.at), _FLOATS[count].unpack(self.values)
+        count = len(self.at) // SIZE
+        at = _INTS[count].unpack(self.at)
+        if at[-1] - at[0] < self.span_ns * COVERED_PART:
+            return None  # nor would fewer of them do
+        values = _FLOATS[count].unpack(self.values)
         first = bisect_left(at, max(now_ns, at[-1]) - self.span_ns)
         if first == count or at[-1] - at[first] < self.span_ns * COVERED_PART:
             return None
@@ -291,10 +316,6 @@ class View(NamedTuple):
 
 
 def _of(function: str, view: View, argument: float) -> float | None:
-    if function == "count":
-        return float(_held(view).sum())
-    if function == "times":
-        return float(_rises(view).sum())
     if function == "share":
         return _share(view)
     inside = view.values[view.first :]

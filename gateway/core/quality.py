@@ -8,9 +8,8 @@ shrink from message to message. Three messages tell the two apart. What a value 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import msgspec
+from msgspec.structs import replace
 
 from gateway.core.doubts import Trace
 from gateway.core.model import SECOND, Quality, Reading
@@ -69,8 +68,7 @@ class Heard(msgspec.Struct):
     offline: bool = False  # the broker spoke its will, and it has said nothing since
 
 
-@dataclass(frozen=True, slots=True)
-class Worth:
+class Worth(msgspec.Struct, frozen=True, gc=False):
     """What to do with one reading. `age_ns`: how long before its arrival it was true."""
 
     quality: Quality

@@ -70,7 +70,12 @@ class Silences:
 
     def _listened_from(self, since: int) -> int:
         """An instant, later by as long as we could not hear from it on."""
-        return since + sum(max(until - max(begun, since), 0) for begun, until in self.state.deaf)
+        deaf_ns = 0
+        for begun, until in reversed(self.state.deaf):
+            if until <= since:
+                break  # and so do all before
+            deaf_ns += until - max(begun, since)
+        return since + deaf_ns
 
     def _proven_at(self, watch: Watch, since: int, span: int) -> int:
         """When a silence is as long as a span, and whoever had to find the way back to us had the time."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.core import calibration
 from gateway.core.calendars import Works, works_on
@@ -12,13 +13,13 @@ from gateway.core.conditions import OFF, Judge, applies, is_for_all, judge_for
 from gateway.core.decoding import Decoder
 from gateway.core.derived import Derived, Deriving
 from gateway.core.doubts import traced
-from gateway.core.effective import effective, rule_of
+from gateway.core.effective import effective, is_tuned, rule_of
 from gateway.core.model import SECOND, Device, Field, Model, Rule, World
 from gateway.core.quality import Heard
 from gateway.core.silence import is_silence, learned_ns, learns, spans_ns
 from gateway.core.state import State, Track
 from gateway.core.units import QUANTITIES
-from gateway.core.weighing import Weighing, groups
+from gateway.core.weighing import Seen, Weighing, groups
 
 Bands = tuple[tuple[str, float, float], ...]  # (quantity, low, high)
 Focus = tuple[Bands, list[Judge]]  # the calm band of the judges without a track, and those with one
@@ -27,12 +28,17 @@ Focus = tuple[Bands, list[Judge]]  # the calm band of the judges without a track
 class Kind:
     """What all components of a kind of one model have in common; "" for the devices themselves."""
 
-    __slots__ = ("ends", "ranges", "rules", "traced", "weighs")
+    __slots__ = ("band", "ends", "judges", "ranges", "traced", "weighs")
 
-    def __init__(self, model: Model, of: str, rules: Sequence[Rule], weighs: bool) -> None:
-        """`weighs`: expressions ask for their values."""
+    def __init__(self, model: Model, of: str, judges: Sequence[Judge | Rule], weighs: bool) -> None:
+        """`judges`: of one such component, of which those of the others differ in their key alone, or a rule
+        that is to be made ready for each. `weighs`: expressions ask for their values.
+        """
         fields = [field for field in model.fields if field.of == of]
-        self.ranges, self.rules, self.weighs = ranges(fields), rules, weighs
+        self.ranges, self.judges, self.weighs = ranges(fields), judges, weighs
+        likes = [one for one in judges if isinstance(one, Judge) and one.expression is None]
+        one_value = [one for one in likes if not one.rule.lateness_s]
+        self.band = bands(self.ranges, one_value) if all(isinstance(one, Judge) for one in judges) else None
         self.traced = traced(fields)  # those whose values are compared with the ones before
         self.ends = model.ends_after_s > 0
 
@@ -42,11 +48,11 @@ class Subject:
 
     __slots__ = (
         "_alike", "_focus", "_stirred", "astir", "band", "derived", "judges", "orderly", "plain", "ranges",
-        "traced", "unbound", "weighed", "weighs",
+        "seen", "traced", "unbound", "weighed", "weighs",
     )  # fmt: skip
 
     def __init__(
-        self, kind: Kind, judges: list[Judge], derived: Derived | None, alike: dict[Bands, Bands]
+        self, kind: Kind, judges: list[Judge], derived: Derived | None, seen: Seen, alike: dict[Bands, Bands]
     ) -> None:
         """`alike`: of all subjects; bands that are equal are one, since a thousand of them are cold."""
         self.ranges, self.traced, self.derived = kind.ranges, kind.traced, derived
@@ -54,13 +60,17 @@ class Subject:
         self.judges = [judge for judge in one_value if not judge.rule.lateness_s]
         self.orderly = [judge for judge in one_value if judge.rule.lateness_s]  # they wait for what is late
         self.weighed = [judge for judge in judges if judge.expression is not None]  # its groups' too
+        self.seen = seen
+        seen.calmed = tuple(
+            (one.key, one.expression.goes_by) for one in self.weighed if one.expression and one.goes_by_states
+        )
         self.weighs = kind.weighs  # its values are remembered for expressions, its own or others'
         self._alike = alike
-        self.band = self._calm_band(self.judges)
+        self.band = kind.band if kind.band is not None else self._calm_band(self.judges)
         # Tracks of this subject: while 0, lying in the band is all there is to ask. One of which something
         # is derived is never done with so quickly, nor is one each word of which counts.
         self.astir = int(derived is not None) + int(kind.ends) + int(kind.weighs) + int(bool(self.orderly))
-        self.plain = derived is None and not self.traced  # its values are judged as they are
+        self.plain = not self.traced  # its values are judged as they are
         self.unbound = frozenset(judge.quantity for judge in self.judges) - self.ranges.keys()  # by the band
         self._stirred: frozenset[str] = frozenset()  # keys of the judges that have a track
         self._focus: Focus | None = None  # made once something is not calm
@@ -100,6 +110,9 @@ class Subject:
 
     def _focused(self) -> Focus:
         """Made anew when a track comes or goes: most judges of a subject that is astir are calm."""
+        if not self._stirred:
+            self._focus = self.band, []
+            return self._focus
         calm = [judge for judge in self.judges if judge.key not in self._stirred]
         moving = [judge for judge in self.judges if judge.key in self._stirred]
         self._focus = self._calm_band(calm), moving
@@ -241,38 +254,49 @@ class Watches:
         return watch
 
     def _make_subject(self, device: Device, component: str) -> Subject:
-        kind = self._kind(device.model, component.rpartition("-")[0])
-        found = (self._judge(rule, device, component) for rule in kind.rules)
-        judges = [judge for judge in found if judge is not None]
+        kind = self._kind(device, component)
+        own = (self._judge(one, device, component) for one in kind.judges)
+        judges = [judge for judge in own if judge is not None]
         self.judges.update({judge.key: judge for judge in judges})
         judges += self._groups.get((device.id, component), ())
-        return Subject(kind, judges, self._deriving.of(device, component), self._bands)
+        seen = self.weighing.seen(device.id, component)
+        return Subject(kind, judges, self._deriving.of(device, component), seen, self._bands)
 
-    def _judge(self, rule: Rule, device: Device, component: str) -> Judge | None:
-        """Most rules say the same of all devices of a model: then only the key is another."""
-        if not is_for_all(rule, self.world):
-            return judge_for(rule, device, component, self.world)
-        own = effective(self.world, rule, device)
+    def _judge(self, like: Judge | Rule, device: Device, component: str) -> Judge | None:
+        if isinstance(like, Judge):
+            return like.of(f"{like.rule.id}|{device.id}|{component}")
+        if not is_for_all(like, self.world):
+            return judge_for(like, device, component, self.world)
+        own = effective(self.world, like, device)
         found = self._like.get((id(own), device.model))
         if found is None:
-            found = own, judge_for(rule, device, component, self.world)
+            found = own, judge_for(like, device, component, self.world)
             self._like[id(own), device.model] = found
-        like = found[1]
-        return like and like.of(f"{rule.id}|{device.id}|{component}")
+        one = found[1]
+        return one and one.of(f"{own.id}|{device.id}|{component}")
 
-    def _kind(self, model: str, of: str) -> Kind:
-        """With the rules that may be about it, looked for once."""
-        found = self._kinds.get((model, of))
+    def _kind(self, device: Device, component: str) -> Kind:
+        """With the judges of all that are like this one, looked for once."""
+        about = device.model, component.rpartition("-")[0]
+        found = self._kinds.get(about)
         if found is None:
-            known = self.world.models[model]
+            model = self.world.models[device.model]
             rules = [
                 rule
                 for rule in self.world.rules
-                if rule.scene == known.scene and rule.each == of and rule.quantity and not rule.group
+                if rule.scene == model.scene and rule.each == about[1] and rule.quantity and not rule.group
             ]
-            weighs = self.weighing.asks(known.scene, of)
-            found = self._kinds[model, of] = Kind(known, of, rules, weighs)
+            likes = (self._like_all(rule, device, component) for rule in rules)
+            weighs = self.weighing.asks(model.scene, about[1])
+            judges = [one for one in likes if one is not None]
+            found = self._kinds[about] = Kind(model, about[1], judges, weighs)
         return found
+
+    def _like_all(self, rule: Rule, device: Device, component: str) -> Judge | Rule | None:
+        """Most rules say the same of all devices of a model: a judge, or None, for all of them."""
+        if not is_for_all(rule, self.world) or is_tuned(self.world, rule):
+            return rule
+        return judge_for(rule, device, component, self.world)
 
 
 def numbers(model: Model) -> bool:

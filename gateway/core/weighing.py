@@ -78,13 +78,16 @@ class Weighing:
             expression, about = parsed(rule.when), (rule.scene, rule.each)
             self._asked.setdefault(about, {}).update(dict.fromkeys(expression.quantities))
             self._measures.setdefault(about, {}).update({one.key: one for one in expression.windows})
-            if expression.is_of_values:
-                self._telling.setdefault(about, set()).update(expression.quantities)
+            if expression.is_of_states:
+                self._telling.setdefault(about, set()).update(expression.goes_by)
         if any(self._measures.values()):
             import_module("gateway.core.signals")  # numpy: now, and not beside an alert
+        # Of judges without a track, by key: what they go by has not changed since they were found calm.
+        self.calm: set[str] = set()
         self._seen: dict[Subject, Seen] = {}
         self._gathered: dict[str, Gathered] = {}  # by key of a group's judge
         self._row = NO_ROW
+        self._rows: dict[Subject, list[tuple[str, Seen]]] = {}  # device, kind of component -> those of it
         self._peers: dict[Subject, list[str]] = {}  # model, compound -> devices
         self._compounds = {
             device.id: (device.model, compound_of(world, device))
@@ -105,42 +108,55 @@ class Weighing:
         values: Mapping[str, float],
         measured_ns: int,
         wall_ns: int,
-    ) -> list[WindowFailed]:
+    ) -> Sequence[WindowFailed]:
         """Remembers what a reading says; the windows that could not. What no clock has come to yet is not
         remembered: for as long as it lay ahead, nothing newer would count.
         """
         edge_ns = wall_ns + AHEAD_NS
         if measured_ns > edge_ns:
-            return []
-        self._row = NO_ROW
-        measured_ns = min(measured_ns, wall_ns)
-        known = self._state.known.setdefault(seen.key, seen.said)
-        if self._newest_ns > edge_ns and any(one.measured_ns > edge_ns for one in known.values()):
+            return ()
+        self._row, known = NO_ROW, seen.said
+        if not known:  # of which the state may not know yet
+            self._state.known[seen.key] = known
+        elif self._newest_ns > edge_ns and any(one.measured_ns > edge_ns for one in known.values()):
             self._forget_after(wall_ns)
+        measured_ns = min(measured_ns, wall_ns)
         self._newest_ns = max(self._newest_ns, measured_ns)
         latest_ns = measured_ns + SAME_NS
         for quantity in seen.asked:
             value = values.get(quantity)
-            before = known.get(quantity, NEVER)
-            if value is not None and before.measured_ns <= latest_ns:
+            if value is None:
+                continue
+            before = known.get(quantity)
+            if before is None:
                 known[quantity] = Latest(measured_ns, value)
+                self._end_calm(seen, quantity)
+            elif before.measured_ns <= latest_ns:
                 if value != before.value and quantity in seen.telling:
-                    seen.calm.clear()
-        return self._feed(seen, values, measured_ns) if seen.measures else []
+                    self._end_calm(seen, quantity)
+                before.measured_ns, before.value = measured_ns, value
+        return self._feed(seen, values, measured_ns) if seen.measures else ()
 
     def _feed(self, seen: Seen, values: Mapping[str, float], measured_ns: int) -> list[WindowFailed]:
         failed = []
         for measure in seen.measures:
             try:
                 sample = measure.sample(values)
-                if sample is not None:
-                    window = seen.window_of(measure)
-                    if not window.at:  # of which the state may not know yet
-                        self._state.windows[key_of(measure, seen.key)] = window
-                    window.add(measured_ns, sample)
+                if sample is None:
+                    continue
+                window = seen.window_of(measure)
+                if not window.at:
+                    self._state.windows[key_of(measure, seen.key)] = window
+                window.add(measured_ns, sample)
+                if sample is True:  # a condition that held
+                    self._end_calm(seen, measure.key)
             except ArithmeticError as error:
                 failed.append(WindowFailed(measure.key, error))
         return failed
+
+    def _end_calm(self, seen: Seen, name: str) -> None:
+        """There is news of a quantity, or in a window: whoever goes by it is to be asked again."""
+        self.calm.difference_update(key for key, goes_by in seen.calmed if name in goes_by)
 
     def _forget_after(self, wall_ns: int) -> None:
         """Our own clock has been set back: what it said meanwhile lies ahead of it."""
@@ -149,8 +165,7 @@ class Weighing:
                 del known[quantity]
         for window in self._state.windows.values():
             window.forget_after(wall_ns)
-        for seen in self._seen.values():
-            seen.calm.clear()
+        self.calm.clear()
 
     def newest_ns(self, judge: Judge) -> int:
         """When one of a group last said something that it is judged by."""
@@ -159,34 +174,50 @@ class Weighing:
         asked = judge.expression.quantities
         return max((one[name].measured_ns for one in told for name in asked if name in one), default=0)
 
-    def value(self, judge: Judge, subject: Subject, now_ns: int) -> float | None:
+    def value(self, judge: Judge, seen: Seen, now_ns: int) -> float | None:
         """What a judge's expression says at an instant. Raises ArithmeticError."""
         assert judge.expression is not None
-        found = judge.expression.evaluate(self._scope(judge, subject, now_ns))
+        seen.now_ns = now_ns
+        found = judge.expression.evaluate(self._scope(judge, seen, now_ns) if judge.members else seen)
         return None if found is None else float(found)
 
-    def note_calm(self, judge: Judge, subject: Subject) -> None:
-        """Of a judge without a track: until a value is another it need not be asked again."""
-        assert judge.expression is not None
-        if judge.expression.is_of_values:
-            self.seen(*subject).calm.add(judge.key)
+    def note_calm(self, judge: Judge, seen: Seen) -> bool:
+        """Of a judge that goes by states, has no track, and was just found calm: whether time alone changes
+        nothing. It then need not be asked again before there is news.
+        """
+        if not self._nothing_held(judge, seen):
+            return False
+        self.calm.add(judge.key)
+        return True
 
-    def bounds(self, judge: Judge, subject: Subject, now_ns: int) -> tuple[float, float] | None:
+    def _nothing_held(self, judge: Judge, seen: Seen) -> bool:
+        """All its windows remember something, and nothing that held."""
+        assert judge.expression is not None
+        measures = judge.expression.windows
+        windows = (one.window_of(measure) for measure in measures for one in self._subjects(judge, seen))
+        return all(window.at and window.never_held() for window in windows)
+
+    def bounds(self, judge: Judge, seen: Seen, now_ns: int) -> tuple[float, float] | None:
         """(least, most) of a value that is known in part."""
         assert judge.expression is not None
         if not judge.expression.may_be_known_in_part:
             return None
-        return judge.expression.bounds(self._scope(judge, subject, now_ns))
+        return judge.expression.bounds(self._scope(judge, seen, now_ns))
 
-    def _scope(self, judge: Judge, subject: Subject, now_ns: int) -> Scope:
+    def _subjects(self, judge: Judge, seen: Seen) -> Sequence[Seen]:
+        """The members of a group, or the one subject."""
         if not judge.members:
-            return self.seen(*subject, now_ns)
+            return (seen,)
         found = self._gathered.get(judge.key)
         if found is None:
             found = self._gathered[judge.key] = Gathered([self.seen(*one) for one in judge.members])
-        for one in found.members():
+        return found.members()
+
+    def _scope(self, judge: Judge, seen: Seen, now_ns: int) -> Scope:
+        for one in self._subjects(judge, seen):
             one.now_ns = now_ns
-        return cast("Scope", found)  # of a group nothing but its members is asked
+        # Of a group nothing but its members is asked.
+        return cast("Scope", self._gathered[judge.key]) if judge.members else seen
 
     def seen(self, device: str, component: str, now_ns: int = 0) -> Seen:
         """What is remembered of a subject, to be asked about an instant."""
@@ -204,60 +235,61 @@ class Weighing:
         found.measures = tuple(self._measures.get(about, {}).values())
         return found
 
-    def wakes_ns(self, judge: Judge, subject: Subject, now_ns: int) -> int | None:
+    def wakes_ns(self, judge: Judge, seen: Seen, now_ns: int) -> int | None:
         """When time alone may change what it says, at the earliest."""
         assert judge.expression is not None
         measures = judge.expression.windows
         if not measures:
             return None
         told = (
-            self.seen(*one).window_of(measure).next_change_ns(now_ns)
-            for one in judge.members or (subject,)
+            one.window_of(measure).next_change_ns(now_ns)
+            for one in self._subjects(judge, seen)
             for measure in measures
         )
         return min((at for at in told if at is not None), default=None)
 
-    def expires_ns(self, judge: Judge, subject: Subject, now_ns: int) -> int | None:
+    def expires_ns(self, judge: Judge, seen: Seen, now_ns: int) -> int | None:
         """When the first word that it goes by counts no more, unless it is said again."""
         assert judge.expression is not None
-        seen = [self.seen(*one) for one in judge.members or (subject,)]
         last = (
             one.said[name].measured_ns + one.counts_ns + 1
-            for one in seen
+            for one in self._subjects(judge, seen)
             for name in judge.expression.quantities
             if name in one.said
         )
         return min((at for at in last if at > now_ns), default=None)
 
-    def wanting(self, judge: Judge, subject: Subject, now_ns: int) -> str:
+    def wanting(self, judge: Judge, seen: Seen, now_ns: int) -> str:
         """What is not known of what it reads, in words."""
         assert judge.expression is not None
+        self._scope(judge, seen, now_ns)
+        subjects = self._subjects(judge, seen)
         found = {
-            name: [one for one in judge.members or (subject,) if self.known(*one, name, now_ns) is None]
-            for name in judge.expression.quantities
+            name: [one for one in subjects if one.value(name) is None] for name in judge.expression.quantities
         }
         named = [
             QUANTITIES[name].says
-            + (f"（{'、'.join(device for device, _ in silent)}）" if judge.members else "")
+            + (f"（{'、'.join(one.device for one in silent)}）" if judge.members else "")
             for name, silent in found.items()
             if silent
         ]
         return "、".join(named) or "数据还不够多"
 
-    def evidence(self, judge: Judge, subject: Subject, now_ns: int) -> str:
+    def evidence(self, judge: Judge, seen: Seen, now_ns: int) -> str:
         """What it reads, as far as it is known of the subject itself."""
         assert judge.expression is not None
+        seen.now_ns = now_ns
         if judge.rule.double_control is not None:
-            return self._both_parts(judge, subject, now_ns)
+            return self._both_parts(judge, seen)
         quantities = judge.expression.quantities if not judge.members else ()
-        found = ((name, self.known(*subject, name, now_ns)) for name in quantities)
+        found = ((name, seen.value(name)) for name in quantities)
         return "，".join(f"{QUANTITIES[name].says} {shown(name, x)}" for name, x in found if x is not None)
 
-    def _both_parts(self, judge: Judge, subject: Subject, now_ns: int) -> str:
+    def _both_parts(self, judge: Judge, seen: Seen) -> str:
         """How far it went and how fast it goes."""
         assert judge.expression is not None
-        found = {one.function: self.recall(*subject, one, now_ns) for one in judge.expression.windows}
-        went = found["change"] if "change" in found else self.moved(*subject, judge.rule.quantity, now_ns)
+        found = {one.function: seen.window(one) for one in judge.expression.windows}
+        went = found["change"] if "change" in found else seen.moved(judge.rule.quantity)
         return double_control(judge.rule, went, found["rate_per_day"])
 
     def known(self, device: str, component: str, quantity: str, now_ns: int) -> float | None:
@@ -284,10 +316,19 @@ class Weighing:
         """What is known of all components of a kind; each of them is compared with the same."""
         about = device, kind, quantity, now_ns
         if self._row[0] != about:
-            model = self.world.models[self.world.devices[device].model]
-            found = ((part, self.known(device, part, quantity, now_ns)) for part in model.parts(kind))
-            self._row = about, [(part, value) for part, value in found if value is not None]
+            found: list[tuple[str, float]] = []
+            for part, one in self._rows.get((device, kind)) or self._row_of(device, kind):
+                one.now_ns = now_ns
+                value = one.value(quantity)
+                if value is not None:
+                    found.append((part, value))
+            self._row = about, found
         return self._row[1]
+
+    def _row_of(self, device: str, kind: str) -> list[tuple[str, Seen]]:
+        model = self.world.models[self.world.devices[device].model]
+        found = self._rows[device, kind] = [(part, self.seen(device, part)) for part in model.parts(kind)]
+        return found
 
     def peers(self, device: str) -> Sequence[str]:
         return [other for other in self._peers[self._compounds[device]] if other != device]
@@ -316,26 +357,24 @@ def _of_one_reading(said: Mapping[str, Latest], latest: Latest, others: Sequence
     return latest.measured_ns == newest_ns
 
 
-NEVER = Latest(-(1 << 62), 0.0)
-
-
 class Seen:
     """What is remembered of one subject, as an expression asks about it at `now_ns`."""
 
     __slots__ = (
-        "_component", "_device", "_state", "_weighing", "_windows", "asked", "calm", "counts_ns", "key",
-        "measures", "now_ns", "said", "telling",
+        "_state", "_weighing", "_windows", "asked", "calmed", "component", "counts_ns", "device", "key",
+        "kind", "measures", "now_ns", "said", "telling",
     )  # fmt: skip
 
     def __init__(self, weighing: Weighing, state: State, device: str, component: str, counts_ns: int) -> None:
-        self._weighing, self._state, self._device, self._component = weighing, state, device, component
+        self._weighing, self._state, self.device, self.component = weighing, state, device, component
+        self.kind = component.rpartition("-")[0]
         self.key, self.counts_ns, self.now_ns = f"{device}|{component}", counts_ns, 0
         self.asked: Sequence[str] = ()  # by rules about such subjects
         self.measures: Sequence[Measure] = ()
-        # What rules on nothing but these said last is calm, of these judges: while no such value is another,
-        # and if it is one that is not known any more, it is nothing else.
+        # Of which another value is news, and whose calm may end then: its judges', its groups'. One that is
+        # not known any more changes nothing but that.
         self.telling: AbstractSet[str] = frozenset()
-        self.calm: set[str] = set()
+        self.calmed: Sequence[tuple[str, AbstractSet[str]]] = ()  # key of a judge, what it goes by
         self.said = state.known.get(self.key, {})  # the state knows of it once something is said
         self._windows: dict[str, Window] = {}
 
@@ -348,7 +387,8 @@ class Seen:
         return latest.value
 
     def window(self, measure: Measure) -> float | None:
-        return self.window_of(measure).value(self.now_ns)
+        found = self._windows.get(measure.key)
+        return (self.window_of(measure) if found is None else found).value(self.now_ns)
 
     def window_of(self, measure: Measure) -> Window:
         """The state's own; an empty one of which it knows nothing yet."""
@@ -359,16 +399,16 @@ class Seen:
         return found
 
     def moved(self, quantity: str) -> float | None:
-        return self._weighing.moved(self._device, self._component, quantity, self.now_ns)
+        return self._weighing.moved(self.device, self.component, quantity, self.now_ns)
 
     def siblings(self, quantity: str) -> Sequence[float]:
-        row = self._weighing.row(self._device, self._component.rpartition("-")[0], quantity, self.now_ns)
-        return [value for part, value in row if part != self._component]
+        row, own = self._weighing.row(self.device, self.kind, quantity, self.now_ns), self.component
+        return [value for part, value in row if part != own]
 
     def peers(self, quantity: str) -> Sequence[float]:
         """Of those that are known."""
-        others = self._weighing.peers(self._device)
-        found = (self._weighing.known(one, self._component, quantity, self.now_ns) for one in others)
+        others = self._weighing.peers(self.device)
+        found = (self._weighing.known(one, self.component, quantity, self.now_ns) for one in others)
         return [value for value in found if value is not None]
 
     def members(self) -> Sequence[Scope]:

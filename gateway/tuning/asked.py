@@ -133,8 +133,10 @@ def value_of(asked: Asked) -> float | None:
     if judge is None:
         return None
     if judge.expression is not None:
+        weighing = engine.watches.weighing
         try:
-            return engine.watches.weighing.value(judge, (asked.device.id, asked.component), asked.past.at_ns)
+            seen = weighing.seen(asked.device.id, asked.component)
+            return weighing.value(judge, seen, asked.past.at_ns)
         except ArithmeticError:
             return None
     if judge.quantity == STUCK:

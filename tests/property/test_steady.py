@@ -5,6 +5,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from gateway.core import judging
 from gateway.core import state as states
@@ -122,7 +123,7 @@ def test_what_stands_is_not_worked_out_again(monkeypatch):
 
 def steady_at(value, limit, phase, **more):
     street = world(rules=(replace(SMOKE, limits=(limit,)),))
-    judge = replace(judge_for(street.rules[0], street.devices["cab-1"], "", street), **more)
+    judge = structs.replace(judge_for(street.rules[0], street.devices["cab-1"], "", street), **more)
     return steady_of(judge, Track("smoke", "cab-1", "", [Standing(Level.RED, phase=phase)]), value)
 
 

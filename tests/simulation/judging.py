@@ -144,7 +144,7 @@ def report(week: Week, verdict: Verdict) -> str:
     lines += [
         f"devices {len(week.world.devices)}  days {(week.lane.ends_ns - START_NS) / DAY:g}  "
         f"messages {said:,}  steps {week.stepped:,}",
-        f"restarts {len(week.fate.restarts)}  outages {len(week.fate.outages)}  edits {week.edits}",
+        f"restarts {len(week.fate.restarts)}  outages {len(week.fate.outages)}  edits {len(week.edits)}",
         f"stories {len(week.lane.stories)}  alerts {len(verdict.found)}  missed {len(verdict.missed)}  "
         f"false {len(verdict.false)}  other {len(verdict.problems)}",
         f"{week.spent_s:.0f} s, {said / week.spent_s:,.0f} simulated messages a second",

@@ -9,10 +9,11 @@ import pytest
 
 from gateway.core.model import SECOND, Level, World
 from simulators.lives import DAY, HOUR, Episode
+from tests.simulation.edits import scaled
 from tests.simulation.street import START_NS, Stock, street
 from tests.simulation.teller import FAST_NS, MM_M_PER_DEG, Teller
 from tests.simulation.voices import Lane
-from tests.simulation.week import DAYS_LEAST, part, prepare, scaled
+from tests.simulation.week import DAYS_LEAST, part, prepare
 
 HOUSES = (
     Stock("tilt-chirpstack", 3, 3600, "houses", 2),

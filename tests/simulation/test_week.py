@@ -58,4 +58,4 @@ def test_it_was_a_week_of_the_whole_street(week, verdict):
 
 
 def test_the_gateway_had_a_hard_week(week):
-    assert len(week.fate.restarts) > 20 and week.fate.outages and week.edits > 20
+    assert len(week.fate.restarts) > 20 and week.fate.outages and len(week.edits) > 20

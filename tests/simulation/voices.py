@@ -49,7 +49,7 @@ class Voice:
         self.life = life_of(device, model, seed, ZONE)
         self.encode = Encoder(device=device, model=model, zone=ZONE)
         self.every_s = EVERY_S[model.id]
-        self.number, self.gone = 0, False
+        self.number, self.gone_ns = 0, 1 << 62  # it says nothing from then on
         # Its own, so that it says the same whoever else speaks: a week may be played of a few devices only.
         self.dice = random.Random(f"{seed}/{device.id}/way")
         self._noise = np.random.default_rng([seed, crc32(device.id.encode())])
@@ -147,22 +147,34 @@ class Lane:
         self.count = 0  # messages that devices said
         self._waiting: list[tuple[int, int, Message]] = []
         self._order = 0
+        self._joins: list[tuple[int, Device]] = []
+        self._leaves: list[tuple[int, str]] = []
         for story in stories:
             for one in story.incidents:
                 if one.device in self.by_name:
                     self.by_name[one.device].parts.append((story, one))
 
-    def join(self, voice: Voice, now: int) -> None:
-        """A device that was installed later; it speaks at once, and from the next hour on by its beat."""
-        self.voices.append(voice)
-        self.by_name[voice.device.id] = voice
-        hour = now - now % HOUR
-        for ns in range(now + SECOND, hour + HOUR, voice.every_s * SECOND):
-            self._wait(ns + BENT_DELAY_NS, voice.ordinary(ns, str(instant(ns, "iso", ZONE)).encode()))
-
-    def leave(self, name: str) -> None:
+    def leave(self, name: str, at_ns: int) -> None:
         """It is taken down, and says no more."""
-        self.by_name.pop(name).gone = True
+        self._leaves.append((at_ns, name))
+
+    def join(self, device: Device, at_ns: int) -> None:
+        """A device that is installed on the way."""
+        self._joins.append((at_ns, device))
+
+    def _change(self, begins: int, ends: int) -> None:
+        """Who comes within an hour speaks at once, and from the next hour on by its beat."""
+        for at_ns, device in self._joins:
+            if begins <= at_ns < ends:
+                voice = Voice(device, self.world.models[device.model], self.seed)
+                self.voices.append(voice)
+                self.by_name[device.id] = voice
+                for ns in range(at_ns + SECOND, begins + HOUR, voice.every_s * SECOND):
+                    said = voice.ordinary(ns, str(instant(ns, "iso", ZONE)).encode())
+                    self._wait(ns + BENT_DELAY_NS, said)
+        for at_ns, name in self._leaves:
+            if begins <= at_ns < ends:
+                self.by_name.pop(name).gone_ns = at_ns
 
     def remembered(self) -> list[Message]:
         """What the broker held retained at the start: yesterday's drill, a test button just now."""
@@ -196,9 +208,11 @@ class Lane:
             until, prefix = min(hour + HOUR, self.ends_ns), _prefix(hour)
             for sent in self._told(hour, until):
                 self._wait(*sent)
-            for arrives, measured, index, luck in self._beats(hour):
+            beats = self._beats(hour)
+            self._change(hour, hour + HOUR)
+            for arrives, measured, index, luck in beats:
                 voice = self.voices[index]
-                if measured >= until or voice.gone:
+                if measured >= until or arrives >= voice.gone_ns:
                     continue
                 while waiting and waiting[0][0] <= arrives:
                     at, _, message = heapq.heappop(waiting)

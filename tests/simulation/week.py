@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import math
 import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from gateway import memory
 from gateway.core import state as states
 from gateway.core.engine import Engine
 from gateway.core.model import (
@@ -20,11 +23,9 @@ from gateway.core.model import (
     Alert,
     Case,
     Configured,
-    Device,
     Effect,
     Event,
     Kind,
-    Limit,
     Link,
     Message,
     Messages,
@@ -37,19 +38,21 @@ from gateway.core.model import (
 )
 from gateway.core.state import State
 from simulators.lives import DAY, HOUR, MINUTE, Episode
+from tests.simulation.edits import Edit, copied, draw_edits
+from tests.simulation.elsewhere import spoken
 from tests.simulation.judging import judge, report
 from tests.simulation.people import Make, People, act
 from tests.simulation.stories import RESET_NS
 from tests.simulation.street import START_NS, remembered, street
 from tests.simulation.teller import DOWN_NS_MOST, creeping, tell_week
-from tests.simulation.voices import Lane, Voice
+from tests.simulation.voices import Lane
 
 DONE_NS = 30 * MINUTE
 UNACKED = 20  # messages that the broker delivers again, flagged, after a lost connection
 RECENT_MOST = 2_000  # messages remembered: each that comes again is looked for among all of them
 JOURNAL_NS = 120 * SECOND  # at most so much lies behind a checkpoint
+GARBAGE_MOST = 6  # engines left behind before they are looked for: each is 20 MB, a look half a second
 DAYS_LEAST = 2  # of a story of 13 hours between two outages, with an hour before and after
-CALM_RULES = ("structure-radio-weak", "waste-exposed", "cabinet-suppression", "structure-sensor-stuck")
 
 
 # ---------------------------------------------------------------- what befalls the gateway itself
@@ -61,7 +64,7 @@ class Fate:
 
     outages: tuple[Episode, ...]
     restarts: tuple[Episode, ...]
-    edits: tuple[int, ...]
+    edits: tuple[int, ...]  # those at which it cannot hear are not made
     quiet: Episode  # none of them, so that a long silence can be told
 
     @property
@@ -116,7 +119,7 @@ class Week:
     spent_s: float = 0.0
 
     def play(self) -> Week:
-        began = time.process_time()
+        began = time.perf_counter()
         self.engine = self._made(self.world, self.state)
         self.dice = random.Random(f"{self.lane.seed}/play")
         self._people = People(DONE_NS)
@@ -127,27 +130,34 @@ class Week:
         self._kept: list[Message] = []
         self._journal: list[tuple[Event, list[Effect]]] | None = None
         self._away: Episode | None = None
-        self.edits = 0
+        self._garbage = 0
         self._step(START_NS, lambda at, wall: Link(at, wall, True))
         self._hear(START_NS, self.lane.remembered())
         plan = deque(self._plan())
-        for at_ns, messages in self.lane.spans():
-            while plan and plan[0][0] <= at_ns:
-                due, happen = plan.popleft()
-                self._until(due)
-                happen(due)
-            self._publish(at_ns, messages)
-        self._until(self.lane.ends_ns)
-        self.spent_s = time.process_time() - began
+        with settled():
+            for at_ns, messages in spoken(self.lane):
+                while plan and plan[0][0] <= at_ns:
+                    due, happen = plan.popleft()
+                    self._until(due)
+                    happen(due)
+                self._publish(at_ns, messages)
+            self._until(self.lane.ends_ns)
+        self.spent_s = time.perf_counter() - began
         return self
 
     def _plan(self) -> Iterator[tuple[int, Callable[[int], None]]]:
         """What will happen to the gateway, in order of time."""
-        found: list[tuple[int, Callable[[int], None]]] = [(at, self._edit) for at in self.fate.edits]
+        saves = [one.begins_ns - self.dice.randrange(JOURNAL_NS) for one in self.fate.restarts]
+        self.edits = draw_edits(self.world, self.fate.edits, self.fate.deaf, self.dice)
+        for edit in self.edits:
+            if edit.joins is not None:
+                self.lane.join(edit.joins, edit.at_ns)
+            if edit.leaves:
+                self.lane.leave(edit.leaves, edit.at_ns)
+        found: list[tuple[int, Callable[[int], None]]] = [(one.at_ns, self._edit(one)) for one in self.edits]
         for one in self.fate.outages:
             found += [(one.begins_ns, self._cut_off(one)), (one.ends_ns, self._back)]
-        for one in self.fate.restarts:
-            saved = one.begins_ns - self.dice.randrange(JOURNAL_NS)
+        for one, saved in zip(self.fate.restarts, saves, strict=True):
             found += [(saved, self._save), (one.begins_ns, self._die(one)), (one.ends_ns, self._restart)]
         found = [one for one in found if one[0] < self.lane.ends_ns]
         return iter(sorted(found, key=lambda pair: pair[0]))
@@ -197,6 +207,12 @@ class Week:
 
         return happen
 
+    def _left_behind(self) -> None:
+        """An engine, or the rooms of one, that nobody needs any more."""
+        self._garbage += 1
+        if self._garbage % GARBAGE_MOST == 0:
+            memory.settle()
+
     def _made(self, world: World, state: State, recent: Sequence[tuple[int, Message]] = ()) -> Engine:
         engine = self.make(world, state, recent)
         engine.repeats.recent = deque(engine.recent, maxlen=RECENT_MOST)
@@ -210,62 +226,22 @@ class Week:
             if self.engine.step(event) != effects:
                 self.problems.append(f"stepped again at {event.wall_ns}: other effects")
         self._journal = None
+        self._left_behind()
 
     def _restart(self, at_ns: int) -> None:
         self._back(at_ns)
 
     # ------------------------------------------------------------ the rules are edited
 
-    def _edit(self, at_ns: int) -> None:
-        """A text, a limit of a rule that is calm, a rule more or less, a device more or less."""
-        if self._away is not None:
-            return
-        self.edits += 1
-        world = self.EDITS[self.dice.randrange(len(self.EDITS))](self, self.engine.world)
-        world = replace(world, digest=str(self.edits))
-        event = Configured(at_ns, at_ns, world.digest)
-        self._take(self.engine.reconfigure(event, world), at_ns)
-        if self._journal is not None:
-            self._save(at_ns)  # a checkpoint follows a reload at once
+    def _edit(self, edit: Edit) -> Callable[[int], None]:
+        def happen(at_ns: int) -> None:
+            event = Configured(at_ns, at_ns, edit.world.digest)
+            self._take(self.engine.reconfigure(event, edit.world), at_ns)
+            if self._journal is not None:
+                self._save(at_ns)  # a checkpoint follows a reload at once
+            self._left_behind()
 
-    def _text(self, world: World) -> World:
-        return self._changed(world, self.dice.choice(world.rules).id, action="到场查看，再报街道")
-
-    def _limit(self, world: World) -> World:
-        """By a few per cent of what is shipped: one edit after the other must not come near ordinary life."""
-        name = self.dice.choice(CALM_RULES)
-        rule = next(one for one in self.world.rules if one.id == name)
-        by = self.dice.choice((0.96, 0.98, 1.02))
-        return self._changed(
-            world, name, limits=tuple(scaled(one, by) for one in rule.limits), clear_hold_s=301.0
-        )
-
-    def _changed(self, world: World, name: str, **changes: object) -> World:
-        rules = [replace(one, **changes) if one.id == name else one for one in world.rules]  # type: ignore[arg-type]
-        return replace(world, rules=tuple(rules))
-
-    def _rule(self, world: World) -> World:
-        """One more, or the one that came last goes."""
-        added = [one for one in world.rules if one.id.startswith("added-")]
-        if added and self.dice.random() < 0.5:
-            return replace(world, rules=tuple(one for one in world.rules if one is not added[-1]))
-        hot = next(one for one in world.rules if one.id == "slot-hot")
-        limits = tuple(replace(x, above=(x.above or 0) + 30) for x in hot.limits)
-        more = replace(hot, id=f"added-{self.edits}", limits=limits)
-        return replace(world, rules=(*world.rules, more))
-
-    def _device(self, world: World) -> World:
-        """One more, which speaks from now on, or the one that came last is taken down."""
-        added = [one for one in world.devices if one.startswith("added-")]
-        if added and self.dice.random() < 0.5:
-            self.lane.leave(added[-1])
-            return replace(world, devices={k: v for k, v in world.devices.items() if k != added[-1]})
-        like = copied(world)
-        device = replace(like, id=f"added-{self.edits}", topic=f"site/added-{self.edits}/up")
-        self.lane.join(Voice(device, world.models[device.model], self.lane.seed), self.engine.state.at)
-        return replace(world, devices={**world.devices, device.id: device})
-
-    EDITS = (_text, _limit, _rule, _device)
+        return happen
 
     # ------------------------------------------------------------ time
 
@@ -315,10 +291,16 @@ class Week:
             self._people.plan(now + RESET_NS, act(told, Verb.RESET, "到场看过，无火情"))
 
 
-def scaled(limit: Limit, by: float) -> Limit:
-    """The limit and its clear limit, moved together."""
-    above, below, clear = (x and x * by for x in (limit.above, limit.below, limit.clear))
-    return replace(limit, above=above, below=below, clear=clear)
+@contextmanager
+def settled() -> Iterator[None]:
+    """Python looks for garbage as in the daemon: what lives as long as the engine is not walked each time."""
+    before = gc.get_threshold()
+    memory.settle()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 # ---------------------------------------------------------------- by hand
@@ -349,11 +331,6 @@ def part(world: World, names: Set[str]) -> World:
     """Some of its devices, the gateways that carry them, and the one that edits copy."""
     kept = {*names, *(world.devices[name].behind for name in names), copied(world).id}
     return replace(world, devices={name: one for name, one in world.devices.items() if name in kept})
-
-
-def copied(world: World) -> Device:
-    """The device that an edit adds one more of."""
-    return next(one for one in world.devices.values() if one.model in ("shed-smoke", "cabinet-8"))
 
 
 def main() -> int:

@@ -59,12 +59,18 @@ VALUES = [value for _, value in RISING]
         ("percentile", 100, 20.0),
         ("change", 0, 19.0),
         ("last", 0, 20.0),
-        ("count", 0, 6.0),
     ],
 )
 def test_a_function_says_what_its_name_says(function, argument, expected):
     one = window(function, HOUR, *RISING, argument=argument)
     assert one.value(at(50)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_counted_are_the_samples_of_the_span_that_held():
+    held = [(0, 1), (10, 0), (20, 1), (30, 1), (40, 0), (50, 1), (60, 1)]
+    assert window("count", HOUR, *held).value(at(60)) == 5
+    assert [window("count", 20 * MINUTE, *held).value(at(minute)) for minute in (60, 70, 71)] == [2, 2, 1]
+    assert [window("times", HOUR, *held).value(at(minute)) for minute in (60, 80, 81)] == [2, 2, 1]
 
 
 @pytest.mark.parametrize(
