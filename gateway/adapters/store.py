@@ -131,7 +131,7 @@ class Record:
         return len(self.event.items) if isinstance(self.event, Messages) else 1
 
 
-Change = Alert | Case | Shelf | Notification | Snapshot | Ended
+Change = Alert | Case | Shelf | Notification | Ended
 
 
 class Logged(msgspec.Struct):
@@ -166,7 +166,6 @@ _CHANGES: dict[str, type[Change]] = {
     "Case": Case,
     "Shelf": Shelf,
     "Notification": Notification,
-    "Snapshot": Snapshot,
     "Ended": Ended,
 }
 _AGED = WORLD_BEFORE, WORLD
@@ -246,6 +245,8 @@ class Store:
                 self._quarantine(db, [_refused_row(position, event, effect)])
             elif isinstance(effect, Entry):
                 self._chain.append(db, effect)
+            elif isinstance(effect, Snapshot):  # there alone: it is no point, and its address is forgotten
+                _upsert_snapshot(db, effect)
             elif not isinstance(effect, Noted):
                 changes.append((type(effect).__name__, effect))
                 _UPSERTS[type(effect).__name__](db, effect)
@@ -565,6 +566,5 @@ _UPSERTS: dict[str, Callable[[sqlite3.Connection, Any], None]] = {
     "Case": _upsert_case,
     "Shelf": _upsert_shelf,
     "Notification": _upsert_notification,
-    "Snapshot": _upsert_snapshot,
     "Ended": lambda db, ended: None,  # the log alone holds it, for the forwarder
 }

@@ -54,13 +54,14 @@ class Decoder:
         """Whether what comes on this topic is no payload of the device's codec: a will or a birth, or about
         a picture.
         """
-        return self._is_status(topic) or topic in self._answers or topic in self._asked
+        return self.is_status(topic) or topic in self._answers or topic in self._asked
 
     def answering(self, topic: str) -> Device | None:
         """The device that says on this topic where a picture lies that it was asked for."""
         return self._answers.get(topic)
 
-    def _is_status(self, topic: str) -> bool:
+    def is_status(self, topic: str) -> bool:
+        """Whether what comes on this topic is a will or a birth."""
         return topic in self._statuses or any(matches(each, topic) for each in self._status)
 
     def decode(self, message: Message, received_ns: int, faults: list[Fault] | None = None) -> list[Reading]:
@@ -70,7 +71,7 @@ class Decoder:
             raise PayloadError(Refusal.UNKNOWN_DEVICE, reason=f"no device speaks on {message.topic[:120]}")
         if message.topic in self._answers or message.topic in self._asked:
             return []
-        if (self._statuses or self._status) and self._is_status(message.topic):
+        if (self._statuses or self._status) and self.is_status(message.topic):
             return [said_of(self._models[device.model], device, message, received_ns)]
         return self._of_device[device.id](device, message, received_ns, faults)
 

@@ -33,7 +33,6 @@ from gateway.core.model import (
     Reading,
     Refusal,
     Shelf,
-    Snapshot,
     World,
 )
 
@@ -44,16 +43,13 @@ OWN_TAGS = frozenset({"component", "device", "model", "time"})  # a place kind o
 ROW_END = ";\n"  # a row without it was cut off while it was written
 
 
-Change = Alert | Case | Shelf | Notification | Snapshot | Ended
-
-
 class Logged(Protocol):
     """What the store gives back of one event (adapters.store.Logged)."""
 
     first: int
     event: Event
     marks: list[Marked]
-    changes: list[Change]
+    changes: list[Alert | Case | Shelf | Notification | Ended]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +209,7 @@ class Formatter:
         return head
 
 
-def _ends(changes: Sequence[Change], world: World) -> list[Reading]:
+def _ends(changes: Sequence[Alert | Case | Shelf | Notification | Ended], world: World) -> list[Reading]:
     """The 0 of each state that ended by itself (and whose device is still ours), as if it had been said."""
     return [
         Reading(one.device, one.component, {one.quantity: 0.0}, one.wall_ns, one.wall_ns)
@@ -302,13 +298,11 @@ def place_tags(world: World, place: str) -> dict[str, str]:
 # ---------------------------------------------------------------- what happened is points too
 
 
-def _is_point(change: Change) -> TypeGuard[Alert | Case | Notification]:
+def _is_point(change: Alert | Case | Shelf | Notification | Ended) -> TypeGuard[Alert | Case | Notification]:
     """A state that is over is a point of its quantity; an alert is one unless its rule leaves that out. A
-    shelf is none: the alerts on it are. Nor is a picture, whose address is kept in one place alone.
+    shelf is none: the alerts on it are.
     """
-    if isinstance(change, Ended | Shelf | Snapshot):
-        return False
-    return not isinstance(change, Alert) or change.point
+    return not isinstance(change, Ended | Shelf) and (not isinstance(change, Alert) or change.point)
 
 
 def change_line(change: Alert | Case | Notification, world: World) -> str:

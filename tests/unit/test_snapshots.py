@@ -479,6 +479,17 @@ def test_an_older_versions_store_has_none(tmp_path):
     db.close()
 
 
+def test_it_stands_in_its_own_table_alone(tmp_path):
+    """Forgotten there, it is forgotten: the log holds none, and the version before this one can read it."""
+    store = Store(tmp_path)
+    store.commit([Record(Tick(1, START_NS), [ALERT, PICTURE])])
+    assert [type(one).__name__ for row in store.read_log(0, 10) for one in row.changes] == ["Alert"]
+    for table in ("log", "alert", "entry"):
+        rows = store.reader().execute(f"SELECT * FROM {table}").fetchall()
+        assert "nvr.fengqiao" not in repr([tuple(row) for row in rows])
+    store.close()
+
+
 def test_the_next_start_asks_what_was_left(tmp_path):
     store = Store(tmp_path)
     left = msgspec.structs.replace(PICTURE, state=DUE, ref="")
