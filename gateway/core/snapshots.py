@@ -126,13 +126,15 @@ class Snapshots:
         step.effects.append(wanted)
 
     def _end(self, step: Step, ended: Snapshot, what: str) -> None:
-        """A line of its case's history, without the address: that is forgotten, and lines are not."""
+        """A line of its case's history, without the address: that is forgotten, and lines are not. Why there
+        is none, `lilong why` tells.
+        """
         del self.state.snapshots[ended.id]
         step.effects.append(ended)
         alert = self.state.alerts.get(ended.alert)
         case = alert.case if alert is not None else ended.case
         if case in self.state.cases:
-            self.book.enter(step, case, what, note=ended.detail)
+            self.book.enter(step, case, what)
 
     def _make_room(self, step: Step) -> None:
         while len(self.state.snapshots) >= WAITING_MOST:

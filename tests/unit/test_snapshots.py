@@ -6,11 +6,16 @@ import json
 import re
 import sqlite3
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 
 import msgspec
 import pytest
 
+from gateway import snapshots as requests
+from gateway import telemetry
+from gateway.adapters.clock import Anchor, Clock
+from gateway.adapters.mqtt_publish import NotPublished
 from gateway.adapters.store import Record, Store
 from gateway.core import cameras
 from gateway.core import state as states
@@ -38,6 +43,7 @@ from gateway.web.rows import snapshots_of
 from tests.unit import test_resets as resets
 from tests.unit.config_files import FILES, loaded
 from tests.unit.worlds import CABINET, HOT, SMOKE, START_NS, TOPIC, Play, limits, of, world
+from tests.waiting import until
 
 ASK, ANSWER = f"{TOPIC}/command/snapshot", f"{TOPIC}/snapshot"
 URL = "https://nvr.fengqiao.example/2026/11/02/a.jpg"
@@ -45,6 +51,12 @@ STEPS = ("case", "notify", "event", "snapshot")
 PICTURED = replace(HOT, steps=STEPS)
 SEEN = replace(CABINET, snapshot=Camera(ref="picture.url"))
 DUE, ASKED, TAKEN, MISSED = SnapshotState
+CASE, ALERT = resets.CASE, resets.ALERT
+PICTURE = Snapshot(
+    id="a1-red", alert="a1", case="01AAAA", device="cab-1", level=Level.RED, topic=ASK, wanted_ns=START_NS,
+    due_at=0, answer_by=0, state=TAKEN, ref=f"{URL}?a=1&b=2", taken_ns=START_NS,
+    expires_ns=START_NS + 1,
+)  # fmt: skip
 
 
 def site(*rules, model=SEEN, topics=(TOPIC,), **changes):
@@ -364,6 +376,82 @@ def test_smoke_beside_it_is_not_held_up(play):
     assert sorted(play.levels()) == ["red", "red"] and len(snapshots(play)) == 1
 
 
+# ---------------------------------------------------------------- the thread that asks
+
+
+class Asking:
+    """The requester over a real store: what it says to the broker, and what it reports."""
+
+    def __init__(self, folder, monkeypatch, *answers) -> None:
+        self.store, self.said, self.outcomes = Store(folder), [], []
+        self._answers = list(answers)  # None: taken; else what is raised
+        monkeypatch.setattr(requests, "publish", self._publish)
+        self.clock = Clock(anchor=Anchor(time.monotonic_ns(), START_NS, 20.0))
+        self.thread = requests.Requester(None, self._submit, self.clock, self.store.reader)
+
+    def _publish(self, broker, name, topic, payload, expires_s) -> None:
+        self.said.append((topic, json.loads(payload)["id"], expires_s))
+        if self._answers and (raised := self._answers.pop(0)) is not None:
+            raise raised
+
+    def _submit(self, make):
+        self.outcomes.append(make(0, 0))
+        done = Future()
+        done.set_result([])
+        return done
+
+    def want(self, name, **changes) -> Snapshot:
+        given = {"id": name, "state": DUE, "ref": "", "due_at": 0, "answer_by": 600 * SECOND, **changes}
+        wanted = msgspec.structs.replace(PICTURE, **given)
+        self.store.commit([Record(Tick(1, START_NS), [wanted])])
+        return wanted
+
+
+@pytest.fixture
+def asking(tmp_path, monkeypatch):
+    made = []
+
+    def start(*answers) -> Asking:
+        made.append(Asking(tmp_path, monkeypatch, *answers))
+        made[-1].thread.start()
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.thread.stop()
+        one.store.close()
+
+
+def test_what_became_of_each_attempt_is_reported(asking):
+    one = asking(None, NotPublished("the broker does not answer"), NotPublished("not let in", for_good=True))
+    one.thread.offer([one.want(name) for name in ("a", "b", "c")])
+    until(lambda: len(one.outcomes) == 3)
+    assert [(each.notification, each.told) for each in one.outcomes] == [
+        ("a", Told.ACCEPTED), ("b", Told.LATER), ("c", Told.REFUSED),
+    ]  # fmt: skip
+    assert all(topic == ASK and 0 < expires_s <= 30 for topic, _, expires_s in one.said)
+
+
+def test_what_is_over_is_not_asked(asking):
+    """Its time is up, it is answered, it was put off to another attempt: what the store says counts."""
+    one = asking()
+    late, taken, again = one.want("late", answer_by=0), one.want("taken"), one.want("again")
+    one.want("taken", state=TAKEN)
+    one.want("again", attempt=1)
+    one.thread.offer([late, taken, again, one.want("asked", state=ASKED), one.want("last")])
+    until(lambda: one.outcomes)
+    assert [name for _, name, _ in one.said] == ["last"]
+
+
+def test_our_own_fault_is_tried_again_and_stops_nobody(asking):
+    with telemetry.testing() as logged:
+        one = asking(RuntimeError("ours"))
+        one.thread.offer([one.want("a"), one.want("b")])
+        until(lambda: len(one.outcomes) == 2)
+    assert [name for _, name, _ in one.said] == ["a", "b", "a"]
+    assert [each.event for each in logged] == ["snapshot_failed"]
+
+
 # ---------------------------------------------------------------- what `check` says of it
 
 CAMERA = FILES["devices/camera.yaml"].replace("codec:", "snapshot: {}\ncodec:")
@@ -417,13 +505,6 @@ def test_how_long_they_are_kept_is_said_once(tmp_path):
 
 
 # ---------------------------------------------------------------- where people see it
-
-CASE, ALERT = resets.CASE, resets.ALERT
-PICTURE = Snapshot(
-    id="a1-red", alert="a1", case="01AAAA", device="cab-1", level=Level.RED, topic=ASK, wanted_ns=START_NS,
-    due_at=0, answer_by=0, state=TAKEN, ref=f"{URL}?a=1&b=2", taken_ns=START_NS,
-    expires_ns=START_NS + 1,
-)  # fmt: skip
 
 
 @pytest.fixture
