@@ -166,12 +166,6 @@ def crossed(limit: Limit, value: float, active: bool) -> bool:
     return (bounds[0] <= value <= bounds[1]) == (limit.inside is not None)
 
 
-def reads(judge: Judge, values: Mapping[str, float]) -> bool:
-    """Whether an expression reads any of these."""
-    assert judge.expression is not None
-    return not values.keys().isdisjoint(judge.expression.quantities)
-
-
 def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:
     """Whether a rule, or what a pack derives, is about this device."""
     return (

@@ -22,7 +22,7 @@ from gateway.core.alerts import (
 )
 from gateway.core.calendars import local
 from gateway.core.caseload import Caseload, Step
-from gateway.core.conditions import ANYTHING, Judge, parsed, reads
+from gateway.core.conditions import ANYTHING, Judge, parsed
 from gateway.core.lateness import Late, Queue
 from gateway.core.model import SECOND, Level, Rule, Verdict, World
 from gateway.core.past import would_have_fired
@@ -113,10 +113,10 @@ class Judging:
             if doubted:
                 sound = {name: value for name, value in values.items() if name not in doubted}
             self.remember(step, watch, subject, sound, step.wall_ns + index - age_ns, index)
-            calm, disabled = self._weighing.calm, self.state.disabled
-            for judge in subject.weighed:
+            calm, disabled, said = self._weighing.calm, self.state.disabled, sound.keys()
+            for judge, read in subject.weighed:
                 key = judge.key
-                if key not in calm and key not in disabled and reads(judge, sound):
+                if key not in calm and key not in disabled and not said.isdisjoint(read):
                     self.unsettled[key] = judge, watch, component, age_ns, waited_ns
                     self._heard.add(component)
 
@@ -216,7 +216,7 @@ class Judging:
     ) -> None:
         """Keeps what expressions ask for; a window that cannot hold it disables what goes by it."""
         for failed in self._weighing.note(subject.seen, values, measured_ns, step.wall_ns + index):
-            for judge in subject.weighed:
+            for judge, _ in subject.weighed:
                 if failed.key in {one.key for one in parsed(judge.rule.when).windows}:
                     self._disable(step, judge, watch, failed)
 

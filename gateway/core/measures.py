@@ -112,7 +112,8 @@ class Window(msgspec.Struct):
         if newest is None or measured_ns > newest:  # nearly always
             if at and _INT_AT(at)[0] < measured_ns - self.span_ns:
                 self.drop(measured_ns - self.span_ns)
-            self._make_sure_of_room()
+            if len(at) >= SAMPLES_MOST * SIZE:
+                raise self._overrun()
             at += _INT.pack(measured_ns)
             self.values += _FLOAT.pack(value)
             return
@@ -121,24 +122,28 @@ class Window(msgspec.Struct):
         place = self._place(measured_ns, value)
         if place is None or (measured_ns < edge and self.function not in STATES):
             return
-        self._make_sure_of_room()
+        if len(self.at) >= SAMPLES_MOST * SIZE:
+            raise self._overrun()
         self.at[place * SIZE : place * SIZE] = _INT.pack(measured_ns)
         self.values[place * SIZE : place * SIZE] = _FLOAT.pack(value)
         if measured_ns < edge:
             self.drop(edge)
 
-    def _make_sure_of_room(self) -> None:
-        if len(self.at) >= SAMPLES_MOST * SIZE:
-            raise Overrun(f"more than {SAMPLES_MOST} samples in {self.span_ns / 1e9:g}s")
+    def _overrun(self) -> Overrun:
+        return Overrun(f"more than {SAMPLES_MOST} samples in {self.span_ns / 1e9:g}s")
 
     def drop(self, before_ns: int) -> None:
         """Forgets what is older, but for the state that held then, where that is needed."""
-        if not self.at or _INT_AT(self.at)[0] >= before_ns:
+        at = self.at
+        if not at or _INT_AT(at)[0] >= before_ns:
             return
-        with memoryview(self.at) as raw, raw.cast("q") as at:
-            gone = bisect_left(at, before_ns)
+        gone = 1
+        if len(at) > SIZE and _INT_AT(at, SIZE)[0] < before_ns:
+            with memoryview(at) as raw, raw.cast("q") as instants:
+                gone = bisect_left(instants, before_ns)
         gone -= self.function in STATES
-        del self.at[: gone * SIZE], self.values[: gone * SIZE]
+        if gone:
+            del at[: gone * SIZE], self.values[: gone * SIZE]
 
     def forget_after(self, now_ns: int) -> None:
         """Forgets samples from ahead of an instant."""
@@ -232,10 +237,15 @@ class Window(msgspec.Struct):
         first = bisect_left(at, max(now_ns, at[-1]) - self.span_ns)
         if first == count or at[-1] - at[first] < self.span_ns * COVERED_PART:
             return None
+        if count - first == 2:
+            return self._finite((values[-1] - values[first]) / ((at[-1] - at[first]) / DAY_NS))
         kept = [first, *(one for one in range(first + 1, count) if at[one] != at[one - 1])]  # the lowest
         slopes = [(values[j] - values[i]) / ((at[j] - at[i]) / DAY_NS) for i, j in combinations(kept, 2)]
-        found = float(median(slopes)) * DAYS[self.function]
-        if not math.isfinite(found):
+        return self._finite(float(median(slopes)))
+
+    def _finite(self, per_day: float) -> float:
+        found = per_day * DAYS[self.function]
+        if found - found:  # infinite: the difference is not 0
             raise OverflowError(f"{self.function} is not finite")
         return found
 

@@ -59,10 +59,13 @@ class Subject:
         one_value = [judge for judge in judges if judge.expression is None]
         self.judges = [judge for judge in one_value if not judge.rule.lateness_s]
         self.orderly = [judge for judge in one_value if judge.rule.lateness_s]  # they wait for what is late
-        self.weighed = [judge for judge in judges if judge.expression is not None]  # its groups' too
+        # With the quantities they read; its groups' too.
+        self.weighed = [(one, one.expression.quantities) for one in judges if one.expression is not None]
         self.seen = seen
         seen.calmed = tuple(
-            (one.key, one.expression.goes_by) for one in self.weighed if one.expression and one.goes_by_states
+            (one.key, one.expression.goes_by)
+            for one, _ in self.weighed
+            if one.expression and one.goes_by_states
         )
         self.weighs = kind.weighs  # its values are remembered for expressions, its own or others'
         self._alike = alike
@@ -101,7 +104,7 @@ class Subject:
                 if not least <= value <= most:
                     return None
                 beyond += (quantity,)
-        if not self.unbound.isdisjoint(values):
+        if self.unbound and not self.unbound.isdisjoint(values):
             return self.judges
         if not beyond:
             return moving

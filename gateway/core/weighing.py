@@ -120,8 +120,10 @@ class Weighing:
             self._state.known[seen.key] = known
         elif self._newest_ns > edge_ns and any(one.measured_ns > edge_ns for one in known.values()):
             self._forget_after(wall_ns)
-        measured_ns = min(measured_ns, wall_ns)
-        self._newest_ns = max(self._newest_ns, measured_ns)
+        if measured_ns > wall_ns:
+            measured_ns = wall_ns
+        if measured_ns > self._newest_ns:
+            self._newest_ns = measured_ns
         latest_ns = measured_ns + SAME_NS
         for quantity in seen.asked:
             value = values.get(quantity)
@@ -179,7 +181,7 @@ class Weighing:
         assert judge.expression is not None
         seen.now_ns = now_ns
         found = judge.expression.evaluate(self._scope(judge, seen, now_ns) if judge.members else seen)
-        return None if found is None else float(found)
+        return found if found is None or type(found) is float else float(found)
 
     def note_calm(self, judge: Judge, seen: Seen) -> bool:
         """Of a judge that goes by states, has no track, and was just found calm: whether time alone changes

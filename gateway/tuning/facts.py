@@ -31,7 +31,7 @@ class Term:
 def judge_of(engine: Engine, rule: str, device: Device, component: str) -> Judge | None:
     """The engine's own judge of a rule on a subject, or of the group it belongs to."""
     subject = engine.watches.of[device.id].subject(component)
-    judges = (*subject.judges, *subject.orderly, *subject.weighed)
+    judges = (*subject.judges, *subject.orderly, *(one for one, _ in subject.weighed))
     return next((judge for judge in judges if judge.rule.id == rule), None)
 
 

@@ -11,9 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.codecs import CODECS, waveform
-from gateway.core.codecs.json import JsonDecoder
+from gateway.core.codecs.shapes import JsonDecoder
 from gateway.core.decoding import Decoder
-from gateway.core.model import Codec, Device, Fault, Field, Message, Model, PayloadError, Refusal, Wave
+from gateway.core.model import (
+    Codec,
+    Components,
+    Device,
+    Fault,
+    Field,
+    Message,
+    Model,
+    PayloadError,
+    Refusal,
+    Wave,
+)
 from tests.unit.worlds import CABINET, TOPIC, payload, world
 
 DECODER = Decoder(world())
@@ -101,17 +112,72 @@ def outcome(decoder, body):
     return readings, faults
 
 
-@given(st.lists(flat, min_size=1, max_size=5), st.booleans())
-def test_a_learned_shape_changes_no_reading(values, twice):
+DEEP_ONE = Model(
+    id="deep", says="deep", scene="cabinet", source="test",
+    codec=Codec(kind="json", time="head.ts", time_unit="s", sequence="seq"),
+    components=(Components(kind="slot", path="slots", number="no", count=3),),
+    fields=(
+        Field(quantity="smoke", path="smoke", values={"fire": 1.0, "normal": 0.0}),
+        Field(quantity="temperature_c", path="head.t"),
+        Field(quantity="humidity_pct", path="h", required=False),
+        Field(quantity="slot_temperature_c", path="t", of="slot"),
+        Field(quantity="slot_state", path="state", of="slot", values={"none": 0.0, "charging": 1.0}),
+    ),
+)  # fmt: skip
+number = st.one_of(st.integers(-50, 90), st.floats(-50, 90))
+odd = st.one_of(scalar, st.text(alphabet=',":{[', max_size=3))
+
+
+def mostly(usual):
+    return st.one_of(usual, usual, usual, odd)
+
+
+slot = st.fixed_dictionaries(
+    {
+        "no": mostly(st.integers(0, 4)),
+        "t": mostly(number),
+        "state": mostly(st.sampled_from(["none", "charging"])),
+    },
+    optional={"x": odd},
+)
+deep = st.fixed_dictionaries(
+    {
+        "head": st.fixed_dictionaries({"ts": mostly(st.integers(0, 2_000_000_000)), "t": mostly(number)}),
+        "smoke": mostly(st.sampled_from(["fire", "normal", True, 0])),
+        "slots": st.one_of(st.lists(slot, max_size=4), odd),
+    },
+    optional={"h": mostly(number), "seq": odd, "x": st.one_of(odd, st.lists(number, max_size=2))},
+)
+
+
+@pytest.mark.parametrize(("model", "said"), [(FLAT, flat), (DEEP_ONE, deep)])
+@given(data=st.data(), twice=st.booleans())
+def test_a_learned_shape_changes_no_reading(model, said, data, twice):
     """Whatever was said before, a message means what it means to a decoder that never heard a word."""
-    learned = JsonDecoder(FLAT)
+    learned = JsonDecoder(model)
+    values = data.draw(st.lists(said, min_size=1, max_size=5))
     for value in [*values, *values]:
         text = json.dumps(value)
         if twice and value:
-            key, said = next(iter(value.items()))
-            text = text[:-1] + f", {json.dumps(key)}: {json.dumps(said)}}}"
+            key, again = next(iter(value.items()))
+            text = text[:-1] + f", {json.dumps(key)}: {json.dumps(again)}}}"
         body = text.encode()
-        assert outcome(learned, body) == outcome(JsonDecoder(FLAT), body)
+        assert outcome(learned, body) == outcome(JsonDecoder(model), body)
+
+
+def test_a_message_like_the_last_one_goes_the_short_way():
+    decoder, said = (
+        JsonDecoder(DEEP_ONE),
+        {"head": {"ts": 1_700_000_000, "t": 20.5}, "smoke": "normal", "seq": 7},
+    )
+    said["slots"] = [{"no": n, "t": 20 + n, "state": "none"} for n in (1, 2)]
+    first = outcome(decoder, json.dumps(said).encode())
+    said["slots"].append({"no": 3, "t": 23.5, "state": "charging"})
+    readings = decoder._shape.read(
+        Device(id="d", model="deep", at="", topic=""), Message("d", json.dumps(said).encode()), 7
+    )
+    assert [list(one.values) for one in readings[:3]] == [list(one.values) for one in first[0]]
+    assert readings[3].values == {"slot_temperature_c": 23.5, "slot_state": 1.0}
 
 
 DEEP = b'{"smoke":1,"x":' + b"[" * 60_000 + b"]" * 60_000 + b"}"

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.core.codecs import dahua, isapi, keda, waveform
 from gateway.core.codecs.chirpstack import ObjectDecoder
-from gateway.core.codecs.json import JsonDecoder
+from gateway.core.codecs.shapes import JsonDecoder
 from gateway.core.codecs.signals import SignalsDecoder
 from gateway.core.codecs.struct import StructDecoder
 from gateway.core.codecs.tlv import TlvDecoder

@@ -22,7 +22,6 @@ from gateway.core.codecs.json import (
     BYTES_MAX,
     EXACT,
     Head,
-    JsonDecoder,
     Part,
     as_text,
     at_path,
@@ -32,6 +31,7 @@ from gateway.core.codecs.json import (
     parse,
     short,
 )
+from gateway.core.codecs.shapes import JsonDecoder
 from gateway.core.model import Device, Fault, Message, Model, PayloadError, Reading, Refusal
 
 NAME = "chirpstack"

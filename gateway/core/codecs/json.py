@@ -1,9 +1,7 @@
-"""JSON objects whose fields a model maps to quantities.
+"""JSON text to an object, and its fields to quantities.
 
-One way to readings, three parsers before it, each handing what it cannot vouch for to the next:
-a typed structure made for the very keys that this model's devices send (`_Shape`, 1 us a message), msgspec's
-plain objects, and at last a slow strict parser that gives each flaw its code. A flaw in one part becomes a
-fault and the sound parts are still used: a text in slot 3 must not hide the smoke.
+Two parsers, the first handing what it cannot vouch for to the second: msgspec's plain objects, and a slow
+strict one that gives each flaw its code. What goes before both: core.codecs.shapes.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
 from typing import Any, NoReturn
 
 import msgspec
@@ -24,9 +21,7 @@ from gateway.core.model import (
     Fault,
     Field,
     Message,
-    Model,
     PayloadError,
-    Reading,
     Refusal,
 )
 from gateway.core.units import QUANTITIES, conversion
@@ -36,7 +31,6 @@ WORDY_BYTES_MAX = 32_768  # of one that is not ASCII: its texts take four times 
 WEIGHT_MAX = 700_000  # bytes that the values of a payload may take: 14,000 numbers, or 2,800 objects
 LIGHT_BYTES = 4_096  # no payload up to here can weigh that much
 FAULTS_MAX = 64  # of one message: whoever is wrong so often is not read on
-SHAPES_MOST = 16  # sets of keys remembered for a model; a device that varies them endlessly gains nothing
 DEPTH_MAX = 32  # no device nests deeper, and parsers recurse
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -50,124 +44,6 @@ _quick = msgspec.json.Decoder().decode
 
 
 Head = tuple[int, int, str, bool]  # measured_ns, received_ns, sequence, timed: what all readings share
-
-
-class JsonDecoder:
-    """The decoder of one model."""
-
-    def __init__(self, model: Model) -> None:
-        self.own = Parts(field for field in model.fields if not field.of)
-        self.components = [
-            (part, Parts(field for field in model.fields if field.of == part.kind))
-            for part in model.components
-        ]
-        self.identity, self.time_unit = keys(model.codec.identity), model.codec.time_unit
-        self.time, self.sequence = keys(model.codec.time), keys(model.codec.sequence)
-        self._shape: _Shape | None = None
-        self._shapes: dict[tuple[str, ...], _Shape | None] = {}
-
-    def __call__(
-        self, device: Device, message: Message, received_ns: int, faults: list[Fault] | None = None
-    ) -> list[Reading]:
-        if self._shape is not None:
-            reading = self._shape.read(device, message, received_ns)
-            if reading is not None:
-                return [reading]
-        faults = [] if faults is None else faults
-        root = parse(message.payload)
-        self._learn(root)
-        if self.identity:
-            check_identity(at_path(root, self.identity), device, message)
-        measured = instant_ns(at_path(root, self.time), self.time_unit) if self.time else None
-        sequence = as_text(at_path(root, self.sequence)) if self.sequence else ""
-        return self.readings(
-            device, root, (measured or received_ns, received_ns, sequence, measured is not None), faults
-        )
-
-    def readings(
-        self, device: Device, root: dict[str, Any], head: Head, faults: list[Fault]
-    ) -> list[Reading]:
-        """What an object says, for a caller who knows when it was said and by whom."""
-        readings = []
-        if values := self.own.values(root, faults, ""):
-            readings.append(Reading(device.id, "", values, *head))
-        for components, parts in self.components:
-            for name, entry in entries(root, components, faults):
-                if values := parts.values(entry, faults, f"{name}."):
-                    readings.append(Reading(device.id, name, values, *head))
-        return readings or nothing(faults)
-
-    def _learn(self, root: dict[str, Any]) -> None:
-        """Remembers how this model's devices speak: most say the same keys every time."""
-        said = tuple(root)
-        if said not in self._shapes and len(self._shapes) < SHAPES_MOST:
-            self._shapes[said] = _shape_for(self, said)
-        self._shape = self._shapes.get(said)
-
-
-# ---------------------------------------------------------------- bytes to values at once
-
-
-class _Shape:
-    """A typed structure for one set of keys: what decodes has every key, the right types, and no other key.
-
-    With as many commas as keys less one, no key stands twice either. None from `read` says no more than
-    that the other parsers must look.
-    """
-
-    def __init__(self, owner: JsonDecoder, said: tuple[str, ...], parts: dict[str, Part]) -> None:
-        names = {key: f"f{number}" for number, key in enumerate(said)}
-        special = {path[0] for path in (owner.time, owner.sequence, owner.identity) if path}
-        types: list[tuple[str, Any]] = [
-            (names[key], float if key in parts else int | float | str if key in special else msgspec.Raw)
-            for key in said
-        ]
-        made = msgspec.defstruct(
-            "Shape", types, rename={name: key for key, name in names.items()}, forbid_unknown_fields=True
-        )
-        self._decode = msgspec.json.Decoder(made).decode
-        self._commas = len(said) - 1
-        self._names = tuple(part.name for part in parts.values())
-        order = [names[key] for key in parts]
-        self._values = attrgetter(*order) if len(order) > 1 else lambda found: (getattr(found, order[0]),)
-        self._time, self._sequence, self._identity = (
-            names[path[0]] if path else "" for path in (owner.time, owner.sequence, owner.identity)
-        )
-        self._unit = owner.time_unit
-
-    def read(self, device: Device, message: Message, received_ns: int) -> Reading | None:
-        payload = message.payload
-        try:
-            found = self._decode(payload)
-            payload.isascii() or payload.decode()  # it does not look into texts that we do not map
-        except (msgspec.MsgspecError, RecursionError, UnicodeError):
-            return None
-        if payload.count(b",") != self._commas or len(payload) > BYTES_MAX:
-            return None
-        name = device.id
-        if self._identity and (claimed := getattr(found, self._identity)) != name:
-            check_identity(claimed, device, message)
-        measured = instant_ns(getattr(found, self._time), self._unit) if self._time else None
-        sequence = str(getattr(found, self._sequence))[:64] if self._sequence else ""
-        values = dict(zip(self._names, self._values(found), strict=False))  # made equally long; asking costs
-        if measured is None:
-            return Reading(name, "", values, received_ns, received_ns, sequence, False)
-        return Reading(name, "", values, measured, received_ns, sequence)
-
-
-def _shape_for(owner: JsonDecoder, said: tuple[str, ...]) -> _Shape | None:
-    """The shape of these keys, if every one we map is a plain number at the top and none is wanting."""
-    parts = {key: part for _, key, part in owner.own.direct if key in said}
-    special = [path for path in (owner.time, owner.sequence, owner.identity) if path]
-    top_level = all(len(path) == 1 and path[0] in said and path[0] not in parts for path in special)
-    wanting = any(key not in said and part.field.required for _, key, part in owner.own.direct)
-    if not parts or not top_level or wanting or owner.own.others or owner.components:
-        return None
-    if len({path[0] for path in special}) < len(special) or len(parts) > len(
-        {p.name for p in parts.values()}
-    ):
-        return None
-    return _Shape(owner, said, parts)
 
 
 # ---------------------------------------------------------------- bytes to an object

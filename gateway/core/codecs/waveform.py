@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from gateway.core.codecs import json
+from gateway.core.codecs.shapes import JsonDecoder
 from gateway.core.model import Device, Fault, Message, Model, PayloadError, Reading, Refusal, Wave
 from gateway.core.units import decimals
 
@@ -66,7 +67,7 @@ class WaveformDecoder:
         block = model.codec.wave
         assert block is not None  # `check` saw to it
         self._block: Wave = block
-        self._json = json.JsonDecoder(replace(model, fields=tuple(f for f in model.fields if not f.of)))
+        self._json = JsonDecoder(replace(model, fields=tuple(f for f in model.fields if not f.of)))
         self._axes = [(f"{AXIS}-{axis}", json.keys(path), path) for axis, path in block.axes.items()]
         self._together = len(self._axes) > 1 and len(set(block.axes.values())) == 1
         self._rate, self._scale = json.keys(block.rate_path), json.keys(block.scale_path)
