@@ -133,69 +133,24 @@ class App:
     ) -> None:
         """`beside`: addresses to show in the console's head, and their names."""
         self._path, self._locale = path, locale
-        self.config, found = load_or_last(path, locale)
+        self._stop, self._reload_wanted = threading.Event(), threading.Event()
+        self._reloading = threading.Lock()
+        self._open_store(anchor)
+        self.pipeline = Pipeline(self.world, self.store, self.clock, self._offer, self._committed)
+        self._build_ways_out()
+        self._build_ways_in(beside)
+        self._build_chores()
+        self._build_watchers()
+
+    # ------------------------------------------------------------ building, in the order of who needs whom
+
+    def _open_store(self, anchor: Anchor | None) -> None:
+        """What the files say, and what was left of the last time."""
+        self.config, found = load_or_last(self._path, self._locale)
         self._config_ok = found is not None
         self.store = Store(self.config.state)
         self.world = found or self._last_good()
         self.clock = _resumed(self.store, anchor)
-        self.pipeline = Pipeline(self.world, self.store, self.clock, self._offer, self._committed)
-        self.forwarder = Forwarder(
-            self.store, lambda: self.world, _sinks(self.config, self.clock), self.clock
-        )
-        self.outward = Outward(bridge.lanes(self.config.outward, self.store, lambda: self.world, self.clock))
-        self.links = _links(self.config)
-        self.channels = channels.build_all(self.config.channels.values(), self.config.broker)
-        self.notifier = Notifier(
-            self.channels,
-            self.pipeline.submit,
-            self.clock,
-            StoreLedger(self.store.reader),
-            lambda told: self.links.show(told, self.clock.wall_ns()) if told.case else "",
-            {c.name: channels.quotas(c.name, c.kind, c.settings) for c in self.config.channels.values()},
-        )
-        self.requester = Requester(self.config.broker, self.pipeline.submit, self.clock, self.store.reader)
-        formerly = msgspec.json.decode(self.store.recall(FILTERS) or b"[]", type=list[str])
-        self.subscriber = Subscriber(self.config.broker, self.pipeline.deliver, self._link, formerly=formerly)
-        self._remember_filters(self.config)
-        self.pipeline.listen_to(self.subscriber)
-        self.intake = _intake(self.config, self.pipeline, self.clock)
-        self.photos = Photos(self.config.state)
-        self.web = WebServer(create_app(self._deps(beside)), self.config.web.host, self.config.web.port)
-        mailing = Mailing(
-            self.config.state,
-            lambda: self.world,
-            self.pipeline.submit,
-            self.clock.wall_ns,
-            self._write_digests,
-        )
-        self.chores = Chores(
-            self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind,
-            self._write_digests,
-            [("03:27", self._tidy_photos), *bridge.daily(self.config.outward, self.outward)],
-            mailing.send_due,
-        )  # fmt: skip
-        self.pullers = self._pullers()
-        self.selfcheck = SelfCheck(
-            Parts(
-                store=self.store,
-                pipeline=self.pipeline,
-                clock=self.clock,
-                world=lambda: self.world,
-                standing=self.forwarder.standing,
-                outward=self.outward,
-                failing=self.notifier.failing,
-            )
-        )
-        self.watchdog = Watchdog(
-            self.store, self.clock, lambda: self.world, self.channels, lambda: self.pipeline.submit(Tick)
-        )
-        self.control = Control(
-            self.config.state / SOCKET,
-            {"reload": self._asked_reload, "replay": self._replay, "reset": self._reset, "act": self._act},
-        )
-        self._stop = threading.Event()
-        self._reload_wanted = threading.Event()
-        self._reloading = threading.Lock()
 
     def _last_good(self) -> World:
         """After a crash with a broken pack on disk, the World that judged before goes on judging."""
@@ -204,6 +159,57 @@ class App:
             self.store.close()
             raise ConfigurationRefused(load(self._path, self._locale).problems)
         return world
+
+    def _build_ways_out(self) -> None:
+        """To the database, the platform above us, people, and cameras."""
+        sinks = _sinks(self.config, self.clock)
+        self.forwarder = Forwarder(self.store, lambda: self.world, sinks, self.clock)
+        self.outward = Outward(bridge.lanes(self.config.outward, self.store, lambda: self.world, self.clock))
+        self.links = _links(self.config)
+        entries = self.config.channels.values()
+        self.channels = channels.build_all(entries, self.config.broker)
+        self.notifier = Notifier(
+            self.channels, self.pipeline.submit, self.clock, StoreLedger(self.store.reader), self._page_of,
+            {one.name: channels.quotas(one.name, one.kind, one.settings) for one in entries},
+        )  # fmt: skip
+        self.requester = Requester(self.config.broker, self.pipeline.submit, self.clock, self.store.reader)
+
+    def _build_ways_in(self, beside: Mapping[str, str]) -> None:
+        """From the broker, from people's browsers and reports, and from providers that are asked."""
+        formerly = msgspec.json.decode(self.store.recall(FILTERS) or b"[]", type=list[str])
+        self.subscriber = Subscriber(self.config.broker, self.pipeline.deliver, self._link, formerly=formerly)
+        self._remember_filters(self.config)
+        self.pipeline.listen_to(self.subscriber)
+        self.intake = _intake(self.config, self.pipeline, self.clock)
+        self.photos = Photos(self.config.state)
+        self.web = WebServer(create_app(self._deps(beside)), self.config.web.host, self.config.web.port)
+        self.pullers = self._pullers()
+        asked = {"reload": self._asked_reload, "replay": self._replay, "reset": self._reset, "act": self._act}
+        self.control = Control(self.config.state / SOCKET, asked)
+
+    def _build_chores(self) -> None:
+        """What goes by the calendar."""
+        mailing = Mailing(
+            self.config.state, lambda: self.world, self.pipeline.submit, self.clock.wall_ns,
+            self._write_digests,
+        )  # fmt: skip
+        self.chores = Chores(
+            self.config.timezone, self.store, self._trim, self.clock.wall_ns, self._remind,
+            self._write_digests,
+            [("03:27", self._tidy_photos), *bridge.daily(self.config.outward, self.outward)],
+            mailing.send_due,
+        )  # fmt: skip
+
+    def _build_watchers(self) -> None:
+        """What looks after the rest."""
+        parts = Parts(
+            store=self.store, pipeline=self.pipeline, clock=self.clock, world=lambda: self.world,
+            standing=self.forwarder.standing, outward=self.outward, failing=self.notifier.failing,
+        )  # fmt: skip
+        self.selfcheck = SelfCheck(parts)
+        self.watchdog = Watchdog(
+            self.store, self.clock, lambda: self.world, self.channels, lambda: self.pipeline.submit(Tick)
+        )
 
     # ------------------------------------------------------------ running
 
@@ -423,6 +429,10 @@ class App:
 
     def _link(self, up: bool, reason: str) -> None:
         self.pipeline.submit_in_order(lambda at, wall_ns: Link(at, wall_ns, up))
+
+    def _page_of(self, told: Notification) -> str:
+        """The link to its case; "" where it speaks of none."""
+        return self.links.show(told, self.clock.wall_ns()) if told.case else ""
 
     def _trim(self) -> int:
         """Forgets the log that state, database and archive have all passed."""

@@ -7,7 +7,9 @@ once more. What differs then is a person's matter.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -77,6 +79,59 @@ class Difference:
         return self.missing + self.other + self.strangers
 
 
+class Asked:
+    """A platform, asked what it has: that changes nothing there."""
+
+    def __init__(self, endpoint: Endpoint, catalogue: Catalogue) -> None:
+        self.catalogue, self._endpoint = catalogue, endpoint
+
+    def rows(self, since_ns: int, until_ns: int) -> Rows:
+        """All that the platform has of us, of cases found in that time. Raises TransientError."""
+        found: Rows = {}
+        for page in range(1, ROWS_MOST // ROWS + 1):
+            rows = {name: row for row in self.page(since_ns, until_ns, page) if (name := self._ours(row))}
+            if not rows.keys() - found.keys():  # the end, or a platform that knows no pages
+                return found
+            found |= rows
+        raise TransientError(f"more than {ROWS_MOST} rows", hint="ask it for fewer: look_back_days")
+
+    def _ours(self, row: Mapping[str, object]) -> str:
+        """Our id of the case; "" for what another system told it."""
+        if any(str(row.get(name, text)) != text for name, text in self.catalogue.constants.items()):
+            return ""
+        return str(row.get(self.catalogue.name_of("case"), ""))
+
+    def page(self, since_ns: int, until_ns: int, page: int) -> Iterator[Mapping[str, object]]:
+        """Its records of cases found in that time. Raises TransientError."""
+        ask = self.catalogue.ask
+        query = {ask.since: instant(since_ns), ask.until: instant(until_ns), ask.page: page, ask.size: ROWS}
+        try:
+            reply = self._endpoint.get(urlencode(query))
+        except (http.Unreachable, http.Unanswered) as error:
+            raise TransientError(self._endpoint.said(str(error))) from None
+        said = self._endpoint.said(f"{reply.status} {reply.body.decode('utf-8', 'replace')}")
+        try:
+            judge(reply, said)
+        except Refused as refused:
+            raise TransientError(str(refused), hint="look at `ask` of its catalogue") from None
+        return self._parsed(reply, said)
+
+    def _parsed(self, reply: http.Reply, said: str) -> Iterator[Mapping[str, object]]:
+        """The rows of an answer; each must say of which case it is, and where that stands."""
+        catalogue = self.catalogue
+        key, needed = catalogue.ask.rows, {catalogue.name_of("case"), catalogue.name_of("stage")}
+        try:
+            body = msgspec.json.decode(reply.body) if reply.whole else {}
+            rows = body[key] if key else body
+        except (msgspec.DecodeError, KeyError, TypeError):
+            rows = None
+        if not isinstance(rows, list) or not all(
+            isinstance(row, dict) and needed <= row.keys() for row in rows
+        ):
+            raise TransientError(f"no list of cases: {said}", hint="look at `ask` of its catalogue")
+        return iter(rows)
+
+
 class Bridge(Lane):
     """The lane of a platform."""
 
@@ -85,7 +140,7 @@ class Bridge(Lane):
         config: OutwardConfig,
         store: Store,
         endpoint: Endpoint,
-        asked: Endpoint,
+        asked: Asked,
         form: Words,
         clock: Time,
     ) -> None:
@@ -155,7 +210,7 @@ class Bridge(Lane):
 
     def _compare(self, now_ns: int) -> Difference:
         since_ns, found = now_ns - self._look_back_days * DAY_NS, Difference()
-        theirs = self._ask(since_ns, now_ns)
+        theirs = self._asked.rows(since_ns, now_ns)
         for case in history.made_between(self._store.reader(), Case, since_ns, now_ns):
             self._compare_one(case, theirs.pop(case.id, None), found)
         reader = self._store.reader()
@@ -180,52 +235,6 @@ class Bridge(Lane):
         told = [line for line in lines if line.seq <= self._cursor.seq]
         return change_at(case, told, told[-1].seq) if told else None
 
-    def _ask(self, since_ns: int, until_ns: int) -> Rows:
-        """All that the platform has of us, of cases found in that time. Raises TransientError."""
-        found: Rows = {}
-        for page in range(1, ROWS_MOST // ROWS + 1):
-            rows = {name: row for row in self._page(since_ns, until_ns, page) if (name := self._ours(row))}
-            if not rows.keys() - found.keys():  # the end, or a platform that knows no pages
-                return found
-            found |= rows
-        raise TransientError(f"more than {ROWS_MOST} rows", hint="ask it for fewer: look_back_days")
-
-    def _ours(self, row: Mapping[str, object]) -> str:
-        """Our id of the case; "" for what another system told it."""
-        catalogue = self._words.catalogue
-        if any(str(row.get(name, text)) != text for name, text in catalogue.constants.items()):
-            return ""
-        return str(row.get(catalogue.name_of("case"), ""))
-
-    def _page(self, since_ns: int, until_ns: int, page: int) -> Iterator[Mapping[str, object]]:
-        ask = self._words.catalogue.ask
-        query = {ask.since: instant(since_ns), ask.until: instant(until_ns), ask.page: page, ask.size: ROWS}
-        try:
-            reply = self._asked.get(urlencode(query))
-        except (http.Unreachable, http.Unanswered) as error:
-            raise TransientError(self._asked.said(str(error))) from None
-        said = self._asked.said(f"{reply.status} {reply.body.decode('utf-8', 'replace')}")
-        try:
-            judge(reply, said)
-        except Refused as refused:
-            raise TransientError(str(refused), hint="look at `ask` of its catalogue") from None
-        return self._rows(reply, said)
-
-    def _rows(self, reply: http.Reply, said: str) -> Iterator[Mapping[str, object]]:
-        """The rows of an answer; each must say of which case it is, and where that stands."""
-        catalogue = self._words.catalogue
-        key, needed = catalogue.ask.rows, {catalogue.name_of("case"), catalogue.name_of("stage")}
-        try:
-            body = msgspec.json.decode(reply.body) if reply.whole else {}
-            rows = body[key] if key else body
-        except (msgspec.DecodeError, KeyError, TypeError):
-            rows = None
-        if not isinstance(rows, list) or not all(
-            isinstance(row, dict) and needed <= row.keys() for row in rows
-        ):
-            raise TransientError(f"no list of cases: {said}", hint="look at `ask` of its catalogue")
-        return iter(rows)
-
 
 # ---------------------------------------------------------------- building
 
@@ -246,7 +255,27 @@ def _lane(config: OutwardConfig, store: Store, world: Callable[[], World], clock
     if config.catalogue is None:
         return Lane(config.name, store, reached(config.url), Hook(world), clock)
     words = Words(config.catalogue, world)
-    return Bridge(config, store, reached(config.url), reached(config.ask_url), words, clock)
+    asked = Asked(reached(config.ask_url), config.catalogue)
+    return Bridge(config, store, reached(config.url), asked, words, clock)
+
+
+def look(config: OutwardConfig) -> float | None:
+    """Whether a system can be reached and, a platform, says what it has, asked about no time at all.
+
+    Nothing is told to it. When its certificate ends, in seconds since 1970; None in the clear. Raises
+    ValueError for the secret or an address, TransientError for what does not work.
+    """
+    secret = read_secret(config.secret_file, f"outward.{config.name}")
+    with closing(endpoint(config.url, secret, time.time)) as told:
+        try:
+            ends_s = told.reach()
+        except http.Unreachable as error:
+            raise TransientError(told.said(str(error))) from None
+    if config.catalogue is not None:
+        with closing(endpoint(config.ask_url, secret, time.time)) as one:
+            now_ns = time.time_ns()
+            Asked(one, config.catalogue).page(now_ns, now_ns, 1)
+    return ends_s
 
 
 def daily(configs: Mapping[str, OutwardConfig], outward: Outward) -> list[tuple[str, Callable[[], None]]]:

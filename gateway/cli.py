@@ -19,6 +19,7 @@ from gateway.cli_devices import devices
 from gateway.cli_drill import drill
 from gateway.cli_models import model, schema
 from gateway.cli_oncall import oncall
+from gateway.cli_packs import pack
 from gateway.cli_report import digest, report
 from gateway.cli_route import route
 from gateway.cli_rules import rule
@@ -349,6 +350,7 @@ def quarantine_replay(numbers: tuple[int, ...], path: Path, everything: bool) ->
 
 main.add_command(devices)
 main.add_command(rule)
+main.add_command(pack)
 main.add_command(oncall)
 main.add_command(route)
 main.add_command(model)

@@ -16,6 +16,7 @@ from gateway.problems import locale_of, shown
 from gateway.terminal import (
     Ordered,
     config_option,
+    hand_over,
     load_files,
     load_world,
     local_time,
@@ -233,7 +234,7 @@ def _check_table(table: str, kinds: Collection[str] = ()) -> None:
 
 def _change(path: Path, make: Callable[[], Plan], source: str, dry_run: bool = False) -> None:
     """Plans, shows, writes, and has the running gateway take it; ends the command when something is wrong."""
-    from gateway.registry import alone, put
+    from gateway.registry import alone, put, put_back
 
     try:
         with alone(path):
@@ -245,30 +246,12 @@ def _change(path: Path, make: Callable[[], Plan], source: str, dry_run: bool = F
             if dry_run or not plan.tables:
                 click.echo(say("试运行：未作更改", "a dry run: nothing was changed") if dry_run else "ok")
                 return
-            _reload_or_put_back(path, put(plan.tables))
+            before = put(plan.tables)
+            hand_over(path, before, lambda: put_back(before))
     except BlockingIOError:
         sys.exit(say("lilong: 另一个导入正在进行", "lilong: another import is under way"))
     except OSError as error:
         sys.exit(f"lilong: {error.filename}: {error.strerror}")
-
-
-def _reload_or_put_back(path: Path, before: Any) -> None:
-    from gateway.control import SOCKET, ControlError, ask
-    from gateway.registry import put_back
-
-    for file in before:
-        click.echo(say(f"已写入 {file}", f"written: {file}"))
-    try:
-        refused = ask(state_of(path) / SOCKET, "reload")
-    except (ControlError, OSError):
-        zh = "网关没有运行：下次启动时生效"
-        click.echo(say(zh, "no gateway is running: it takes effect at the next start"))
-        return
-    if refused:
-        put_back(before)
-        print_problems(map(Exception, refused))
-        sys.exit("lilong: " + say("网关拒绝，文件已恢复原样", "the gateway refused; the files are as before"))
-    click.echo(say("网关已加载", "the gateway has taken it"))
 
 
 # ---------------------------------------------------------------- what would change, for people

@@ -269,8 +269,9 @@ def load(
     sheets: packs.Sheets = NO_SHEETS,
     now_ns: int | None = None,
     lint: bool = False,
+    drafts: packs.Drafts = packs.NO_DRAFTS,
 ) -> Loaded:
-    """Everything lilong.yaml names, or every mistake in it, in that language. `sheets`: see packs.
+    """Everything lilong.yaml names, or every mistake in it, in that language. `sheets`, `drafts`: see packs.
 
     With `now_ns` (UTC) a calendar that ends before that day is a mistake; a gateway that runs does not ask,
     since on New Year's morning it must start. `lint`: also what is no mistake and yet hardly meant.
@@ -295,7 +296,7 @@ def load(
         today=local_date(now_ns, keys.timezone) if keys and now_ns is not None else None,
     )
     directories = keys.directories if keys else _alone(node, "directories", Directories, SHIPPED)
-    world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets, lint)
+    world = packs.load_world(directories, path.parent, surroundings, builder, node, sheets, lint, drafts)
     if lint and world and config:
         for catalogue in filter(None, (one.catalogue for one in config.outward.values())):
             catalogues.lint(catalogue, world, builder)
@@ -317,11 +318,15 @@ def site_files(path: Path) -> tuple[list[SiteKeys], list[Path], Path]:
     return sites, files, path.parent / (directories.sites or SHIPPED.sites)[-1]
 
 
+def directories_of(path: Path) -> Directories:
+    """Where models, rules and site files lie, whatever else may be wrong in lilong.yaml."""
+    node, _ = yamlfile.read(path, Problems())
+    return _alone(node, "directories", Directories, SHIPPED)
+
+
 def own_devices(path: Path) -> Path | None:
     """The folder where a device model of the site's own goes; None when lilong.yaml names none."""
-    node, _ = yamlfile.read(path, Problems())
-    named = _alone(node, "directories", Directories, SHIPPED).devices
-    own = [path.parent / name for name in named if name != packs.BUILTIN]
+    own = [path.parent / name for name in directories_of(path).devices if name != packs.BUILTIN]
     return own[-1] if own else None
 
 

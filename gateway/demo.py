@@ -30,7 +30,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from gateway.adapters.clock import Anchor
+from gateway.adapters.clock import Anchor, Clock
 from gateway.core.model import SECOND, Notification, World
 from gateway.packs import builtin
 
@@ -177,7 +177,7 @@ def _run_gateway(stage: Stage, street: Path, mqtt_port: int) -> None:
             app = App(stage.config, anchor=stage.anchor, beside={f"{stage.phones}/": "练习手机 phones"})
         except (ConfigurationRefused, OSError) as error:
             raise DemoError(f"the gateway did not start: {error}") from error
-        director = Director(stage, street, mqtt_port, app.world)
+        director = Director(stage, street, mqtt_port, app.world, app.clock)
         director.start()
         try:
             app.run()
@@ -371,10 +371,11 @@ def street_command(stage: Stage, street: Path, mqtt_port: int) -> list[str]:
 class Director(threading.Thread):
     """Starts the street when the gateway listens, says where to look, then tells each message as it comes."""
 
-    def __init__(self, stage: Stage, street: Path, mqtt_port: int, world: World) -> None:
+    def __init__(self, stage: Stage, street: Path, mqtt_port: int, world: World, clock: Clock) -> None:
         super().__init__(name="director", daemon=True)
         self.stage, self.street, self.mqtt_port, self.world = stage, street, mqtt_port, world
-        self.over = threading.Event()
+        self.clock, self.over = clock, threading.Event()
+        self._told: set[str] = set()
 
     def run(self) -> None:
         if not self._until(lambda: answers(f"{self.stage.url}/readyz")):
@@ -397,12 +398,16 @@ class Director(threading.Thread):
         return True
 
     def _tell(self) -> None:
-        told: set[str] = set()
         while not self.over.wait(LOOK_S):
-            for one in messages(self.stage.database):
-                if one.id not in told:
-                    told.add(one.id)
-                    print(told_line(one, self.world), flush=True)
+            for line in self.news():
+                print(line, flush=True)
+
+    def news(self) -> list[str]:
+        """A line for each message that has gone out since it was last asked, and when it did."""
+        fresh = [one for one in sent(self.stage.database) if one.id not in self._told]
+        self._told |= {one.id for one in fresh}
+        began_ns = self.clock.wall_ns() - self.clock.at()
+        return [told_line(one, self.world, began_ns + one.told_at) for one in fresh]
 
 
 def answers(url: str) -> bool:
@@ -413,20 +418,24 @@ def answers(url: str) -> bool:
         return False
 
 
-def messages(database: Path) -> list[Notification]:
-    """Every message so far, oldest first; none while there is no database yet."""
+def sent(database: Path) -> list[Notification]:
+    """Every message that has gone out, the first one first; none while there is no database yet.
+
+    Not when it was made: one may wait for its turn, and who did not answer is called again.
+    """
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as reader:
-            rows = reader.execute("SELECT body FROM notification ORDER BY created_ns, id").fetchall()
+            rows = reader.execute("SELECT body FROM notification ORDER BY id").fetchall()
     except sqlite3.OperationalError:  # not there yet, or just being made
         return []
-    return [msgspec.json.decode(body, type=Notification) for (body,) in rows]
+    found = (msgspec.json.decode(body, type=Notification) for (body,) in rows)
+    return sorted((one for one in found if one.told_at), key=lambda one: one.told_at)
 
 
-def told_line(one: Notification, world: World) -> str:
+def told_line(one: Notification, world: World, wall_ns: int) -> str:
     person = world.persons.get(one.person)
     to, way = person.says if person else one.person, WAYS.get(one.channel, one.channel)
-    return f"  {_clock(one.created_ns)}  {to} ← {way} {one.title}  ({one.kind})"
+    return f"  {_clock(wall_ns)}  {to} ← {way} {one.title}  ({one.kind})"
 
 
 def welcome(stage: Stage, devices: int) -> str:

@@ -24,10 +24,12 @@ from urllib.parse import quote, urlsplit
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from gateway import bridge
 from gateway.adapters import certificates
 from gateway.adapters.http import Origin, Site, Unanswered, Unreachable
 from gateway.adapters.mqtt_connection import tls_context
-from gateway.config import BrokerConfig, Config, InfluxConfig
+from gateway.config import BrokerConfig, Config, InfluxConfig, OutwardConfig
+from gateway.core.backoff import TransientError
 from gateway.core.calibration import due_within
 from gateway.core.duty import absences
 from gateway.core.model import OWN, SECOND, World
@@ -53,7 +55,7 @@ PRIVATE = 0o700
 class Finding:
     """One check's answer. `ok` with a hint is advice; not ok always has a hint, the next step."""
 
-    name: str  # config, secrets, disk, clock, broker, database, channels, calibration, oncall, gateway
+    name: str  # config secrets disk clock broker database channels outward calibration oncall gateway
     ok: bool
     detail: str
     hint: str = ""
@@ -75,7 +77,10 @@ def diagnose(
     locale: str = "zh",
     world: World | None = None,
 ) -> list[Finding]:
-    """Every check in turn; takes at most about 20 s. Without a Config only its mistakes are told."""
+    """Every check in turn; takes at most about 20 s, and as long for each system outside.
+
+    Without a Config only its mistakes are told.
+    """
     t = Texts(locale)
     findings = [_configuration(problems, locale, t)]
     if config is None:
@@ -87,6 +92,7 @@ def diagnose(
     findings += _guarded("database", t, lambda: [_database(config.influx, watch, t)])
     findings += _guarded("clock", t, lambda: [_clock(watch, t)])
     findings += _guarded("channels", t, lambda: _channels(config, time.time_ns(), t))
+    findings += _guarded("outward", t, lambda: _outward(config, t))
     if world is not None:
         findings += _guarded("calibration", t, lambda: _calibration(world, time.time_ns(), t))
         findings += _guarded("oncall", t, lambda: [_oncall(world, time.time_ns(), t)])
@@ -193,7 +199,7 @@ def _secrets(config: Config, t: Texts) -> list[Finding]:
 
 def secret_files(config: Config) -> list[Path]:
     """Files that only we may read: passwords, tokens, keys (a certificate is no secret)."""
-    parts: list[Any] = [config.broker, config.influx, config.web]
+    parts: list[Any] = [config.broker, config.influx, config.web, *config.outward.values()]
     named = [(each.name, getattr(part, each.name)) for part in parts if part for each in fields(part)] + [
         item for channel in config.channels.values() for item in channel.secrets.items()
     ]
@@ -375,11 +381,18 @@ def _broker(config: BrokerConfig, t: Texts) -> Finding:
         hint = t("在代理的 ACL 中给该用户读取权限", "grant this user read access in the broker's ACL")
         return Finding("broker", False, detail, hint)
     detail = t(f"{where} 已连接，订阅被接受", f"{where} connected, subscriptions granted")
-    if days is not None and days < CERTIFICATE_DAYS_LEAST:
-        return Finding(
-            "broker", True, detail, t(f"代理证书 {days} 天后到期", f"its certificate ends in {days} days")
-        )
-    return Finding("broker", True, detail)
+    return Finding("broker", True, detail, _ends_soon(days, t))
+
+
+def _ends_soon(days: int | None, t: Texts) -> str:
+    """Advice about the far side's certificate; "" while it has long to go, or there is none."""
+    if days is None or days >= CERTIFICATE_DAYS_LEAST:
+        return ""
+    return t(f"对方证书 {days} 天后到期", f"its certificate ends in {days} days")
+
+
+def _days_to(ends_s: float | None) -> int | None:
+    return None if ends_s is None else int((ends_s - time.time()) // certificates.DAY_S)
 
 
 def _broker_hint(reason: str, config: BrokerConfig, t: Texts) -> str:
@@ -451,8 +464,7 @@ class _Visit:
 
     def certificate_days(self) -> int | None:
         """Days until the broker's certificate ends; None without TLS."""
-        ends = certificates.ends_s(self.client.socket())
-        return None if ends is None else int((ends - time.time()) // certificates.DAY_S)
+        return _days_to(certificates.ends_s(self.client.socket()))
 
 
 def _first_line(file: Path | None) -> str | None:
@@ -505,3 +517,27 @@ def _site(origin: Origin, total_s: float) -> Iterator[Site]:
         yield site
     finally:
         site.close()
+
+
+# ---------------------------------------------------------------- systems outside
+
+
+def _outward(config: Config, t: Texts) -> list[Finding]:
+    """Nothing where no other system is told."""
+    return [_system(one, t) for one in config.outward.values()]
+
+
+def _system(config: OutwardConfig, t: Texts) -> Finding:
+    """One that only listens cannot be asked anything: whatever it is sent would be a change to it."""
+    name = config.name
+    try:
+        ends_s = bridge.look(config)
+    except (ValueError, TransientError) as error:
+        zh = f"核对 outward.{name} 的网址与 secret_file；都对，就问对方"
+        en = f"check the addresses and secret_file of outward.{name}; if they are right, ask whoever runs it"
+        return Finding("outward", False, f"{name}: {error}", t(zh, en))
+    detail = t(f"{name} 连得上，也答复查询", f"{name} can be reached, and says what it has")
+    if config.catalogue is None:
+        zh = f"{name} 连得上；它只接收，没有可问的：什么也没发，密钥未经验证"
+        detail = t(zh, f"{name} can be reached; it only listens: nothing was sent, its secret is not proven")
+    return Finding("outward", True, detail, _ends_soon(_days_to(ends_s), t))

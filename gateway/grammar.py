@@ -856,8 +856,9 @@ class DeriveKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackKeys:
-    """A file in rules/."""
+    """A file in rules/. `version` rises with every issue of the pack; 0: it has none."""
 
+    version: Annotated[int, between(0, 99_999_999)] = 0
     derive: Annotated[tuple[DeriveKeys, ...], LENIENT] = ()
     rules: Annotated[tuple[RuleKeys, ...], LENIENT] = ()
     scenarios: Annotated[tuple[Scenario, ...], LENIENT] = ()

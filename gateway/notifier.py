@@ -26,7 +26,7 @@ from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.channels.base import Answer, Asking, Channel, Metered, spend
-from gateway.channels.standing import Several, Standing
+from gateway.channels.reliability import Reliability, Several
 from gateway.core.digest import LEAST, chosen, digest, rank
 from gateway.core.model import (
     SECOND,
@@ -259,7 +259,7 @@ class Worker:
         self._stopping = False
         self._numbers = count()
         self._thread = threading.Thread(target=self._run, name=f"notifier-{name}", daemon=True)
-        self._standing = Standing(name)
+        self._reliability = Reliability(name)
         self._sending_s, self._waiting = SENDING_S.labels(name), WAITING.labels(name)
 
     def start(self) -> None:
@@ -280,7 +280,7 @@ class Worker:
 
     def failing(self) -> list[str]:
         """Its name, when it fails; of those that it is made of, theirs."""
-        own = [self._name] if self._standing.failing(self._clock.at()) else []
+        own = [self._name] if self._reliability.failing(self._clock.at()) else []
         return [*own, *(self._channel.failing() if isinstance(self._channel, Several) else ())]
 
     def _length(self) -> int:
@@ -478,7 +478,7 @@ class Worker:
             answer = self._attempt(told)
         if counts:  # as of now: a provider counts when it arrives, and that may have taken seconds
             spend(self._name, self._quotas, told, self._clock.at())
-        self._standing.learn(answer, self._clock.at())
+        self._reliability.learn(answer, self._clock.at())
         if len(batch) == 1:
             return answer
         return shared(answer, told)

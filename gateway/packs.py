@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from gateway import checks, csvfile, holidays, yamlfile
+from gateway import checks, csvfile, holidays, signatures, yamlfile
 from gateway.core.clocks import DEFAULTS
 from gateway.core.model import Calibration, Clock, Model, World
 from gateway.grammar import TABLES, PackKeys, SiteKeys
 from gateway.memory import undisturbed
-from gateway.problems import Problems, listing, say
-from gateway.typed import Builder, SomeText
+from gateway.problems import Problems, listing, one_of, say
+from gateway.typed import LENIENT, Builder, Identifier, Kind, SomeText
 
 T = TypeVar("T")
 Sheets = Mapping[Path, yamlfile.List]  # tables as they would be: rows that stand for a file in sites/
+Drafts = Mapping[Path, bytes]  # packs and their signatures as they would be
+NO_DRAFTS: Drafts = {}
+PublicKey = Annotated[str, Kind(say("public_key"), signatures.parse_public)]
 REVIEW_AT = "08:30"  # when whoever has the day shift is at work
 KEEP_SNAPSHOTS_S = 30 * 86_400.0  # as footage is, by the Regulation on public-safety video (M)
 JOIN_S = 120.0  # alerts of one place and scene within it are one case: a fire is told of once
@@ -27,11 +30,16 @@ BUILTIN = "builtin"  # as a directory: the models and rules that come with the p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directories:
-    """Where the three kinds of files lie; a file in a later directory replaces its namesake before."""
+    """Where the three kinds of files lie; a file in a later directory replaces its namesake before.
+
+    A pack in a directory of `rules` that is also in `signed` counts only when one of `signers` signed it.
+    """
 
     devices: tuple[SomeText, ...] = (BUILTIN,)
     rules: tuple[SomeText, ...] = (BUILTIN,)
     sites: tuple[SomeText, ...] = ("sites",)
+    signed: tuple[SomeText, ...] = ()
+    signers: Annotated[Mapping[Identifier, PublicKey], LENIENT] = field(default_factory=dict)
 
 
 SHIPPED = Directories()
@@ -48,14 +56,17 @@ def load_world(
     owner: object,
     sheets: Sheets,
     lint: bool = False,
+    drafts: Drafts = NO_DRAFTS,
 ) -> World | None:
     """The World those directories describe, or None with its mistakes in the builder's problems.
 
     `owner` is the built value that holds `directories`; mistakes in them are reported at its place.
-    `sheets` are read instead of the files of those names: what an import would make of them.
+    `sheets` and `drafts` are read instead of the files of those names: what an import or an installation
+    would make of them.
     `lint`: warnings too, when there is no mistake.
     """
-    loading = _Loading(directories, folder, builder, owner, sheets)
+    loading = _Loading(directories, folder, builder, owner, sheets, drafts)
+    _check_signed(directories, builder, owner)
     models = loading.records("devices", Model)
     packs = loading.records("rules", PackKeys)
     sites = loading.records("sites", SiteKeys)
@@ -85,6 +96,12 @@ def read_sites(
     """The site files as they are, each on its own, and which they are; nothing is checked across them."""
     loading = _Loading(directories, folder, builder, owner, {})
     return loading.records("sites", SiteKeys), loading.files("sites")
+
+
+def rule_files(directories: Directories, folder: Path, drafts: Drafts = NO_DRAFTS) -> list[Path]:
+    """The packs that count: of each name the one in the last directory that has it."""
+    owner = yamlfile.Map("", 0, {})
+    return _Loading(directories, folder, Builder(Problems()), owner, {}, drafts).files("rules")
 
 
 def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
@@ -132,14 +149,30 @@ def _calibrations(parts: checks.Parts, timezone: str) -> dict[str, tuple[Calibra
     return {device: tuple(sorted(each, key=lambda one: one.since_ns)) for device, each in found.items()}
 
 
+def _check_signed(directories: Directories, builder: Builder, owner: object) -> None:
+    """Only a site's own directories of rules can ask for signatures: what is built in came with us."""
+    own = [named for named in directories.rules if named != BUILTIN]
+    for index, named in enumerate(directories.signed):
+        if named not in own:
+            found = say("unknown", what=say("what_directory"), value=named)
+            builder.mistake(owner, f"directories.signed[{index}]", found, one_of(own))
+
+
 class _Loading:
     """Finds and reads the files, and keeps the digest of what was read."""
 
     def __init__(
-        self, directories: Directories, folder: Path, builder: Builder, owner: object, sheets: Sheets
+        self,
+        directories: Directories,
+        folder: Path,
+        builder: Builder,
+        owner: object,
+        sheets: Sheets,
+        drafts: Drafts = NO_DRAFTS,
     ) -> None:
         self._directories, self._folder, self._builder, self._owner = directories, folder, builder, owner
-        self._sheets = sheets
+        self._sheets, self._drafts = sheets, drafts
+        self._signed = {folder / named for named in directories.signed}
         self._sum = hashlib.sha256()
         self.lost = False  # a file or directory could not be read at all
 
@@ -151,19 +184,40 @@ class _Loading:
         """One value for each file of that kind, in the order of their names; broken ones are left out."""
         found = []
         for path in self.files(kind):
-            node, data = self._read(path)
+            node, data = self._read(path, signed=kind == "rules" and path.parent in self._signed)
             self._add(f"{kind}/{path.name}", data)
             self.lost = self.lost or node is None
             given = {"id": path.stem} if cls is Model else {}
             found.append(self._builder.record(node, cls, **given))
         return [value for value in found if value is not None]
 
-    def _read(self, path: Path) -> tuple[yamlfile.Node | None, bytes]:
+    def _read(self, path: Path, signed: bool) -> tuple[yamlfile.Node | None, bytes]:
         if path.suffix == ".yaml":
-            return yamlfile.read(path, self._builder.problems)
+            return self._read_yaml(path, signed)
         if path in self._sheets:
             return table_node(path, self._sheets[path]), b""
         return read_table(path, self._builder.problems)
+
+    def _read_yaml(self, path: Path, signed: bool) -> tuple[yamlfile.Node | None, bytes]:
+        """What is parsed are the very bytes that were signed; of what nobody signed nothing more is said."""
+        problems = self._builder.problems
+        data = self._drafts.get(path)
+        if data is None:
+            data = yamlfile.read_bytes(path, yamlfile.BYTES_MOST, problems, str(path))
+        if data is None or (signed and not self._vouched(path, data)):
+            return None, data or b""
+        return yamlfile.parse(data, problems, str(path)), data
+
+    def _vouched(self, path: Path, data: bytes) -> bool:
+        """Whether one of those whom the site believes signed it; reports why not."""
+        beside, problems = signatures.beside(path), self._builder.problems
+        try:
+            given = self._drafts[beside] if beside in self._drafts else signatures.read(beside)
+            signatures.signer_of(path.name, data, given, self._directories.signers)
+        except signatures.SignatureError as error:
+            problems.add(str(path), 0, "", error.found, error.expected)
+            return False
+        return True
 
     def _add(self, name: str, data: bytes) -> None:
         """Lengths go in too, so that no two sets of files read the same."""
@@ -182,7 +236,8 @@ class _Loading:
                 continue
             wanted = (".yaml", ".csv") if kind == "sites" else (".yaml",)
             inside = [path for path in inside if path.name[0] not in ".~"]  # ~$… is a sheet being edited
-            inside = sorted({*inside, *(path for path in self._sheets if path.parent == directory)})
+            planned = (*self._sheets, *self._drafts)
+            inside = sorted({*inside, *(path for path in planned if path.parent == directory)})
             files |= {path.name: path for path in inside if path.suffix in wanted}
             for path in inside:
                 _refuse_suffix(path, kind, self._builder.problems)

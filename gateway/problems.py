@@ -205,6 +205,34 @@ PHRASES: dict[str, tuple[str, str]] = {
     "both": ("同时写了 {first} 和 {second}", "both {first} and {second}"),
     "without": ("有 {first} 而没有 {second}", "{first} without {second}"),
     "none_of": ("一个也没有", "none of them"),
+    # -- packs
+    "unsigned": ("没有签名文件 {file} 的规则包", "a pack without its signature {file}"),
+    "strange_signer": (
+        "用密钥 {keys} 作的签名，directories.signers 里没有这个密钥",
+        "a signature by the key {keys}, which nobody under directories.signers has",
+    ),
+    "torn_signature": (
+        "残缺或改动过的签名文件 {file}",
+        "the signature {file}, which is cut off or was edited",
+    ),
+    "not_as_signed": (
+        "与 {signer} 的签名不符的内容或文件名",
+        "content or a file name that {signer} has not signed",
+    ),
+    "open_key": ("别人也能读的私钥", "a private key that others can read"),
+    "no_private_key": ("不是可用的 Ed25519 私钥", "no Ed25519 private key without a password"),
+    "older_version": (
+        "版本 {value}，而已安装的是版本 {installed}",
+        "version {value}, while version {installed} is installed",
+    ),
+    "same_version": (
+        "版本 {value}，而已安装的同一版本内容不同",
+        "version {value}, which is installed with another content",
+    ),
+    "shadowed": (
+        "不会被读取的规则包：{where} 取代了它",
+        "a pack that would not be read: {where} stands in its place",
+    ),
     # -- tables
     "workbook": ("Excel 工作簿（.xlsx/.xls）", "an Excel workbook (.xlsx, .xls)"),
     "utf16": ("UTF-16 文本（Excel 的“Unicode 文本”）", 'UTF-16 text (Excel\'s "Unicode text")'),
@@ -341,7 +369,20 @@ PHRASES: dict[str, tuple[str, str]] = {
         "规则 {rule}：最高只到{level}，挡不住本规则的最高级别",
         "rule {rule}, which reaches only {level} and can never hide this rule's highest level",
     ),
+    "unusual_above_yellow": (
+        "按反常判断的规则的 {level}",
+        "{level} of a rule that goes by what is unusual",
+    ),
+    "unusual_state": ("状态量 {quantity} 的反常程度", "how unusual {quantity} is, which is a state"),
+    "unusual_hides": (
+        "按反常判断的规则 {rule}：反常不能盖住限值",
+        "rule {rule}, which goes by what is unusual and must not hide a limit",
+    ),
     # -- warnings: what stands there
+    "no_limit_beside": (
+        "{quantity} 只按反常判断：{scene} 场景没有判断它的限值规则",
+        "how unusual {quantity} is, and no live rule of scene {scene} that judges it by a limit",
+    ),
     "out_of_reach": (
         "{key} {value}，而 {quantity} 只在 {low} 到 {high} 之间",
         "{key} {value}, while {quantity} is never outside {low} to {high}",
@@ -490,6 +531,39 @@ PHRASES: dict[str, tuple[str, str]] = {
     "yaml": ("正确的 YAML", "valid YAML"),
     "a_mapping": ("一组键值（键: 值）", "a mapping (key: value)"),
     "a_list": ("一个列表（- …）", "a list (- …)"),
+    "public_key": (
+        "公钥，lilong pack keygen 显示的 44 个字符",
+        "a public key: the 44 characters that lilong pack keygen shows",
+    ),
+    "signature_of": (
+        "用 lilong pack sign 作的签名，与规则包放在一起，签名者为{signers}",
+        "a signature that lilong pack sign made, beside the pack, by {signers}",
+    ),
+    "a_signer": (
+        "directories.signers 里的人（现在没有）",
+        "somebody under directories.signers (where nobody is)",
+    ),
+    "whole_signature": (
+        "lilong pack sign 写出的原文件：请重新拷贝",
+        "the file as lilong pack sign wrote it: copy it again",
+    ),
+    "as_signed": (
+        "签名时的原样：重新拷贝规则包和 .sig，或请签名者重新签名",
+        "both as they were signed: copy pack and .sig again, or have them signed anew",
+    ),
+    "private_mode": ("只有本人能读：chmod 600 {file}", "one that only its owner reads: chmod 600 {file}"),
+    "private_key": (
+        "lilong pack keygen 生成的私钥（PEM，无口令）",
+        "one as lilong pack keygen makes it (PEM, without a password)",
+    ),
+    "newer_version": (
+        "比 {installed} 大的版本；确实要装，写 --downgrade",
+        "a version above {installed}; --downgrade if you mean it",
+    ),
+    "last_directory": (
+        "装进 {value} 或 directories.rules 里排在它后面的目录（--into）",
+        "{value}, or a directory behind it under directories.rules (--into)",
+    ),
     "readable": ("可读取的文件", "a file that can be read"),
     "a_directory": ("存在的目录", "a directory that exists"),
     "yaml_suffix": ("后缀 .yaml", "the suffix .yaml"),
@@ -519,7 +593,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         "窗口 {window}，而 {model} 每 {every} 秒才上报一次",
         "the window {window}, while {model} speaks every {every} s",
     ),
-    "longer_window": ("至少能容纳两次读数的时长", "a span of at least two readings"),
+    "longer_window": ("至少能容纳 {least} 次读数的时长", "a span of at least {least} readings"),
     "long_window": (
         "窗口 {window}，{model} 会有超过 {most} 个读数",
         "the window {window}, in which {model} says more than {most} readings",
@@ -686,6 +760,16 @@ PHRASES: dict[str, tuple[str, str]] = {
     "a_tree": ("一棵树：每处只有一个上级且不成环", "a tree"),
     "baseline_for": ("规则 {rule} 需要的基线", "the baseline that rule {rule} needs"),
     "a_cause": ("另一条规则，不成环", "another rule, and no ring of them"),
+    "yellow_alone": (
+        "只有 yellow；orange、red 另写按限值判断的规则",
+        "yellow alone; orange and red in a rule of their own that goes by a limit",
+    ),
+    "a_measured_one": ("测量出来的量", "a quantity that is measured"),
+    "a_limit_as_cause": ("按限值判断的规则", "a rule that goes by a limit"),
+    "limit_beside": (
+        "同一场景另有一条 mode: live 的规则按限值判断它：反常提示不代替限值",
+        "a live rule beside it that judges the quantity by a limit: what is unusual never replaces one",
+    ),
     "as_bad": ("级别不低于本规则的原因", "a cause that gets as bad as this rule"),
     "window_for": (
         "规则 {rule} 需要的时段（在该处或上级）",
@@ -708,6 +792,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "red_stays": ("其数值；红色不可关闭", "other limits for it; red is never switched off"),
     "good_example": ("至少一个能解码的示例", "at least one example that decodes"),
     # -- what things are called
+    "what_directory": ("规则目录", "directory of rules"),
     "what_fact": ("内容", "fact"),
     "what_stage": ("阶段", "stage"),
     "what_level": ("级别", "level"),

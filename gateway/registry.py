@@ -289,7 +289,7 @@ def put_back(before: Mapping[Path, bytes | None]) -> None:
         if data is None:
             file.unlink(missing_ok=True)
         else:
-            _replace(file, data)
+            rewrite(file, data)
 
 
 def _put(files: Mapping[Path, bytes], before: Mapping[Path, bytes | None]) -> None:
@@ -297,7 +297,7 @@ def _put(files: Mapping[Path, bytes], before: Mapping[Path, bytes | None]) -> No
     try:
         for file, data in files.items():
             done[file] = before[file]
-            _replace(file, data)
+            rewrite(file, data)
     except OSError:
         with suppress(OSError):
             put_back(done)
@@ -313,7 +313,7 @@ def _give(handle: int, file: Path) -> None:
         os.fchown(handle, status.st_uid, status.st_gid)
 
 
-def _replace(file: Path, data: bytes) -> None:
+def rewrite(file: Path, data: bytes) -> None:
     """The old content or the new, whatever happens: written beside it, synced, renamed."""
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".")
     try:

@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,25 @@ def ask_gateway(path: Path, do: str, **arguments: Any) -> list[str]:
         return ask(state_of(path) / SOCKET, do, **arguments)
     except ControlError as error:
         sys.exit(f"lilong: {error}")
+
+
+def hand_over(path: Path, written: Iterable[Path], put_back: Callable[[], None]) -> None:
+    """The running gateway takes what was written, or the files become what they were and the command ends."""
+    from gateway.control import SOCKET, ControlError, ask
+
+    for file in written:
+        click.echo(say(f"已写入 {file}", f"written: {file}"))
+    try:
+        refused = ask(state_of(path) / SOCKET, "reload")
+    except (ControlError, OSError):
+        zh = "网关没有运行：下次启动时生效"
+        click.echo(say(zh, "no gateway is running: it takes effect at the next start"))
+        return
+    if refused:
+        put_back()
+        print_problems(map(Exception, refused))
+        sys.exit("lilong: " + say("网关拒绝，文件已恢复原样", "the gateway refused; the files are as before"))
+    click.echo(say("网关已加载", "the gateway has taken it"))
 
 
 def state_of(path: Path) -> Path:

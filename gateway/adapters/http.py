@@ -105,6 +105,14 @@ class Site:
         """Ask once, as `post` does."""
         return self._ask("GET", path, b"", headers, until)
 
+    def reach(self) -> float | None:
+        """The name, the connection and TLS, and nothing sent. Raises Unreachable.
+
+        When its certificate ends, in seconds since 1970; None in the clear.
+        """
+        with self._lock:
+            return certificates.ends_s(self._connected(self.deadline()))
+
     def deadline(self) -> float:
         """When an exchange that begins now ends at the latest, in time.monotonic()."""
         return time.monotonic() + self._total_s

@@ -30,7 +30,9 @@ __all__ = [
     "quotas",
 ]
 
-_PARTS = ["aliyun", "base", "clouds", "coded", "robots", "signers", "standing", "wecom_callback", "wording"]
+_PARTS = [
+    "aliyun", "base", "clouds", "coded", "reliability", "robots", "signers", "wecom_callback", "wording",
+]  # fmt: skip
 _NOT_KINDS = frozenset(["__init__", *_PARTS])
 
 

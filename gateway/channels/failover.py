@@ -15,7 +15,7 @@ from dataclasses import replace
 from msgspec import structs
 
 from gateway.channels.base import Answer, Asking, Channel, Receipted, Setup, detail, spend
-from gateway.channels.standing import Standing
+from gateway.channels.reliability import Reliability
 from gateway.core.model import SECOND, Notification, Told
 from gateway.core.quotas import PERSON, Quota, Quotas, recount
 
@@ -25,8 +25,8 @@ QUOTAS = PERSON  # the providers' are its members'
 DOUBTFUL_MOST = 1_000  # messages that one member may have taken
 
 
-class Member(Standing):
-    """One of the ways, with what it may carry and how it has done."""
+class Member(Reliability):
+    """One of the ways, with what it may carry and how reliable it is."""
 
     def __init__(self, name: str, channel: Channel, quotas: Sequence[Quota] = ()) -> None:
         super().__init__(name)

@@ -53,6 +53,7 @@ FORMS = {
         re.compile(rf"({_LEVEL})(, ?({_LEVEL}))*"), "red，或如 orange, red", "red, or as orange, red"
     ),
 }
+THREAD = "siren"
 BEFORE_US = ""  # the case of whatever a process before this one may have left on
 
 
@@ -81,7 +82,9 @@ class Siren:
         self._on, self._off, self._sounds_s, self._levels, self._now = on, off, sounds_s, levels, now
         self._until = {BEFORE_US: now() + sounds_s}  # case -> when it falls silent by itself
         self._news = threading.Condition(threading.RLock())
-        threading.Thread(target=self._watch, name="siren", daemon=True).start()
+        self._watched = False
+        with self._news:
+            self._changed()
 
     def send(self, notification: Notification, text: str, link: str) -> Answer:
         if notification.kind in SILENCING:
@@ -95,10 +98,9 @@ class Siren:
     def _sound(self, case: str) -> Answer:
         with self._news:
             self._until[case] = self._now() + self._sounds_s
-            self._news.notify()
-            if (failed := _run(self._on)) is not None:
-                return failed
-            return Answer(Told.ACCEPTED, "it sounds", card=case)
+            failed = _run(self._on)
+            self._changed()  # after it: whatever becomes of the thread, it sounds
+            return Answer(Told.ACCEPTED, "it sounds", card=case) if failed is None else failed
 
     def _silence(self, case: str) -> Answer:
         """Off, when it was the last one that wanted it."""
@@ -107,19 +109,29 @@ class Siren:
             if not left and (failed := _run(self._off)) is not None:
                 return failed
             self._until = left
+            self._changed()
             return Answer(Told.ACCEPTED, "another case wants it" if left else "silent")
 
-    # ------------------------------------------------------------ the thread
+    # ------------------------------------------------------------ the thread: there while something sounds
+
+    def _changed(self) -> None:
+        self._news.notify()
+        if self._until and not self._watched:
+            threading.Thread(target=self._watch, name=THREAD, daemon=True).start()
+            self._watched = True
 
     def _watch(self) -> None:
-        while True:
-            with self._news:
-                self._news.wait(self._pause_s())
-                self._expire()
+        with self._news:
+            try:
+                while self._until:
+                    self._news.wait(self._pause_s())
+                    self._expire()
+            finally:
+                self._watched = False
 
-    def _pause_s(self) -> float | None:
-        """Until the next one is over; None: nothing sounds."""
-        return max(min(self._until.values()) - self._now(), 0.0) if self._until else None
+    def _pause_s(self) -> float:
+        """Until the next one is over."""
+        return max(min(self._until.values()) - self._now(), 0.0)
 
     def _expire(self) -> None:
         now = self._now()

@@ -51,6 +51,10 @@ class Endpoint:
         path += f"{'&' if '?' in path else '?'}{query}"
         return self._site.get(path, self._signed(path.encode()))
 
+    def reach(self) -> float | None:
+        """As Site.reach."""
+        return self._site.reach()
+
     def said(self, words: str) -> str:
         """The far side's words, fit to be shown."""
         return detail(words, *self._hidden)

@@ -26,12 +26,18 @@ def _check_cause(
 ) -> None:
     if cause.rule == rule.id:
         builder.mistake(rule, f"{step}.rule", say("hides_itself", rule=rule.id), say("a_cause"))
+    elif cause.rule in rules and _is_unusual(rules[cause.rule]) and not _is_unusual(rule):
+        builder.mistake(rule, f"{step}.rule", say("unusual_hides", rule=cause.rule), say("a_limit_as_cause"))
     elif cause.rule in rules:
         _check_levels(rule, cause, step, rules[cause.rule], builder)
     elif cause.rule not in builder.ids(RuleKeys):
         found = say("unknown", what=say("what_rule"), value=cause.rule)
         names = sorted(rules)
         builder.mistake(rule, f"{step}.rule", found, one_of(names, builder.nearest(cause.rule, names)))
+
+
+def _is_unusual(rule: RuleKeys) -> bool:
+    return rule.expression is not None and bool(rule.expression.unusual)
 
 
 def _check_levels(rule: RuleKeys, cause: Cause, step: str, other: RuleKeys, builder: Builder) -> None:

@@ -12,7 +12,7 @@ from gateway.checks.lengths import PART, PARTS_MOST, longest, short_messages
 from gateway.checks.parts import Parts, line_of
 from gateway.checks.rules import CLEARS, SILENCE, judges, kind_of, shown_limit
 from gateway.checks.tune import tuned
-from gateway.core.conditions import applies, crossed
+from gateway.core.conditions import applies, crossed, goes_by_the_unusual, parsed
 from gateway.core.model import Limit, Model, Rule, World
 from gateway.core.texts import span
 from gateway.core.units import QUANTITIES
@@ -183,6 +183,16 @@ def _too_long(one: Looked) -> Iterator[Warned]:
             yield "action", found, say("parts_most", most=PARTS_MOST, letters=PARTS_MOST * PART)
 
 
+def _beside_no_limit(one: Looked) -> Iterator[Warned]:
+    """A device whose values crept up for a month is as usual: that is seen by limits alone."""
+    if goes_by_the_unusual(one.rule):
+        limits = [rule for rule in one.parts.rules if rule.mode == "live" and rule.on.scene == one.rule.scene]
+        judged = {name for rule in limits if not goes_by_the_unusual(rule.rule()) for name in rule.quantities}
+        for name in dict.fromkeys(window.of for window in parsed(one.rule.when).unusual):
+            if name not in judged:
+                yield "when", say("no_limit_beside", quantity=name, scene=one.rule.scene), say("limit_beside")
+
+
 def _storm(one: Looked) -> Iterator[Warned]:
     """One power cut, and as many messages as there are devices, unless they are behind something."""
     if {kind_of(level) for level in one.keys.levels.values()} <= SILENCE:
@@ -192,7 +202,7 @@ def _storm(one: Looked) -> Iterator[Warned]:
 
 
 OF_NUMBERS = (_out_of_reach, _never_clears, _one_decides)
-LOOKS = (*OF_NUMBERS, _fits_none, _too_long, _storm)
+LOOKS = (*OF_NUMBERS, _fits_none, _too_long, _storm, _beside_no_limit)
 
 
 def _twice(rules: Sequence[RuleKeys], builder: Builder) -> None:

@@ -11,7 +11,7 @@ from gateway.checks.parts import Parts, check_known
 from gateway.core.conditions import parsed
 from gateway.core.doubts import STUCK
 from gateway.core.expressions import Expression
-from gateway.core.measures import COVERED, SAMPLES_MOST
+from gateway.core.measures import BEFORE_LEAST, COVERED, SAMPLES_MOST, UNUSUAL
 from gateway.core.model import SECOND, Device, Level, Model, Place
 from gateway.core.presence import tells
 from gateway.core.texts import span
@@ -41,12 +41,25 @@ def check_levels(rule: RuleKeys, builder: Builder) -> None:
     for key in RED_NEEDS if Level.RED in rule.levels else ():
         if not getattr(rule, key):
             builder.mistake(rule, "levels.red", say("red_without", key=key), say("required"))
+    _check_unusual(rule, builder)
     sound = [_check_level(rule, level, builder) for level in sorted(rule.levels)]
     if not all(sound):
         return
     for lower, level in pairwise(sorted(rule.levels)):
         _check_rise(rule, lower, level, builder)
     _check_measure(rule, builder)
+
+
+def _check_unusual(rule: RuleKeys, builder: Builder) -> None:
+    """What is only unusual is a hint: whoever is woken is woken for a limit. A state has no scatter."""
+    unusual = rule.expression.unusual if rule.expression else ()
+    for level in sorted(rule.levels) if unusual else ():
+        if level > Level.YELLOW:
+            found = say("unusual_above_yellow", level=level.word)
+            builder.mistake(rule, f"levels.{level.word}", found, say("yellow_alone"))
+    for name in dict.fromkeys(one.of for one in unusual):
+        if QUANTITIES[name].unit == "1":
+            builder.mistake(rule, "when", say("unusual_state", quantity=name), say("a_measured_one"))
 
 
 def kind_of(keys: LevelKeys) -> str:
@@ -248,13 +261,14 @@ def _within_lateness(model: Model) -> Phrase:
 
 
 def _check_memory(rule: RuleKeys, expression: Expression, model: Model, builder: Builder) -> None:
-    """A window must hold at least two readings of a device, and no more than it can keep."""
+    """A window must hold enough readings of a device to say anything, and no more than it can keep."""
     every_s = model.expect_every_s
     for one in expression.windows if every_s else ():
         span_s = one.span_ns / SECOND
-        if one.function in COVERED and span_s < 2 * every_s:
+        least = BEFORE_LEAST if one.function == UNUSUAL else 2
+        if one.function in COVERED and span_s < least * every_s:
             found = say("short_window", window=one.key, model=model.id, every=f"{every_s:g}")
-            builder.mistake(rule, "when", found, say("longer_window"))
+            builder.mistake(rule, "when", found, say("longer_window", least=least))
         if span_s > SAMPLES_MOST * every_s:
             found = say("long_window", window=one.key, model=model.id, most=SAMPLES_MOST)
             builder.mistake(rule, "when", found, say("shorter_window"))

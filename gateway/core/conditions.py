@@ -166,6 +166,13 @@ def crossed(limit: Limit, value: float, active: bool) -> bool:
     return (bounds[0] <= value <= bounds[1]) == (limit.inside is not None)
 
 
+def goes_by_the_unusual(rule: Rule) -> bool:
+    """Whether it asks how unusual a reading is for its device: such a rule stands beside limits, is yellow
+    at most, and hides none.
+    """
+    return bool(rule.when) and bool(parsed(rule.when).unusual)
+
+
 def applies(rule: Rule | Derivation, device: Device, scene: str) -> bool:
     """Whether a rule, or what a pack derives, is about this device."""
     return (

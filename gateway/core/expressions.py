@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from gateway.core import terms
-from gateway.core.measures import DAYS, HELD, RATE_POINTS_MOST, SAMPLES_MOST, Measure
+from gateway.core.measures import DAYS, HELD, RATE_POINTS_MOST, SAMPLES_MOST, UNUSUAL, Measure
 from gateway.core.terms import MEMBERS_MOST, OTHERS_MOST, Sample, Scope, Term, Test, Value
 from gateway.core.units import QUANTITIES, Dimension, dimension, product, unit_of
 from gateway.core.words import (
@@ -39,6 +39,7 @@ DEPTH_MOST = 16  # brackets, functions, signs and nots within each other
 NODES_MOST = 64  # numbers, names, signs and functions
 COST_MOST = 1_000_000  # steps: some ten milliseconds, when every window and group is as full as it may be
 RATE_COST = RATE_POINTS_MOST * (RATE_POINTS_MOST - 1) // 2
+MORE_COST = {**dict.fromkeys(DAYS, RATE_COST), UNUSUAL: SAMPLES_MOST}  # a median, and that of the distances
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,11 @@ class Expression:
         """
         others = self.scope - {"members"} or self.of_whoever_is_known or self.from_baseline
         return not others and all(one.function in HELD for one in self.windows)
+
+    @property
+    def unusual(self) -> tuple[Measure, ...]:
+        """The windows by which it asks how unusual a reading is: its rule then goes by no limit."""
+        return tuple(one for one in self.windows if one.function == UNUSUAL)
 
     @property
     def may_be_known_in_part(self) -> bool:
@@ -366,13 +372,15 @@ class _Parser(Words):
         span, argument = 0 if name == "last" else self.span(name), 0.0
         if name == "percentile":
             argument = self.percentage()
+        if name == UNUSUAL:
+            unit, argument = dimension("1"), QUANTITIES[of].resolution
         term = self._window(Measure(name, of, span, argument, quantities, sample))
         self._leaf(term, column)
         return self._node(term, unit, column)
 
     def _window(self, measure: Measure) -> Term:
         measure = self._windows.setdefault(measure.key, measure)
-        self._cost += SAMPLES_MOST + (RATE_COST if measure.function in DAYS else 0)
+        self._cost += SAMPLES_MOST + MORE_COST.get(measure.function, 0)
         return lambda scope: scope.window(measure)
 
     def _remembered(self) -> tuple[_Node, str, tuple[str, ...]]:

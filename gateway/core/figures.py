@@ -1,8 +1,9 @@
 """What the history of cases comes to: how long each stage took, how much of it was in time, who was behind.
 
-Everything here is worked out from the lines of the audited history; a case itself only says where it is,
-whose rule and which level. A stage was late when its clock ran out while it lasted, and that the history says
-(`overdue`, `expired`): so the clocks that held then count, working hours and all, whatever they are today.
+Every stage and time here is worked out from the lines of the audited history; a case itself says where it
+is, whose rule, which level, whether anybody was told, and why it was false. A stage was late when its clock
+ran out while it lasted, and that the history says (`overdue`, `expired`): so the clocks that held then count,
+working hours and all, whatever they are today.
 """
 
 from __future__ import annotations

@@ -34,12 +34,16 @@ FEW = 12  # samples, of which slopes are worked out without arrays
 RATE_POINTS_MOST = 100  # of one slope: 4950 pairs; more samples are taken in groups
 SHARE_STEPS = 100  # while a share moves with time alone it is looked at so often within its span
 DAY_NS = 86_400_000_000_000
+UNUSUAL = "unusual"  # how many standard deviations the newest lies from the median of those before it
+BEFORE_LEAST = 24  # samples before it: a scatter of fewer is off by more than a quarter every third time
 DAYS = {"rate_per_minute": 1 / 1440, "rate_per_hour": 1 / 24, "rate_per_day": 1.0}
 STATISTICS = ("mean", "median", "min", "max", "std")  # as core.signals works them out
-COVERED = frozenset({*STATISTICS, "percentile", "change", *DAYS})  # unknown until half the span is covered
+# Unknown until half of the span is covered.
+COVERED = frozenset({*STATISTICS, "percentile", "change", *DAYS, UNUSUAL})
 HELD = frozenset({"count", "times", "share"})  # of a condition: 0 or 1
+ARGUED = frozenset({"percentile", UNUSUAL})  # have an argument
 STATES = frozenset({"times", "share", "last"})  # need what held before the window began
-FUNCTIONS = (*STATISTICS, "percentile", "change", *DAYS, "count", "times", "share", "last")
+FUNCTIONS = (*STATISTICS, "percentile", "change", *DAYS, UNUSUAL, "count", "times", "share", "last")
 _INT, _FLOAT = Struct("q"), Struct("d")
 _INT_AT = _INT.unpack_from
 SIZE = _INT.size  # bytes of an instant, and of a value
@@ -63,14 +67,14 @@ class Measure:
     function: str  # one of FUNCTIONS
     of: str  # the quantity, or the condition in its own words
     span_ns: int  # 0 of `last`
-    argument: float  # the percent of a percentile, else 0
+    argument: float  # the percent of a percentile; the least scatter of what is unusual; else 0
     quantities: tuple[str, ...]  # a reading without any of them need not be offered
     sample: Callable[[Mapping[str, float]], float | bool | None] = field(repr=False, compare=False)
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
         span = f", {self.span_ns / 1e9:.15g}s" if self.span_ns else ""
-        argument = f", {self.argument:.15g}" if self.function == "percentile" else ""
+        argument = f", {self.argument:.15g}" if self.function in ARGUED else ""
         object.__setattr__(self, "key", f"{self.function}({self.of}{span}{argument})")
 
     def window(self) -> Window:
@@ -188,6 +192,10 @@ class Window(msgspec.Struct):
         if found is not None and not math.isfinite(found):
             raise OverflowError(f"{self.function} is not finite")
         return found
+
+    def usual(self, now_ns: int) -> Usual | None:
+        """What `unusual` goes by at an instant; None while it is not known."""
+        return _usual(self._view(now_ns), self.argument) if self.at else None
 
     def next_change_ns(self, now_ns: int) -> int | None:
         """The earliest instant at which time alone may change the value; None: only a sample can."""
@@ -333,12 +341,40 @@ def _of(function: str, view: View, argument: float) -> float | None:
         return float(inside[-1]) - float(inside[0])
     if function in DAYS:
         return _per_day(view.at[view.first :], inside) * DAYS[function]
+    if function == UNUSUAL:
+        return None if (usual := _usual(view, argument)) is None else usual.apart
     import numpy as np
 
     from gateway.core.signals import statistic_named
 
     with np.errstate(over="ignore", invalid="ignore"):
         return statistic_named(f"p{argument:f}" if function == "percentile" else function)(inside)
+
+
+class Usual(NamedTuple):
+    """A sample beside those of the span before it, all in their unit."""
+
+    newest: float
+    median: float
+    scatter: float  # a standard deviation of those before it, robust; never 0
+
+    @property
+    def apart(self) -> float:
+        """How many standard deviations it lies from their median, in either direction."""
+        return abs(self.newest - self.median) / self.scatter
+
+
+def _usual(view: View, scatter_least: float) -> Usual | None:
+    """The newest is no part of what it is compared with. Where none of the others differs their scatter
+    would be 0, and the last digit of the sensor an event.
+    """
+    before = view.values[view.first : -1]
+    if before.size < BEFORE_LEAST or not view.covered:
+        return None
+    from gateway.core.signals import median_and_scatter
+
+    median, scatter = median_and_scatter(before)
+    return Usual(float(view.values[-1]), median, max(scatter, scatter_least))
 
 
 def _held(view: View) -> Mask:

@@ -9,6 +9,7 @@ from gateway.core.builtin import DRILL
 from gateway.core.casebook import Casebook, Step, place_of, trouble_of, troubles_of
 from gateway.core.cases import ANSWERED, UNANSWERED, Turn
 from gateway.core.clocks import began_at
+from gateway.core.conditions import goes_by_the_unusual
 from gateway.core.inhibition import cause_of, touched_by
 from gateway.core.model import SECOND, Act, Alert, AlertState, Case, Kind, Recurrence, Rule, Shelf, Stage
 from gateway.core.routing import scene_of
@@ -89,7 +90,8 @@ class Placing:
             return False
         now = step.at - case.opened_at < int(self.world.join_within_s * SECOND)
         alike = rule.scene == other.scene and rule.tells is not case.silent
-        return now and alike and len(case.alerts) < JOINED_MOST
+        hushed = goes_by_the_unusual(other) and not goes_by_the_unusual(rule)  # nobody was told of a limit
+        return now and alike and not hushed and len(case.alerts) < JOINED_MOST
 
     def _new_case(self, step: Step, alert: Alert) -> Case:
         device, rule = self.world.devices[alert.device], self.book.rule_of(alert)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gateway.core.conditions import parsed
-from gateway.core.model import Cause, During, Level, Limit, Recurrence, Rule
+from gateway.core.conditions import goes_by_the_unusual, parsed
+from gateway.core.model import SECOND, Cause, During, Level, Limit, Recurrence, Rule
 from gateway.core.texts import COMPONENTS, LEVELS, span
 from gateway.core.units import QUANTITIES, shown, sign
 
@@ -29,6 +29,7 @@ def sentences(rule: Rule) -> list[str]:
     return [
         _subject(rule),
         *_double_control(rule),
+        *_unusual(rule),
         *levels,
         *_extras(rule),
         to_do,
@@ -243,6 +244,18 @@ def _double_control(rule: Rule) -> list[str]:
     goes = f"近 {span(both.rate_over_s)}每天变化 {both.rate_per_day:g}{unit}"
     which = "取占比较大的一个" if both.combine == "either" else "取占比较小的一个，即两者都要达到"
     return [f"双控的控制值：{since}累计变化 {both.cumulative:g}{unit}，{goes}；{which}。"]
+
+
+def _unusual(rule: Rule) -> list[str]:
+    """What a deviation is counted in, and that it is no limit."""
+    if not goes_by_the_unusual(rule):
+        return []
+    windows = [
+        f"{QUANTITIES[one.of].says}（此前 {span(one.span_ns / SECOND)}，至少 {shown(one.of, one.argument)}）"
+        for one in parsed(rule.when).unusual
+    ]
+    beside = "、".join(windows)
+    return [f"反常提示，不是限值：最新读数与同一设备此前读数的中位数相差几个稳健标准差：{beside}。"]
 
 
 def _cool_down(cool_s: float) -> str:

@@ -129,6 +129,15 @@ def statistic_named(what: str) -> Callable[[FloatArray], float]:
     raise ValueError(f"found {what}, expected one of {', '.join(STATISTICS)} or p0 … p100")
 
 
+def median_and_scatter(values: FloatArray) -> tuple[float, float]:
+    """Of finite values, shape (n,), n >= 1: their median, and the standard deviation that the median of the
+    distances from it would have of a normal distribution. Up to half of the values may be arbitrarily wrong.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        middle = np.median(values)
+        return float(middle), MAD_TO_STD * float(np.median(np.abs(values - middle)))
+
+
 # ---------------------------------------------------------------- how fast it changes
 
 
@@ -245,7 +254,7 @@ def _huber(design: FloatArray, y: FloatArray) -> tuple[FloatArray, float]:
         before: FloatArray = found
         found = np.asarray(np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0], np.float64)
         left = y - design @ found
-        scatter = MAD_TO_STD * float(np.median(np.abs(left - np.median(left))))
+        scatter = median_and_scatter(left)[1]
         if scatter == 0.0 or np.allclose(found, before, rtol=1e-9, atol=1e-12):
             break
         weights = 1 / np.maximum(np.abs(left) / (HUBER * scatter), 1.0)

@@ -12,8 +12,10 @@ from gateway.core.asking import OVER, informed
 from gateway.core.calendars import MINUTE_NS, local
 from gateway.core.cases import ANSWERED, ENDED, UNANSWERED
 from gateway.core.clocks import limit_s, runs_out_ns
+from gateway.core.conditions import goes_by_the_unusual
 from gateway.core.duty import Lack
 from gateway.core.effective import book_of
+from gateway.core.measures import Measure, Usual
 from gateway.core.model import (
     SECOND,
     Alert,
@@ -353,24 +355,38 @@ def _found(alert: Alert, world: World) -> str:
     if alert.value is None:
         several = f"所带 {alert.count} 台设备同时" if alert.count > 1 and not cleared else ""
         return "数据已恢复" if cleared else f"{several}没有数据"
+    rule = book_of(world).rules.get(alert.rule)
     if alert.called:
-        return _of_expression(alert, cleared)
+        unusual = rule is not None and goes_by_the_unusual(rule)
+        found = _of_expression(alert, cleared, UNUSUAL_LIMIT if unusual else LIMIT)
+        return f"{found}{ONLY_UNUSUAL}" if unusual and not cleared else found
     quantity = QUANTITIES[alert.quantity]
     if quantity.unit == "1":
         return f"{quantity.says}已解除" if cleared else quantity.says
-    rule = book_of(world).rules.get(alert.rule)
     either = "±" if rule is not None and rule.relative_to == "zero" else ""
     limit = f"（限 {either}{shown(alert.quantity, alert.limit)}）" if alert.limit is not None else ""
     return f"{quantity.says} {shown(alert.quantity, alert.value)}{limit}"
 
 
-def _of_expression(alert: Alert, cleared: bool) -> str:
+LIMIT, UNUSUAL_LIMIT = "限", "反常界限"
+ONLY_UNUSUAL = "，只是对该设备反常，并非超限"
+
+
+def _of_expression(alert: Alert, cleared: bool, word: str) -> str:
     """What a rule worked out itself, under the name that it gives it."""
     if not alert.unit:
         return f"{alert.called}已解除" if cleared else alert.called
     unit = sign(alert.unit)
-    limit = f"（限 {alert.limit:.6g}{unit}）" if alert.limit is not None else ""
+    limit = f"（{word} {alert.limit:.6g}{unit}）" if alert.limit is not None else ""
     return f"{alert.called} {alert.value:.4g}{unit}{limit}"
+
+
+def usual(measure: Measure, found: Usual, device: str = "") -> str:
+    """What a reading is unusual beside, and by how much; `device`: of a group, whose reading it is."""
+    whose = f"{device} " if device else ""
+    middle = f"此前 {span(measure.span_ns / SECOND)}中位数 {shown(measure.of, found.median)}"
+    newest = f"{QUANTITIES[measure.of].says} {shown(measure.of, found.newest)}"
+    return f"{whose}{newest}，{middle}，相差 {found.apart:.3g} 个标准差"
 
 
 def double_control(rule: Rule, went: float | None, goes: float | None) -> str:

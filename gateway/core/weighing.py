@@ -20,7 +20,7 @@ from gateway.core.places import ancestors
 from gateway.core.quality import AHEAD_NS
 from gateway.core.state import Latest, State
 from gateway.core.terms import Scope
-from gateway.core.texts import double_control
+from gateway.core.texts import double_control, usual
 from gateway.core.units import BESIDE, QUANTITIES, shown
 
 COUNTS_NS = 600 * SECOND  # a word of a device whose interval nobody knows
@@ -131,8 +131,7 @@ class Weighing:
                 continue
             before = known.get(quantity)
             if before is None:
-                known[quantity] = Latest(measured_ns, value)
-                self._end_calm(seen, quantity)
+                known[quantity] = Latest(measured_ns, value)  # whoever was calm without it still is
             elif before.measured_ns <= latest_ns:
                 if value != before.value and quantity in seen.telling:
                     self._end_calm(seen, quantity)
@@ -283,9 +282,26 @@ class Weighing:
         seen.now_ns = now_ns
         if judge.rule.double_control is not None:
             return self._both_parts(judge, seen)
-        quantities = judge.expression.quantities if not judge.members else ()
-        found = ((name, seen.value(name)) for name in quantities)
-        return "，".join(f"{QUANTITIES[name].says} {shown(name, x)}" for name, x in found if x is not None)
+        told = self._unusual(judge, seen)
+        names = () if judge.members else [name for name in judge.expression.quantities if name not in told]
+        found = ((name, seen.value(name)) for name in names)
+        known = [f"{QUANTITIES[name].says} {shown(name, x)}" for name, x in found if x is not None]
+        return "，".join([*told.values(), *known])
+
+    def _unusual(self, judge: Judge, seen: Seen) -> dict[str, str]:
+        """By quantity, what a reading is unusual beside; of a group that of the member furthest off."""
+        assert judge.expression is not None
+        told: dict[str, str] = {}
+        for measure in judge.expression.unusual:
+            each = [
+                (one.key.replace("|", " ").strip(), one.window_of(measure).usual(seen.now_ns))
+                for one in self._subjects(judge, seen)
+            ]
+            known = [(found.apart, name, found) for name, found in each if found is not None]
+            if known:
+                _, name, found = max(known)
+                told[measure.of] = usual(measure, found, name if judge.members else "")
+        return told
 
     def _both_parts(self, judge: Judge, seen: Seen) -> str:
         """How far it went and how fast it goes."""
@@ -310,9 +326,6 @@ class Weighing:
         if baseline is None:
             return None
         return zeros(self.world.calibrations.get(device, ()), component, quantity, baseline)
-
-    def recall(self, device: str, component: str, measure: Measure, now_ns: int) -> float | None:
-        return self.seen(device, component, now_ns).window(measure)
 
     def row(self, device: str, kind: str, quantity: str, now_ns: int) -> list[tuple[str, float]]:
         """What is known of all components of a kind; each of them is compared with the same."""

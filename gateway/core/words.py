@@ -70,6 +70,7 @@ _WRITTEN = {  # by what parses their brackets; of each what it gives
         "rate_per_minute(q, 10m)": f"{_SAME} / min",
         "rate_per_hour(q, 6h)": f"{_SAME} / h",
         "rate_per_day(q, 30d)": f"{_SAME} / d",
+        "unusual(q, 14d)": "1",
         **{"count(C, 1h)": "1", "times(C, 1d)": "1", "share(C, 1h)": "%"},
     },
     "size": {"abs(x)": "unit of x"},

@@ -20,7 +20,7 @@ LATE_MOST = 200  # rows of the list of what is overdue; `late_count` is the true
 @dataclass(slots=True, kw_only=True)
 class Report:
     """The cases found in [since, until), and what is known of them at `now`: the same three instants give
-    the same figures again.
+    the same stages and times again. Its level is the case's own, whatever it was then.
     """
 
     since_ns: int
@@ -90,7 +90,7 @@ def _late(db: sqlite3.Connection, until_ns: int, now_ns: int, here: Callable[[st
     cases = (
         case
         for case in history.open_before(db, until_ns)
-        if here(case.place) and not (case.silent or case.drill)
+        if here(case.place) and not (case.unheard or case.drill)
     )
     found = [one for case in cases if (one := course_of(db, case, now_ns)) and one.late_now]
     return sorted(found, key=lambda one: (-one.case.level, one.found_ns))

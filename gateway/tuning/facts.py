@@ -10,6 +10,7 @@ from gateway.core import terms
 from gateway.core.conditions import Judge, parsed
 from gateway.core.effective import Said
 from gateway.core.engine import Engine
+from gateway.core.measures import UNUSUAL, Measure, Window
 from gateway.core.model import Device, During, Level, Limit, Rule
 from gateway.core.texts import span
 from gateway.core.units import QUANTITIES, shown, sign
@@ -98,8 +99,19 @@ def terms_of(weighing: Weighing, judge: Judge, subject: tuple[str, str], now_ns:
             value = weighing.moved(device, component, quantity, now_ns)
             found.append(_term(f"{where}moved({quantity})", value, QUANTITIES[quantity].unit))
         for measure in judge.expression.windows:
-            found.append(_term(where + measure.key, weighing.recall(device, component, measure, now_ns), ""))
+            window = weighing.seen(device, component).window_of(measure)
+            found.append(_term(where + measure.key, window.value(now_ns), ""))
+            found += _usual(where, measure, window, now_ns)
     return found + _others(weighing, judge, subject, now_ns)
+
+
+def _usual(where: str, measure: Measure, window: Window, now_ns: int) -> list[Term]:
+    """What a reading is unusual beside; nothing of other windows."""
+    known = window.usual(now_ns) if measure.function == UNUSUAL else None
+    if known is None:
+        return []
+    named, unit = {"median": known.median, "scatter": known.scatter}, QUANTITIES[measure.of].unit
+    return [_term(f"{where}{measure.key} {name}", value, unit) for name, value in named.items()]
 
 
 def _others(weighing: Weighing, judge: Judge, subject: tuple[str, str], now_ns: int) -> list[Term]:

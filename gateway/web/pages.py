@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from gateway.core import cameras, photos
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn, sheet_of
 from gateway.core.clocks import limit_s, needs_person, runs_out_ns
+from gateway.core.conditions import goes_by_the_unusual
 from gateway.core.deeds import turn_of
 from gateway.core.duty import holder
 from gateway.core.effective import rule_of
@@ -36,7 +37,7 @@ from gateway.core.model import (
 from gateway.core.places import ancestors
 from gateway.core.routing import scene_of, shelved_s_most
 from gateway.core.sentences import level_sentences
-from gateway.core.texts import LEVELS, clock, component_name, role_name, shelved, span
+from gateway.core.texts import LEVELS, UNUSUAL_LIMIT, clock, component_name, role_name, shelved, span
 from gateway.core.units import QUANTITIES, shown, sign
 from gateway.links import VALID_S, Grant, Links, Purpose
 from gateway.web import rows, words
@@ -241,9 +242,11 @@ def person_name(world: World, person: str) -> str:
 
 
 def overdue(case: Case, rule: Rule | None, world: World, now_ns: int, firing: bool) -> str:
-    """By how much the present stage has outrun its clock; "" when in time. What became normal again in time
-    has the longer clock, here as in the engine and the report.
+    """By how much the present stage has outrun its clock; "" when in time. As in the engine and the report,
+    what became normal again in time has the longer clock, and what tells nobody runs late of none.
     """
+    if case.silent and not case.overdue:
+        return ""
     due_ns = runs_out_ns(world, rule, case, firing or case.overdue)
     late_ns = 0 if due_ns is None or case.stage is Stage.SUSPENDED else now_ns - due_ns
     return words.ago(late_ns) if late_ns > 0 else ""
@@ -301,7 +304,8 @@ def _limit(alert: Alert | None, rule: Rule | None) -> str:
         return ""
     below = rule is not None and any(one.below is not None for one in rule.limits)
     either = "±" if rule is not None and rule.relative_to == "zero" else ""
-    return f"{'下限' if below else '上限'} {either}{_number(alert, alert.limit)}"
+    word = UNUSUAL_LIMIT if rule is not None and goes_by_the_unusual(rule) else "下限" if below else "上限"
+    return f"{word} {either}{_number(alert, alert.limit)}"
 
 
 def _number(alert: Alert, number: float) -> str:

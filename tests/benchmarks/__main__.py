@@ -24,6 +24,7 @@ LATENCY_S = 20.0
 RATES = (1_000.0, 5_000.0)
 SBIN = "/usr/sbin"  # where Debian keeps servers, off a user's PATH
 SOAK_MESSAGES = 1_000_000
+ONLY = "B: the tutorial, O: ours with 20 rules, S: ours with the shipped packs (A is always there)"
 
 
 class Program:
@@ -34,8 +35,8 @@ class Program:
         self._seconds = QUICK_SECONDS if options.quick else LATENCY_S
         self._soak = options.soak
         self._ours = Lilong.of(options.command)
-        self._subjects: list[Subject] = [Tutorial(), self._ours]
-        self._subjects = [one for one in self._subjects if one.name[0].upper() in options.only.upper()]
+        subjects: list[Subject] = [Tutorial(), self._ours, self._ours.with_shipped_packs()]
+        self._subjects = [one for one in subjects if one.name[0].upper() in options.only.upper()]
 
     def warm_up(self) -> None:
         """One start of each, not counted: modules are compiled, files are in memory."""
@@ -61,7 +62,7 @@ class Program:
 
     def latency(self) -> tuple[str, list[Row]]:
         rows = [row for rate in RATES for row in self._latency(rate)]
-        return "publish of the crossing sample -> webhook POST received, 250 alerts", rows
+        return "publish of the crossing sample -> webhook POST received, 250 alerts (S: 100)", rows
 
     def _latency(self, rate: float) -> list[Row]:
         return pacing.latency(self._arenas, self._subjects, rate, self._seconds, self._runs)
@@ -89,7 +90,7 @@ def arguments() -> argparse.Namespace:
         "--soak", type=int, nargs="?", const=SOAK_MESSAGES, default=0, help="messages of the soak"
     )
     parser.add_argument("--command", default="", help="starts ours; {config} is its lilong.yaml")
-    parser.add_argument("--only", default="BO", help="B: the tutorial, O: ours (A is always there)")
+    parser.add_argument("--only", default="BOS", help=ONLY)
     parser.add_argument("--json", type=Path, help="write every row to this file too")
     options = parser.parse_args()
     if options.quick:

@@ -18,7 +18,6 @@ from tests.benchmarks.table import Row
 
 BUCKET = "lilong"
 COMING_S = 3.0  # longer than any flush interval
-SCENE = "structure"  # the measurement that B and ours both write
 
 
 @dataclass(slots=True)
@@ -58,19 +57,23 @@ class Arena:
         if sent != load.count:
             raise RuntimeError(f"only {sent} of {load.count} messages were published")
 
-    def _read_back(self, count: int) -> dict[str, int]:
-        """Points of each measurement, once all samples are there or no more are coming."""
-        before, found = -1, self.database.points(BUCKET)
-        while before < found.get(SCENE, 0) < count:
+    def _read_back(self, load: Load) -> tuple[int, int]:
+        """Points of the load and of everything, once all samples are there or no more are coming."""
+        before, (found, all_told) = -1, self._points(load)
+        while before < found < load.points:
             threading.Event().wait(COMING_S)
-            before, found = found.get(SCENE, 0), self.database.points(BUCKET)
-        return found
+            before, (found, all_told) = found, self._points(load)
+        return found, all_told
+
+    def _points(self, load: Load) -> tuple[int, int]:
+        points = self.database.points(BUCKET)
+        return sum(points.get(scene, 0) for scene in load.scenes), sum(points.values())
 
     def kept(self, load: Load) -> Row:
         """Samples that are not in the database, that are in it twice, and points written once more."""
-        points = self._read_back(load.count)
-        difference = load.count - points.get(SCENE, 0)
-        again = self.database.written(BUCKET) - sum(points.values())
+        found, all_told = self._read_back(load)
+        difference = load.points - found
+        again = self.database.written(BUCKET) - all_told
         return {"lost": max(0, difference), "duplicate": max(0, -difference), "written again": again}
 
 

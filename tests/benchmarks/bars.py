@@ -1,6 +1,6 @@
 """What single parts of the core were promised to cost, each figure beside its bar.
 
-    python -m tests.benchmarks.bars [judging expressions checkpoint ticks storm]
+    python -m tests.benchmarks.bars [judging street expressions checkpoint ticks storm]
 
 CPU time, the least of many short repeats: whatever else runs on the box adds to a repeat and takes nothing
 away. Nothing here waits for anything, so that on an idle box it is the time on the clock.
@@ -38,6 +38,7 @@ from gateway.core.model import (
 from gateway.core.state import State
 from tests.benchmarks.load import Load
 from tests.benchmarks.micro import bench_in
+from tests.benchmarks.shipped import MIX, Street
 from tests.benchmarks.table import Row, render
 from tests.unit.worlds import CABINET, HOT, SILENT, SMOKE, START_NS, payload, world
 
@@ -124,6 +125,18 @@ def _decode_before(engine: Engine, batches: Sequence[Messages]) -> None:
     }
     for watch in engine.watches.of.values():
         watch.decode = lambda device, message, received, faults: known[message.payload]
+
+
+def street() -> Iterable[Row]:
+    """A message of each model of the shipped street: decode, quality and every shipped rule; no bar."""
+    with tempfile.TemporaryDirectory(prefix="lilong-bars-") as folder:
+        bench = bench_in(Path(folder), BATCH * BATCHES * len(MIX) // 2, BATCH, Street)
+    said: dict[str, list[Message]] = {}
+    for index, item in enumerate(bench.items):
+        said.setdefault(MIX[index % len(MIX)], []).append(item)
+    for model, items in said.items():
+        own = items[: BATCH * BATCHES // 2]
+        yield row(model, min(steady_us(bench.world, own) for _ in range(REPEATS)), "us", "")
 
 
 # ---------------------------------------------------------------- expressions
@@ -254,7 +267,8 @@ def _tick_s(engine: Engine, at: int) -> float:
 
 
 CASES = {
-    "judging": judging, "expressions": expressions, "checkpoint": checkpoint, "ticks": ticks, "storm": storm,
+    "judging": judging, "street": street, "expressions": expressions, "checkpoint": checkpoint,
+    "ticks": ticks, "storm": storm,
 }  # fmt: skip
 
 

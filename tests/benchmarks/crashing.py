@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from tests.benchmarks.alerts import told, until_quiet
 from tests.benchmarks.arena import BUCKET, Arena, Arenas
-from tests.benchmarks.load import Load
 from tests.benchmarks.pacing import settled
 from tests.benchmarks.subjects import Subject
 from tests.benchmarks.table import Row, medians
@@ -28,7 +27,7 @@ def crash(arenas: Arenas, subjects: Sequence[Subject], runs: int) -> list[Row]:
 
 
 def _crashed(arena: Arena, subject: Subject) -> Row:
-    load = Load(count=int(RATE * SECONDS), per_second=RATE, streak=STREAK)
+    load = subject.loads(count=int(RATE * SECONDS), per_second=RATE, streak=STREAK)
     running = settled(arena, subject, load)
     publisher = arena.publish(load, RATE)
     pause = threading.Event()
@@ -37,6 +36,6 @@ def _crashed(arena: Arena, subject: Subject) -> Row:
     pause.wait(AWAY_S)
     again = arena.start(subject, load)
     publisher.said()
-    Watch(again, arena.database, BUCKET).until_all(load.count)
+    Watch(again, arena.database, BUCKET, load).until_all()
     until_quiet(arena)
     return {"who": subject.name, "samples": load.count, **arena.kept(load), **told(arena, load)}

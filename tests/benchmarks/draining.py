@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
+from statistics import mean
 from typing import Any
 
 from tests.benchmarks import wire
@@ -10,12 +12,11 @@ from tests.benchmarks.alerts import told, until_quiet
 from tests.benchmarks.arena import BUCKET, Arena, Arenas
 from tests.benchmarks.load import Load
 from tests.benchmarks.publisher import arguments_of
-from tests.benchmarks.subjects import Subject
+from tests.benchmarks.subjects import OURS, Subject
 from tests.benchmarks.table import Row, medians
 from tests.benchmarks.watching import Watch, Watched
 
 BARE = "A bare paho"
-TUTORIAL_MOST = 50_000  # B is slow and steady: this many tell its rate as well
 CLIENT_A = "bench-a"
 
 
@@ -43,17 +44,19 @@ def replay(arenas: Arenas, subjects: Sequence[Subject], count: int, runs: int) -
 
 
 def with_ratios(rows: Sequence[Row]) -> list[Row]:
-    """Each row with its rate and CPU relative to the first one's."""
-    rate, cpu = rows[0]["msg/s"], rows[0]["cpu s/100k"]
-    assert not isinstance(rate, str) and not isinstance(cpu, str)
-    return [_with_ratio(row, rate, cpu) for row in rows]
+    """Each row with its rate and CPU relative to the first one's; after ours, relative to ours as well."""
+    names = [row["who"] for row in rows]
+    ours = names.index(OURS) if OURS in names else len(rows)
+    related = [{**row, **_ratios(row, rows[0], "A")} for row in rows]
+    against = [{**row, **_ratios(row, rows[ours], OURS)} for row in related[ours + 1 :]]
+    return [*related[: ours + 1], *against]
 
 
-def _with_ratio(row: Row, rate: float, cpu: float) -> Row:
+def _ratios(row: Row, other: Row, name: str) -> Row:
+    rate, cpu = float(other["msg/s"]), float(other["cpu s/100k"])
     mine, spent = float(row["msg/s"]), float(row["cpu s/100k"])
     stored = float(row.get("in database msg/s", 0) or mine)
-    ratios = {"rate / A": mine / rate, "stored / A": stored / rate, "cpu / A": spent / cpu}
-    return {**row, **ratios}
+    return {f"rate / {name}": mine / rate, f"stored / {name}": stored / rate, f"cpu / {name}": spent / cpu}
 
 
 # ---------------------------------------------------------------- A, which times itself
@@ -88,7 +91,7 @@ def _bare_row(arena: Arena, port: int, count: int) -> Row:
 
 
 def _load(subject: Subject, count: int) -> Load:
-    return Load.waiting(count if subject.name == "ours" else min(count, TUTORIAL_MOST))
+    return subject.loads.waiting(min(count, subject.most))
 
 
 def _drained(arena: Arena, subject: Subject, count: int) -> Row:
@@ -96,7 +99,7 @@ def _drained(arena: Arena, subject: Subject, count: int) -> Row:
     arena.preload(subject.client_id, subject.level, load)
     before = arena.broker.cpu_s(), arena.database.cpu_s()
     running = arena.start(subject, load)
-    watched = Watch(running, arena.database, BUCKET).until_all(load.count)
+    watched = Watch(running, arena.database, BUCKET, load).until_all()
     servers = arena.broker.cpu_s() - before[0], arena.database.cpu_s() - before[1]
     row = _row(subject, watched, arena, load)
     broker, database = (seconds / load.count * 100_000 for seconds in servers)
@@ -108,7 +111,7 @@ def _replayed(arenas: Arenas, subject: Subject, count: int) -> Row:
     with arenas.open(database=False) as arena:
         port = arena.helper("replay", *arguments_of(load)).said()["port"]
         running = arena.start(subject, load, port)
-        watched = Watch(running, arena.database, BUCKET).until_all(load.count)
+        watched = Watch(running, arena.database, BUCKET, load).until_all()
         return _row(subject, watched, arena, load)
 
 
@@ -120,6 +123,8 @@ def _row(subject: Subject, watched: Watched, arena: Arena, load: Load) -> Row:
         "in database msg/s": watched.rate(watched.written),
         "cpu s/100k": watched.cpu_100k,
         "rss MB": watched.peak_mb,
+        "points / message": load.points / load.count,
+        "bytes": mean(len(payload) for _, payload in islice(load.messages(), load.devices)),
         **arena.kept(load),
         **told(arena, load),
     }

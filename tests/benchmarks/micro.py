@@ -260,10 +260,10 @@ def _measured(bench: Bench, name: str) -> Row:
     return {"step": name, "us / message": spent, "x json.loads": ratio, "what": make.__doc__}
 
 
-def bench_in(folder: Path, messages: int, size: int) -> Bench:
+def bench_in(folder: Path, messages: int, size: int, kind: type[Load] = Load) -> Bench:
     """Raises ValueError when our own configuration does not load."""
     nobody = "http://127.0.0.1:9"
-    loads = Load.waiting(messages)
+    loads = kind.waiting(messages)
     setting = Setting(folder=folder, port=1, url=nobody, bucket="b", hook=f"{nobody}/hook", load=loads)
     loaded = load(write(setting, "micro"), "en")
     if loaded.world is None:

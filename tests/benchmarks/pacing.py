@@ -28,7 +28,7 @@ def latency(arenas: Arenas, subjects: Sequence[Subject], rate: float, seconds: f
 
 
 def _latency(arena: Arena, subject: Subject, rate: float, seconds: float) -> Row:
-    load = Load(count=int(rate * seconds), per_second=rate)
+    load = subject.loads(count=int(rate * seconds), per_second=rate)
     running = settled(arena, subject, load)
     idle_mb, before = running.child.rss_mb(), running.child.cpu_s()
     sent_ns = arena.publish(load, rate).said()["sent_ns"]

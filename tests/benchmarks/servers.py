@@ -10,6 +10,7 @@ import json
 import socket
 import urllib.parse
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -169,8 +170,11 @@ class Influx:
         return sum(s["values"]["writePointsOk"] for s in shards if s["tags"]["database"] == bucket)
 
     def points(self, bucket: str) -> dict[str, int]:
-        series = self._query("SELECT COUNT(*) FROM /.*/", bucket)["results"][0].get("series", [])
-        return {one["name"]: max(count or 0 for count in one["values"][0][1:]) for one in series}
+        query = "SELECT COUNT(*) FROM /.*/ GROUP BY model, component"  # in each of these the same fields
+        found: Counter[str] = Counter()
+        for one in self._query(query, bucket)["results"][0].get("series", []):
+            found[one["name"]] += max(count or 0 for count in one["values"][0][1:])
+        return dict(found)
 
     def cpu_s(self) -> float:
         return self._influxd.cpu_s() + self._nginx.cpu_s()

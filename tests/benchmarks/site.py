@@ -1,11 +1,15 @@
-"""The configuration of the benchmark's neighbourhood: 1,000 devices, 20 rules on each, one person told."""
+"""The configuration of the benchmark's neighbourhood: 1,000 devices, 20 rules on each, one person told.
+
+Or, for a load of that kind, the shipped packs over a thousand devices of theirs: `shipped`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.load import LIMIT, device_id, topic_of
+from tests.benchmarks import shipped
+from tests.benchmarks.load import LIMIT, Load, device_id, topic_of
 
 if TYPE_CHECKING:
     from tests.benchmarks.subjects import Setting
@@ -29,7 +33,7 @@ RULES = 20
 
 LILONG = """\
 state: state
-directories: {{devices: [devices], rules: [rules], sites: [sites]}}
+directories: {{{packs}sites: [sites]}}
 broker: {{host: 127.0.0.1, port: {port}, protocol: 5, client_id: {client}, subscribe: [site/#]}}
 influx: {{url: "{url}", org: street, bucket: {bucket}, token_file: influx-token}}
 web: {{listen: "127.0.0.1:{web}", link_key_file: link-key, public_url: "http://127.0.0.1:{web}"}}
@@ -85,28 +89,38 @@ def write(setting: Setting, client_id: str) -> Path:
     path = setting.folder / "lilong.yaml"
     if path.exists():
         return path
-    write_world(setting.folder, devices=setting.load.devices, hold=setting.load.streak > 1)
+    WORLDS[setting.load.kind](setting.folder, setting.load)
+    (setting.folder / "sites/people.yaml").write_text(PEOPLE)
     for name, secret in (("influx-token", TOKEN), ("hook-secret", "s3cret" * 6), ("link-key", "k" * 40)):
         (setting.folder / name).write_text(secret)
         (setting.folder / name).chmod(0o600)
     words = {"port": setting.port, "client": client_id, "url": setting.url, "bucket": setting.bucket}
+    words["packs"] = PACKS[setting.load.kind]
     path.write_text(LILONG.format(**words, hook=setting.hook, web=free_port()))
     return path
 
 
-def write_world(folder: Path, devices: int = 1_000, hold: bool = False) -> None:
+def write_world(folder: Path, load: Load) -> None:
     """devices/, rules/ and sites/."""
+    hold = load.streak > 1
     files = {
         f"devices/{MODEL}.yaml": MODEL_HEAD + "".join(_field(name) for name in QUANTITIES),
         "rules/bench.yaml": "rules:\n" + "".join(_rule(number, hold) for number in range(RULES)),
-        "sites/people.yaml": PEOPLE,
     }
-    for first in range(0, devices, DEVICES_A_FILE):
-        numbers = range(first, min(devices, first + DEVICES_A_FILE))
+    for first in range(0, load.devices, DEVICES_A_FILE):
+        numbers = range(first, min(load.devices, first + DEVICES_A_FILE))
         files[f"sites/devices-{first}.yaml"] = "devices:\n" + "".join(map(_device, numbers))
+        files[f"sites/places-{first}.yaml"] = "places:\n" + "".join(map(_place, numbers))
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
+
+
+WORLDS = {Load.kind: write_world, shipped.Street.kind: shipped.write_world}
+PACKS = {
+    Load.kind: "devices: [devices], rules: [rules], ",
+    shipped.Street.kind: "",
+}  # none named: the shipped
 
 
 def _field(quantity: str) -> str:
@@ -129,4 +143,9 @@ def _rule(number: int, hold: bool) -> str:
 
 def _device(number: int) -> str:
     name = device_id(number)
-    return f"  - {{id: {name}, says: {name}, model: {MODEL}, at: street, topic: {topic_of(number)}}}\n"
+    return f"  - {{id: {name}, says: {name}, model: {MODEL}, at: at-{name}, topic: {topic_of(number)}}}\n"
+
+
+def _place(number: int) -> str:
+    """One for each device: what rings at one place joins one case, and one message tells of it all."""
+    return f"  - {{id: at-{device_id(number)}, says: 测点, kind: point, within: street}}\n"

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 
 from tests.benchmarks.arena import Arena, Arenas
-from tests.benchmarks.load import Load
 from tests.benchmarks.subjects import Running, Subject
 from tests.benchmarks.table import Row, medians
 from tests.waiting import until
@@ -26,7 +25,7 @@ def start_up(arenas: Arenas, subjects: Sequence[Subject], runs: int) -> list[Row
 
 
 def _started(arena: Arena, subject: Subject) -> Row:
-    load = Load.waiting(WAITING)
+    load = subject.loads.waiting(WAITING)
     arena.preload(subject.client_id, subject.level, load)
     before = time.monotonic_ns()
     running = arena.start(subject, load)

@@ -6,7 +6,7 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from tests.benchmarks import site, wire
 from tests.benchmarks.child import Child, helper
 from tests.benchmarks.load import Load
 from tests.benchmarks.servers import TOKEN
+from tests.benchmarks.shipped import Street
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,8 @@ class Subject(Protocol):
     name: str
     client_id: str
     level: int  # of MQTT
+    loads: type[Load]  # what its devices say
+    most: int  # messages that tell its rate: more would only take longer
 
     def start(self, setting: Setting) -> Running: ...
 
@@ -53,6 +56,7 @@ class Subject(Protocol):
 
 class Tutorial:
     name, client_id, level = "B tutorial", "bench-b", wire.V311
+    loads, most = Load, 50_000  # slow and steady
 
     def start(self, setting: Setting) -> Running:
         return TutorialRunning(
@@ -78,21 +82,27 @@ class TutorialRunning:
 
 # ---------------------------------------------------------------- ours
 
+OURS = "ours"
 LILONG = "from gateway.cli import main; main()"  # what the installed command `lilong` is
 
 
 @dataclass(frozen=True, slots=True)
 class Lilong:
-    """`command` may be any program of ours; {config} stands for its lilong.yaml."""
+    """`command` may be any program of ours; {config} stands for its lilong.yaml. `loads` brings its packs."""
 
     command: Sequence[str] = (sys.executable, "-c", LILONG, "run", "--config", "{config}")
-    name: str = "ours"
+    name: str = OURS
     client_id: str = "bench-ours"
     level: int = wire.V5
+    loads: type[Load] = Load
+    most: int = sys.maxsize
 
     @classmethod
     def of(cls, command: str) -> Lilong:
         return cls(tuple(shlex.split(command))) if command else cls()
+
+    def with_shipped_packs(self) -> Lilong:
+        return replace(self, name="shipped packs", loads=Street)
 
     def start(self, setting: Setting) -> Running:
         config = site.write(setting, self.client_id)

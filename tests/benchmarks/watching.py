@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.benchmarks.load import Load
 from tests.benchmarks.servers import Database
 from tests.benchmarks.subjects import Running
 
@@ -17,7 +18,7 @@ STALLED_S = 20.0  # nothing new for so long: it is done, or never will be
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look: what was durable by then, and what it had cost."""
+    """One look: the messages that were durable by then, and what they had cost."""
 
     at_s: float
     committed: int
@@ -53,12 +54,13 @@ class Watched:
 class Watch:
     """Polls one subject and its database."""
 
-    def __init__(self, running: Running, database: Database, bucket: str) -> None:
-        self._running, self._database, self._bucket = running, database, bucket
-        self._pause = threading.Event()
+    def __init__(self, running: Running, database: Database, bucket: str, load: Load) -> None:
+        self._running, self._database, self._bucket, self._load = running, database, bucket, load
+        self._points, self._pause = load.points, threading.Event()
 
-    def until_all(self, count: int, begin_s: float = 30.0) -> Watched:
-        """Watches until `count` messages are in the database, or nothing moves any more."""
+    def until_all(self, begin_s: float = 30.0) -> Watched:
+        """Watches until the whole load is in the database, or nothing moves any more."""
+        count = self._load.count
         self._wait(self._running.begun, begin_s)
         first = last = self._look()
         committed: Look | None = None
@@ -91,4 +93,5 @@ class Watch:
 
     def _look(self) -> Look:
         cpu = self._running.child.cpu_s()
-        return Look(time.monotonic(), self._running.committed(), self._database.written(self._bucket), cpu)
+        written = self._database.written(self._bucket) * self._load.count // self._points
+        return Look(time.monotonic(), self._running.committed(), written, cpu)

@@ -84,7 +84,7 @@ class Provider:
                     behaviour = self.script.pop(0) if len(self.script) > 1 else self.script[0]
                     if not behaviour(self, wire):
                         return
-        except OSError:
+        except (OSError, UnicodeDecodeError):  # gone, or no HTTP: the port was somebody else's a moment ago
             return
 
     def _read(self, stream: Any) -> Request | None:

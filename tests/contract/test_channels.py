@@ -66,6 +66,14 @@ def test_inbox_accepts_at_once() -> None:
     assert inbox().send(notification(), "t", LINK) == Answer(Told.ACCEPTED, "")
 
 
+def test_a_stranger_at_a_providers_port_disturbs_no_test() -> None:
+    """A gateway of another test knocks where its broker was, and the port is a provider's by now."""
+    with Provider(reply(200)) as provider, socket.create_connection(("127.0.0.1", provider.port)) as wire:
+        wire.sendall(b"\x10\x28\x00\x04MQTT\x05\x02\x00\x14\x05\x11\x00\x27\x8d\x00\n")
+        assert wire.recv(1) == b"", "it hangs up"
+        assert (provider.requests, provider.complaints) == ([], [])
+
+
 # ---------------------------------------------------------------- what the provider says
 
 

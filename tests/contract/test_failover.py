@@ -12,7 +12,7 @@ import pytest
 from gateway import channels, telemetry
 from gateway.channels.base import Answer, Receipted, Setup
 from gateway.channels.failover import Failover, Member, build
-from gateway.channels.standing import Several
+from gateway.channels.reliability import Several
 from gateway.config import load
 from gateway.core.breaker import FAILURES_MOST, OPEN_S, Breaker
 from gateway.core.model import SECOND, Level, Notification, Told

@@ -6,6 +6,7 @@ import json
 import socket
 import stat
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +21,16 @@ from gateway.config import BrokerConfig
 from gateway.core.model import Kind, Level, Told
 from tests.contract.dialects import notification
 from tests.servers.process import free_port
+from tests.sirens import silenced, watching
 from tests.waiting import until
 
 LONG_S = 600.0
+
+
+@pytest.fixture(autouse=True)
+def no_siren_is_left() -> Iterator[None]:
+    with silenced():
+        yield
 
 
 class Roof:
@@ -114,6 +122,17 @@ def test_it_falls_silent_by_itself(tmp_path: Path) -> None:
     roof = Roof(tmp_path, sounds_s=0.2)
     roof.send()
     until(lambda: not roof.sounds)
+
+
+def test_nothing_watches_one_that_is_silent(tmp_path: Path) -> None:
+    """And one that sounds again is watched again."""
+    before, roof = watching(), Roof(tmp_path)
+    for _ in range(2):
+        roof.send()
+        assert len(watching() - before) == 1
+        until(lambda: roof.siren._news._waiters, what="its ten minutes have begun")  # type: ignore[attr-defined]
+        roof.send(kind=Kind.CLEARED)
+        until(lambda: watching() <= before)
 
 
 def test_told_again_it_sounds_anew(tmp_path: Path) -> None:

@@ -9,16 +9,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from gateway import app as apps
 from gateway import telemetry
 from gateway.adapters.store import StoreBusy
 from gateway.app import App, ConfigurationRefused, StillUnderWay
+from gateway.cli import main
 from gateway.config import load
 from gateway.control import ControlError, ask
 from gateway.core.model import Tick
 from gateway.links import Grant, Purpose
 from gateway.problems import ConfigError, say
+from gateway.signatures import make_key, signed
 from gateway.web.rows import open_cases
 from tests.pictures import png
 from tests.waiting import until
@@ -122,6 +125,66 @@ def test_without_a_last_good_a_broken_pack_does_not_start(folder):
     assert refused.value.problems
     (folder / "rules" / "own.yaml").write_text(RULE % 35)
     App(folder / "lilong.yaml", "en").store.close()
+
+
+@pytest.fixture
+def signed_pack(folder):
+    """`rules` must be signed; writes own.yaml with a limit, signed unless told otherwise."""
+    signers = f"signed: [rules], signers: {{centre: {make_key(folder / 'key')}}}, sites"
+    settings = (folder / "lilong.yaml").read_text()
+    (folder / "lilong.yaml").write_text(settings.replace("sites", signers, 1))
+
+    def write(limit, anew=True):
+        data = ("version: 1" + RULE % limit).encode()
+        (folder / "rules" / "own.yaml").write_bytes(data)
+        if anew:
+            (folder / "rules" / "own.yaml.sig").write_bytes(signed("own.yaml", data, folder / "key"))
+
+    write(35)
+    return write
+
+
+def test_a_pack_that_nobody_signed_changes_nothing(signed_pack, start):
+    app = start()
+    signed_pack(40)
+    assert app.reload() == [] and limit_of(app) == 40
+    signed_pack(400, anew=False)
+    with telemetry.testing() as seen:
+        (problem,) = app.reload()
+    assert problem.code == "L112" and limit_of(app) == 40 and not app.health().config_ok
+    assert [said.fields["error"] for said in seen if said.event == "reload_refused"] == [str(problem)]
+
+
+def test_installing_a_pack_reaches_the_gateway_that_runs(signed_pack, folder, start):
+    app = start()
+    (folder / "new").mkdir()
+    data = b"version: 2" + (RULE % 42).encode()
+    (folder / "new" / "own.yaml").write_bytes(data)
+    (folder / "new" / "own.yaml.sig").write_bytes(signed("own.yaml", data, folder / "key"))
+    words = ["pack", "install", str(folder / "new" / "own.yaml"), "--yes"]
+    ran = CliRunner().invoke(
+        main, [*words, "--config", str(folder / "lilong.yaml")], env={"LC_ALL": "C.UTF-8"}
+    )
+    assert ran.exit_code == 0 and ran.output.endswith("the gateway has taken it\n"), ran.output
+    assert limit_of(app) == 42 and app.health().config_ok
+
+
+def test_a_pack_tampered_with_while_we_were_down_starts_with_the_rules_before(signed_pack, start):
+    app = start()
+    app.pipeline.submit(Tick).result(10)
+    app.stop()
+    signed_pack(400, anew=False)
+    app = start()
+    assert limit_of(app) == 35 and not app.health().config_ok
+    signed_pack(40)
+    assert app.reload() == [] and limit_of(app) == 40 and app.health().config_ok
+
+
+def test_without_a_last_good_a_tampered_pack_does_not_start(signed_pack, folder):
+    signed_pack(400, anew=False)
+    with pytest.raises(ConfigurationRefused) as refused:
+        App(folder / "lilong.yaml", "en")
+    assert [problem.code for problem in refused.value.problems] == ["L112"]
 
 
 def test_a_second_gateway_on_the_same_state_refuses(folder, start):

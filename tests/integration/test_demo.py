@@ -11,14 +11,19 @@ from zoneinfo import ZoneInfo
 
 import paho.mqtt.client as paho
 import pytest
+from msgspec.structs import replace
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import demo
-from gateway.core.model import SECOND
+from gateway.adapters.clock import Anchor, Clock
+from gateway.adapters.store import Record, Store
+from gateway.core.model import SECOND, Tick
 from simulators.incidents import load_script
 from simulators.neighbourhood import Sent
 from simulators.publisher import UNACKED_MAX, Pace, Publisher
+from tests.contract.dialects import notification
 from tests.integration.playing import Demo, fetch
+from tests.unit.worlds import START_NS, world
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -132,6 +137,22 @@ def test_killed_without_a_word_it_takes_its_children_along(playing):
     until(lambda: len(playing.children()) == 2, 60)
     playing.end(signal.SIGKILL)
     until(lambda: not playing.children(), 10)
+
+
+def test_a_call_is_shown_when_it_is_made_not_when_the_first_one_was(tmp_path):
+    """The second call is the first one's message again; what waits for its turn is not shown yet."""
+    first = notification(id="1", created_ns=START_NS, told_at=10 * SECOND + SECOND // 2)
+    again = replace(first, id="2", calls=1, told_at=80 * SECOND + SECOND // 2)
+    store = Store(tmp_path / "state")
+    store.commit([Record(Tick(1, 1), [again, first, replace(first, id="3", told_at=0)])])
+    stage = demo.Stage(
+        directory=tmp_path, web_port=1, phones="", anchor=Anchor(time.monotonic_ns(), START_NS, 1.0), seed=1
+    )
+    director = demo.Director(stage, ROOT, 1, world(), Clock(anchor=stage.anchor))
+    assert [line.split()[0] for line in director.news()] == ["20:00:10", "20:01:20"]
+    store.commit([Record(Tick(2, 2), [replace(first, id="3", told_at=90 * SECOND + SECOND // 2)])])
+    assert [line.split()[0] for line in director.news()] == ["20:01:30"]
+    store.close()
 
 
 # ---------------------------------------------------------------- what may be missing

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -16,11 +19,23 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import doctor
 from gateway.adapters.store import Record, Store
-from gateway.config import ArchiveConfig, BrokerConfig, ChannelConfig, Config, InfluxConfig, WebConfig
+from gateway.config import (
+    ArchiveConfig,
+    BrokerConfig,
+    ChannelConfig,
+    Config,
+    InfluxConfig,
+    OutwardConfig,
+    WebConfig,
+)
+from gateway.core.catalogue import Catalogue
 from gateway.core.model import SECOND, NotificationState, Tick
 from gateway.doctor import ClockWatch, Finding, Texts, diagnose
 from gateway.problems import ConfigError, say
 from tests.contract.dialects import notification
+from tests.contract.provider import Provider, reply
+from tests.contract.receivers import SECRET, City, Hub
+from tests.contract.test_outward import CITY
 from tests.servers.certificates import make_certificates
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.process import free_port
@@ -177,6 +192,81 @@ def test_a_clock_that_differs_from_the_databases_is_told(tmp_path: Path) -> None
     assert not told.ok and "database" in told.detail
 
 
+# ---------------------------------------------------------------- systems outside
+
+
+def outside(tmp_path: Path, url: str, catalogue: Catalogue | None = None) -> OutwardConfig:
+    file = secret(tmp_path, "outside", SECRET)
+    return OutwardConfig(
+        name="far", url=url, ask_url=url, secret_file=file, catalogue=catalogue, reconcile_at="04:20",
+        look_back_days=30,
+    )  # fmt: skip
+
+
+def look(config: OutwardConfig) -> Finding:
+    (found,) = doctor._outward(Mock(outward={"far": config}), ENGLISH)
+    assert found.name == "outward" and SECRET not in repr(found)
+    return found
+
+
+def test_who_only_listens_is_sent_nothing(tmp_path: Path) -> None:
+    with Hub(time.time) as hub:
+        found = look(outside(tmp_path, f"http://127.0.0.1:{hub.port}/changes"))
+        assert found.ok and not found.hint and "nothing was sent" in found.detail
+        until(lambda: hub.connections)
+        assert hub.requests == []
+
+
+def test_a_platform_is_asked_about_no_time_at_all_and_told_nothing(tmp_path: Path) -> None:
+    with City(time.time) as city:
+        found = look(outside(tmp_path, f"http://127.0.0.1:{city.port}/events", CITY))
+        assert found.ok and not found.hint, found
+        (asked,) = city.asked
+        assert asked["begin"] == asked["end"]
+        assert [one.line.split()[0] for one in city.requests] == ["GET"]
+        assert city.complaints == [] and city.rows == {}
+
+
+@pytest.mark.parametrize("status", [401, 404, 422, 500, 503])
+def test_a_platform_that_does_not_say_what_it_has(tmp_path: Path, status: int) -> None:
+    with City(time.time) as city:
+        city.statuses = [status]
+        found = look(outside(tmp_path, f"http://127.0.0.1:{city.port}/events", CITY))
+        assert not found.ok and str(status) in found.detail and "secret_file of outward.far" in found.hint
+
+
+def test_a_platform_whose_answer_is_no_list(tmp_path: Path) -> None:
+    with City(time.time) as city:
+        wrong = replace(CITY, ask=replace(CITY.ask, rows="elsewhere"))
+        found = look(outside(tmp_path, f"http://127.0.0.1:{city.port}/events", wrong))
+        assert not found.ok and "no list of cases" in found.detail
+
+
+def test_a_system_that_is_not_there_or_has_no_secret(tmp_path: Path) -> None:
+    """What stands in its address may be a key: it is not said."""
+    config = outside(tmp_path, f"http://127.0.0.1:{free_port()}/hook/k3y-of-the-street")
+    found = look(config)
+    assert not found.ok and "addresses" in found.hint and "k3y" not in repr(found)
+    config.secret_file.unlink()
+    assert not look(config).ok
+    config_with_it = replace(make_config(tmp_path), outward={"far": config})
+    assert [told.ok for told in doctor._secrets(config_with_it, ENGLISH)] == [False]
+
+
+def test_its_certificate_must_be_one_that_we_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's certificates live a day: that is advice, not a failure."""
+    made = make_certificates(tmp_path / "certificates")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(made.server, made.server_key)
+    with Provider(reply(200), tls=tls) as far:
+        config = outside(tmp_path, f"https://localhost:{far.port}/changes")
+        assert not look(config).ok
+        monkeypatch.setenv("SSL_CERT_FILE", str(made.ca))
+        found = look(config)
+        assert found.ok and "0 days" in found.hint
+        assert far.requests == []
+
+
 # ---------------------------------------------------------------- clock, disk, secrets, mistakes
 
 
@@ -270,9 +360,10 @@ def test_every_check_answers_whatever_happens(tmp_path: Path, monkeypatch: pytes
     def broken(*_: object) -> list[Finding]:
         raise RuntimeError("boom")
 
-    for name in ("_secrets", "_disk", "_broker", "_database", "_clock"):
+    for name in ("_secrets", "_disk", "_broker", "_database", "_clock", "_outward"):
         monkeypatch.setattr(doctor, name, broken)
     told = diagnose(make_config(tmp_path), locale="en")
-    assert [finding.name for finding in told] == ["config", "secrets", "disk", "broker", "database", "clock"]
-    assert [finding.ok for finding in told] == [True] + [False] * 5
+    names = ["config", "secrets", "disk", "broker", "database", "clock", "outward"]
+    assert [finding.name for finding in told] == names
+    assert [finding.ok for finding in told] == [True] + [False] * 6
     assert all("boom" in finding.detail and finding.hint for finding in told[1:])

@@ -321,9 +321,9 @@ def test_a_provider_that_fails_is_told_by_the_gateway_itself(tmp_path, started):
     """On /readyz, on the console, and as the case that its own rule opens."""
     path = site(tmp_path, 1)
     app = started(path)
-    standing = next(one for one in app.notifier.workers if one.failing() == [])._standing
+    reliability = next(one for one in app.notifier.workers if one.failing() == [])._reliability
     for _ in range(2):
-        standing.learn(Answer(Told.REFUSED, "no money left"), app.clock.at())
+        reliability.learn(Answer(Told.REFUSED, "no money left"), app.clock.at())
     assert app.selfcheck.quantities()["channels_failing"] == 1
     assert app.health().failing == ("inbox",)
     with urllib.request.urlopen(f"http://127.0.0.1:{app.web.port}/", timeout=10) as page:

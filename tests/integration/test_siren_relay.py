@@ -22,6 +22,7 @@ from tests.contract.dialects import notification
 from tests.contract.provider import Provider, silence
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.publisher import publish
+from tests.sirens import silenced
 from tests.waiting import until
 
 pytestmark = pytest.mark.servers
@@ -86,6 +87,12 @@ class Relay:
     @property
     def orders(self) -> list[Any]:
         return [json.loads(message.payload) for _, message in list(self.heard)]
+
+
+@pytest.fixture(autouse=True)
+def no_siren_is_left() -> Iterator[None]:
+    with silenced():
+        yield
 
 
 def siren(port: int, protocol: int = V5, **more: Any) -> Channel:

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.adapters import history
@@ -11,7 +11,7 @@ from gateway.adapters.store import Record, Store
 from gateway.core.engine import Engine
 from gateway.core.figures import spans
 from gateway.core.load import FLOOD_OVER, Rate
-from gateway.core.model import SECOND, Case, Entry, Stage, Tick
+from gateway.core.model import SECOND, Case, Entry, Stage, Tick, Told, Verb
 from gateway.core.state import State
 from gateway.reporting.gather import gather
 from tests.property.test_case_life import WORLD, do, doing, picking
@@ -97,8 +97,17 @@ def played(script):
     return play
 
 
+SHELVED_TOO_LATE = [  # nobody answers a fire, and then it is put on the shelf
+    (("smoke", 1), 0),
+    (("outcome", Told.ACCEPTED), 0),
+    (("wait", 1801), 0),
+    (("act", (Verb.SHELVE, "wang")), 1),
+]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(doing, picking), min_size=5, max_size=40))
+@example(SHELVED_TOO_LATE)
 def test_a_report_is_what_the_rows_say(script):
     """And of an ended case the rows say how it ended."""
     play = played(script)

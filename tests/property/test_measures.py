@@ -79,6 +79,11 @@ def brute(name: str, given_samples: list[tuple[int, float]], now: int) -> float 
         return low + (high - low) * (place - math.floor(place))
     if name == "std":
         return math.sqrt(sum((v - fmean(values)) ** 2 for v in values) / (len(values) - 1))
+    if name == "unusual":  # 90: the argument of all, here the least standard deviation
+        *before, newest = values
+        middle = median(before)
+        spread = max(1.4826 * median([abs(v - middle) for v in before]), 90.0)
+        return abs(newest - middle) / spread if len(before) >= 24 else None
     first = {at: v for at, v in reversed(inside)}
     points = sorted(first.items())
     slopes = [(v - u) / (t - s) for i, (s, u) in enumerate(points) for t, v in points[i + 1 :]]
@@ -90,6 +95,37 @@ def brute(name: str, given_samples: list[tuple[int, float]], now: int) -> float 
 def test_a_window_says_what_all_samples_together_say(name, given_samples, now):
     found, expected = made(name, given_samples).value(now * S), brute(name, given_samples, now * S)
     assert found is expected is None or found == pytest.approx(expected, rel=1e-9, abs=1e-7)
+
+
+crowd = st.lists(st.tuples(instant, value), min_size=20, max_size=90)
+
+
+@given(crowd, st.integers(0, 300))
+def test_many_samples_say_how_unusual_the_newest_is(given_samples, now):
+    """Enough of them for it to be known: 24 within the span, before the newest."""
+    one = made("unusual", given_samples)
+    found, expected = one.value(now * S), brute("unusual", given_samples, now * S)
+    assert found is expected is None or found == pytest.approx(expected, rel=1e-9, abs=1e-7)
+    usual = one.usual(now * S)
+    assert (usual is None and found is None) or usual.apart == found
+
+
+@given(crowd.flatmap(lambda one: st.tuples(st.just(one), st.permutations(one))), st.integers(0, 300))
+def test_the_unusual_does_not_hang_on_the_order_of_arrival(orders, now):
+    arrived, other = (made("unusual", one).value(now * S) for one in orders)
+    assert arrived == other
+
+
+@given(crowd, st.floats(0.1, 40), st.floats(-100, 100))
+def test_another_unit_and_another_zero_are_as_unusual(given_samples, scale, shift):
+    """Beyond the least scatter: of 90 here, and so of 90 times as much."""
+    plain = Window("unusual", SPAN, 1e-3)
+    other = Window("unusual", SPAN, 1e-3 * scale)
+    for measured_ns, number in sorted(set(given_samples)):
+        plain.add(measured_ns, number)
+        other.add(measured_ns, number * scale + shift)
+    one, two = plain.value(180 * S), other.value(180 * S)
+    assert one is two is None or two == pytest.approx(one, rel=1e-6, abs=1e-6)
 
 
 @given(function, samples, st.integers(0, 500), st.integers(1, 300 * S))

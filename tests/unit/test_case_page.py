@@ -74,6 +74,17 @@ def test_what_was_normal_again_in_time_is_late_on_no_screen(opened, alert, flagg
     assert pages.view_console(db, known, health, frozenset(), now_ns).overdue_count == late
 
 
+@pytest.mark.parametrize("flagged", [False, True])
+def test_what_tells_nobody_runs_late_on_no_screen(opened, flagged):
+    """On the shelf no clock runs out, in the engine as here; what had run out before stays so."""
+    site = opened(Stage.SENT, silent=True, overdue=flagged)
+    db, known, case = site.store.reader(), street(SMOKE), rows.open_cases(site.store.reader())[0]
+    now_ns = (case.clock_ns or case.opened_ns) + 600 * SECOND
+    assert bool(pages.view_case(db, known, case, now_ns).overdue) is flagged
+    health = Health(progressing=True, broker=True, store_writable=True)
+    assert pages.view_console(db, known, health, frozenset(), now_ns).overdue_count == flagged
+
+
 def test_returning_says_why_by_a_closed_list(opened):
     site = opened(Stage.SENT)
     path = action(site.ask("GET", site.path())[1], "退单")

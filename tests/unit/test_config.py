@@ -516,6 +516,8 @@ def test_each_phrase_is_used_and_each_used_one_exists() -> None:
         "grammar",
         "series",
         "packs",
+        "signatures",
+        "installing",
         "config",
         "app",
         "catalogues",

@@ -16,8 +16,17 @@ from hypothesis import strategies as st
 
 from gateway.core import units, words
 from gateway.core.expressions import COST_MOST, DEPTH_MOST, NODES_MOST, RATE_COST, Expression, parse
+from gateway.core.measures import (
+    BEFORE_LEAST,
+    SAMPLES_MOST,
+    Measure,
+    Overrun,
+    Windows,
+    feed,
+    recall,
+    wakes_ns,
+)
 from gateway.core.measures import FUNCTIONS as OVER_TIME
-from gateway.core.measures import SAMPLES_MOST, Measure, Overrun, Windows, feed, recall, wakes_ns
 from gateway.core.terms import MEMBERS_MOST, OTHERS_MOST
 from gateway.core.units import QUANTITIES
 from gateway.core.words import FUNCTIONS, LONGEST, PARSE, Mistake, span_ns
@@ -42,7 +51,8 @@ class Subject:
         return self.values.get(quantity)
 
     def window(self, measure: Measure) -> float | None:
-        self.steps += SAMPLES_MOST + (RATE_COST if "rate" in measure.function else 0)
+        self.steps += SAMPLES_MOST * (2 if measure.function == "unusual" else 1)
+        self.steps += RATE_COST if "rate" in measure.function else 0
         return self.windows.get(measure.key)
 
     def siblings(self, quantity: str) -> Sequence[float]:
@@ -457,7 +467,7 @@ def test_every_function_over_time_is_asked_of_its_window(name):
     found = parse(f"{name}({of}{span}) + 1")
     (one,) = found.windows
     assert (one.function, one.span_ns) == (name, 0 if name == "last" else 3600 * S)
-    assert one.argument == (95 if name == "percentile" else 0)
+    assert one.argument == {"percentile": 95, "unusual": QUANTITIES["smoke"].resolution}.get(name, 0)
     assert found.evaluate(Subject(windows={one.key: 41.0})) == 42.0
     assert found.evaluate(Subject()) is None
     assert one.window().function == name
@@ -491,6 +501,31 @@ def test_a_rule_with_memory_from_readings_to_its_answer(order):
     assert found.evaluate(one) is True
     one.now_ns = wake
     assert found.evaluate(one) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "of"),
+    [
+        ("unusual(crack_mm, 14d)", ["crack_mm"]),
+        ("crack_mm > 3 or not unusual(tilt_x_deg, 1d) < 6", ["tilt_x_deg"]),
+        ("greatest(unusual(crack_mm, 1d), unusual(crack_mm, 14d))", ["crack_mm", "crack_mm"]),
+        ("any(peers(crack_mm) > 1 and unusual(crack_mm, 14d) > 6)", ["crack_mm"]),
+        ("median(crack_mm, 14d)", []),
+        ("crack_mm > 3", []),
+    ],
+)
+def test_what_asks_for_the_unusual_is_known_by_it(text, of):
+    found = parse(text)
+    assert [one.of for one in found.unusual] == of
+    assert all(one.argument == QUANTITIES[one.of].resolution for one in found.unusual)
+
+
+def test_how_unusual_is_a_bare_number_of_one_reading():
+    assert parse("unusual(crack_mm, 14d)").unit == "1"
+    assert parse("unusual(crack_mm, 14d) > unusual(tilt_x_deg, 1h)").kind == "truth"
+    for text, column in (("count(unusual(crack_mm, 1d) > 6, 1h)", 7), ("unusual(crack_mm > 1, 1d)", 18)):
+        with pytest.raises(Mistake, match=f"column {column}"):
+            parse(text)
 
 
 # ---------------------------------------------------------------- others
@@ -633,6 +668,7 @@ def test_a_group_has_a_bound():
 PARTS = [
     "smoke > 0.5", "mean(smoke, 1h) > 1", "rate_per_day(smoke, 9d) > 1", "smoke > peers(smoke)",
     "siblings(smoke) + 1 > 2", "abs(smoke - online) < 2", "count(smoke > 0.5, 1h) > 2", "not smoke < 1",
+    "unusual(smoke, 1h) > 6",
 ]  # fmt: skip
 own = st.lists(st.sampled_from(PARTS), min_size=1, max_size=3).map(" or ".join)
 grouped = st.tuples(st.sampled_from(["all", "any"]), st.sampled_from(PARTS)).map(
@@ -727,7 +763,7 @@ def test_every_function_is_written_as_the_manual_says(row):
 
 def test_the_manual_gives_the_bounds_that_hold():
     text = MANUAL.split("\n## Expressions\n")[1].split("\n## ")[0]
-    for number in (LONGEST, DEPTH_MOST, NODES_MOST, SAMPLES_MOST, MEMBERS_MOST, OTHERS_MOST):
+    for number in (LONGEST, DEPTH_MOST, NODES_MOST, SAMPLES_MOST, MEMBERS_MOST, OTHERS_MOST, BEFORE_LEAST):
         assert re.search(rf"\b{number}\b", text), number
 
 

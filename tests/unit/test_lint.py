@@ -76,6 +76,73 @@ def test_what_a_level_can_be(tmp_path: Path, level: str, more: str, code: str) -
     assert codes(tmp_path, text) == ([code] if code else [])
 
 
+UNUSUAL = """\
+  - id: odd
+    says: 反常
+    on: {{scene: cabinet{each}}}
+    when: {when}
+    called: 偏离往常
+    levels: {{yellow: {{above: 6}}}}
+    basis: {{text: 项目缺省值, confidence: D}}
+    action: 看一眼
+"""
+SLOTS = {"each": ", each: slot", "when": "unusual(slot_temperature_c, 2h)"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "code"),
+    [
+        (RULE.format(level="{above: 50}", more=""), ""),
+        (RULE.format(level="{above: 50}", more="mode: shadow"), "W511"),  # it tells nobody
+        (RULE.format(level="{above: 50}", more="mode: off"), "W511"),
+        (RULE.format(level="{above: 0.5}", more="").replace("slot_temperature_c", "smoke"), "W511"),
+        ("rules:\n", "W511"),
+    ],
+    ids=["a limit", "in the shadow", "off", "of another quantity", "none"],
+)
+def test_what_is_unusual_stands_beside_a_limit(tmp_path: Path, limit: str, code: str) -> None:
+    limit = limit.replace(", each: slot", "") if "smoke" in limit else limit
+    assert codes(tmp_path, limit + UNUSUAL.format(**SLOTS)) == ([code] if code else [])
+
+
+def test_another_rule_of_the_unusual_is_no_limit_and_an_expression_may_be_one(tmp_path: Path) -> None:
+    odd, even = (
+        UNUSUAL.format(**SLOTS),
+        UNUSUAL.format(**SLOTS).replace("2h", "3h").replace("id: odd", "id: even"),
+    )
+    assert codes(tmp_path, "rules:\n" + odd + even) == ["W511", "W511"]
+    rate = odd.replace("unusual(slot_temperature_c, 2h)", "rate_per_minute(slot_temperature_c, 3m)")
+    assert codes(tmp_path, "rules:\n" + odd + rate.replace("id: odd", "id: rate")) == []
+    allowed = even.replace("    basis", "    inhibited_by: [{rule: odd}]\n    basis", 1)
+    assert codes(tmp_path, "rules:\n" + odd + allowed) == ["W511", "W511"], (
+        "one of the unusual may hide another"
+    )
+
+
+def test_a_limit_of_another_scene_is_none_beside_it(tmp_path: Path) -> None:
+    from gateway.config import load
+
+    limit = RULE.format(level="{above: 50}", more="").replace("scene: cabinet", "scene: shed")
+    files = {**FILES, "rules/all.yaml": limit + UNUSUAL.format(**SLOTS)}
+    files["devices/shelf.yaml"] = FILES["devices/cabinet.yaml"].replace("scene: cabinet", "scene: shed")
+    found = load(write(tmp_path, files), "en", environ={}, lint=True)
+    assert found.problems == [] and [one.code for one in found.warnings] == ["W511"]
+    (warning,) = found.warnings
+    assert "rules[1].when: found how unusual slot_temperature_c is, and no live rule" in str(warning)
+    assert str(warning).endswith("by a limit: what is unusual never replaces one")
+
+
+def test_no_site_makes_it_more_than_yellow(tmp_path: Path) -> None:
+    limit = RULE.format(level="{above: 50}", more="")
+    entry = "tune:\n  - {rule: odd, because: x, levels: {orange: {above: 9}}}\n"
+    rules = limit + UNUSUAL.format(**SLOTS)
+    files = {**FILES, "rules/all.yaml": rules, "sites/site.yaml": FILES["sites/site.yaml"] + entry}
+    (found,) = loaded(tmp_path, files).problems
+    assert found.code == "L520" and "sites/site.yaml:23: tune[0].levels.orange:" in str(found)
+    entry = entry.replace("orange", "yellow")
+    assert codes(tmp_path, rules, entry) == []
+
+
 def test_a_sensors_own_range_counts(tmp_path: Path) -> None:
     spoilt = FILES["devices/cabinet.yaml"].replace(
         "of: slot, unit: F", "of: slot, unit: F, low: -20, high: 85"

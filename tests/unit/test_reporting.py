@@ -22,6 +22,7 @@ from gateway.core.engine import Engine
 from gateway.core.ids import make_id
 from gateway.core.model import (
     SECOND,
+    Act,
     Case,
     Kind,
     Level,
@@ -123,6 +124,19 @@ def test_what_was_found_outside_the_days_or_the_place_is_not_in_it(store: Store,
     assert gathered(store, play, place="jw").total.found == 2
     elsewhere = gathered(store, play, place="nowhere")
     assert elsewhere.total.found == elsewhere.load.alerts.count == len(elsewhere.late) == 0
+
+
+def test_what_is_overdue_stays_so_on_the_shelf(store: Store, play: Play) -> None:
+    """Somebody was told of it, and nobody answered: that it tells nobody for a while mends nothing."""
+    (case,) = play.engine.state.cases
+    before = len(play.effects)
+    until_ns = play.wall() + 1800 * SECOND  # a red one, by one person alone
+    play.give(Act(play.at, play.wall(), case, "wang", Verb.SHELVE, "换传感器", "cli", until_ns=until_ns))
+    assert play.engine.state.cases[case].silent
+    store.commit([Record(Tick(play.at, play.wall()), play.effects[before:])])
+    report = gathered(store, play)
+    assert [one.case.id for one in report.late] == [case]
+    assert report.late_count == report.total.late_now == 1, "the list and the number above it"
 
 
 def test_the_same_instants_give_the_same_figures_whatever_came_later(store: Store, play: Play) -> None:

@@ -492,7 +492,7 @@ def test_one_of_the_models_is_enough(tmp_path):
     )
     other = FILES["devices/camera.yaml"]
     files = {**FILES, "rules/all.yaml": rule, "devices/other.yaml": other}
-    assert [one.code for one in loaded(tmp_path, files).problems] == ["L520"]
+    assert [one.code for one in loaded(tmp_path, files).problems] == ["L522"]
     assert loaded(tmp_path, {**files, "devices/other.yaml": CAMERA}).problems == []
 
 

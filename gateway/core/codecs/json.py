@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import msgspec
@@ -33,7 +33,6 @@ LIGHT_BYTES = 4_096  # no payload up to here can weigh that much
 FAULTS_MAX = 64  # of one message: whoever is wrong so often is not read on
 DEPTH_MAX = 32  # no device nests deeper, and parsers recurse
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 TIME_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 NS_MAX = 2**63 - 1
 LATEST = {unit: NS_MAX // scale for unit, scale in TIME_UNITS.items()}
@@ -304,7 +303,10 @@ def instant_ns(raw: Any, unit: str) -> int | None:
         return None
     try:
         found = datetime.fromisoformat(raw)
-        since = (found - EPOCH) // MICROSECOND * 1000 if found.tzinfo else 0
+        if found.tzinfo is None:
+            return None
+        past = found - EPOCH
+        since = ((past.days * 86400 + past.seconds) * 1_000_000 + past.microseconds) * 1000
         return since if 0 < since <= NS_MAX else None  # the year 3026 is beyond what is stored
     except (ValueError, OverflowError):
         return None

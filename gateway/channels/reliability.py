@@ -1,4 +1,4 @@
-"""How a way to people has done lately: after failures in a row it fails, until a message is taken again."""
+"""How reliable a way to people is: after failures in a row it fails, until a message is taken again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Several(Protocol):
         ...
 
 
-class Standing:
+class Reliability:
     """Of one channel. Instants are steady nanoseconds."""
 
     def __init__(self, name: str) -> None:
