@@ -46,6 +46,7 @@ from gateway.core.model import (
     Noted,
     Notification,
     Refused,
+    Snapshot,
     Tick,
     Verb,
     World,
@@ -61,6 +62,7 @@ from gateway.pulling import Puller
 from gateway.reporting.digest import write_apart
 from gateway.reporting.mailing import Mailing
 from gateway.selfcheck import Parts, SelfCheck
+from gateway.snapshots import Requester
 from gateway.watchdog import Watchdog
 from gateway.web.app import create_app
 from gateway.web.callbacks import Callbacks
@@ -159,7 +161,7 @@ class App:
         return world
 
     def _build_ways_out(self) -> None:
-        """To the database, the platform above us, and people."""
+        """To the database, the platform above us, people, and cameras."""
         sinks = _sinks(self.config, self.clock)
         self.forwarder = Forwarder(self.store, lambda: self.world, sinks, self.clock)
         self.outward = Outward(bridge.lanes(self.config.outward, self.store, lambda: self.world, self.clock))
@@ -170,6 +172,7 @@ class App:
             self.channels, self.pipeline.submit, self.clock, StoreLedger(self.store.reader), self._page_of,
             {one.name: channels.quotas(one.name, one.kind, one.settings) for one in entries},
         )  # fmt: skip
+        self.requester = Requester(self.config.broker, self.pipeline.submit, self.clock, self.store.reader)
 
     def _build_ways_in(self, beside: Mapping[str, str]) -> None:
         """From the broker, from people's browsers and reports, and from providers that are asked."""
@@ -230,6 +233,8 @@ class App:
         self.notifier.start()
         self.notifier.offer(self.store.due_notifications())
         self.notifier.offer(self.store.awaited_notifications(self.clock.at()))
+        self.requester.start()
+        self.requester.offer(self.store.due_snapshots())
         self.forwarder.start()
         self.outward.start()
         self.web.start()
@@ -260,6 +265,7 @@ class App:
             self.store.mark_high_water()
         self.web.stop()
         self.notifier.stop(TELLING_S)  # before the pipeline, which then commits what became of the last ones
+        self.requester.stop(TELLING_S)
         self.pipeline.stop()  # before the network, which then sends the last acknowledgements
         self.subscriber.stop()
         self.outward.stop(FORWARDING_S)
@@ -410,8 +416,12 @@ class App:
 
     # ------------------------------------------------------------ between the parts
 
-    def _offer(self, due: Iterable[Notification]) -> None:
-        self.notifier.offer(due)
+    def _offer(self, due: Iterable[Notification | Snapshot]) -> None:
+        for one in due:
+            if isinstance(one, Snapshot):
+                self.requester.offer([one])
+            else:
+                self.notifier.offer([one])
 
     def _committed(self, first: int, records: Sequence[Record]) -> None:
         self.forwarder.notify(first, records)

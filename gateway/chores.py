@@ -65,7 +65,9 @@ class Chores:
 
     def _tidy(self) -> None:
         memory.settle()
-        self._store.tidy(self._now_ns() - QUARANTINE_KEPT_DAYS * 86_400 * 10**9)
+        now_ns = self._now_ns()
+        self._store.tidy(now_ns - QUARANTINE_KEPT_DAYS * 86_400 * 10**9)
+        self._store.forget_snapshots(now_ns)
 
     def _guard(self, chore: Callable[[], object]) -> Callable[[], None]:
         """A chore that fails says so and is tried again at its next hour."""

@@ -243,6 +243,7 @@ def show(case: str, stages: bool, path: Path) -> None:
     click.echo(f"【{view.badge.zh}】{view.says} · {view.subject}\n{' · '.join(view.place)}")
     click.echo(f"{view.quantity} {view.value} {view.limit}".strip())
     click.echo(f"{view.stage.zh} {view.owner}".rstrip() + (f"\n要做：{view.action}" if view.open else ""))
+    print_table([(one.at, one.badge.zh, one.says, one.ref or "-") for one in view.pictures])
     print_table(rows)
 
 

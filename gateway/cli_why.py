@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.terminal import config_option, instant, judging_world, open_store, print_table, say, table_lines
+from gateway.terminal import (
+    config_option,
+    instant,
+    judging_world,
+    now_of,
+    open_store,
+    print_table,
+    say,
+    table_lines,
+)
 
 if TYPE_CHECKING:
     from gateway.core.model import Alert, World
@@ -33,7 +42,7 @@ def why(alert: str, as_json: bool, path: Path) -> None:
         if len(found) != 1:
             count = say("不止一个", "more than one") if found else say("没有", "no")
             sys.exit(f"lilong: {count} {say('这样的报警或事项', 'such alert or case')}: {alert}")
-        view = telling.why(db, _archive(path), world, found[0])
+        view = telling.why(db, _archive(path), world, found[0], now_of(db))
     if as_json:
         click.echo(json.dumps(_plain(view), ensure_ascii=False, indent=1))
         return
@@ -56,6 +65,7 @@ def _sections(view: Why, world: World) -> Iterator[tuple[str, Sequence[str]]]:
     yield say("各级（触发时）", "levels at the raise"), table_lines(armed) if armed else []
     path = [(_local(one.wall_ns, zone), one.what, one.note) for one in view.path]
     yield say("级别变化", "level path"), table_lines(path) if path else []
+    yield say("摄像机抓拍", "snapshots"), _snapshots(view, zone)
     yield say("通知了谁", "who was told"), _told(view, zone)
 
 
@@ -66,6 +76,15 @@ def _readings(view: Why, zone: str) -> list[str]:
     ]
     marks = [f"{quality} × {count}" for quality, count in view.marks]
     return [*([view.spark] if view.spark else []), *(table_lines(rows) if rows else []), *marks]
+
+
+def _snapshots(view: Why, zone: str) -> list[str]:
+    """At which level a picture was wanted, what became of that, and where it lies."""
+    rows = [
+        (_local(one.wanted_ns, zone), one.level.word, one.state, one.ref or one.detail or "-")
+        for one in view.snapshots
+    ]
+    return table_lines(rows) if rows else []
 
 
 def _told(view: Why, zone: str) -> list[str]:

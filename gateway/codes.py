@@ -73,6 +73,7 @@ CODES: dict[str, tuple[str, str]] = {
     "L519": ("an edit that would change what a standing alert means", "another_question"),
     "L520": ("a level above yellow of what is only unusual", "unusual_above_yellow"),
     "L521": ("a state, of which nothing is unusual", "unusual_state"),
+    "L522": ("a snapshot of devices that have none", "no_snapshot"),
     "L601": ("series of different lengths", "lengths"),
     "L602": ("an expectation after the end", "too_late"),
     "L603": ("a scenario with rule and rules, or with a device that says nothing", "two_rules actor_unseen"),
@@ -125,6 +126,7 @@ CODES: dict[str, tuple[str, str]] = {
     "W703": ("a contact verified on a day still to come", "verified_later"),
     "W704": ("one number of two persons", "same_number"),
     "W705": ("a person alone on a ladder, of which another must verify", "one_alone"),
+    "W801": ("a camera whose answers with pictures are not subscribed to", "answer_unheard"),
 }
 CODE_OF = {phrase: code for code, (_, phrases) in CODES.items() for phrase in phrases.split()}
 

@@ -22,6 +22,7 @@ from gateway.core.model import (
     Actor,
     Basis,
     Calibration,
+    Camera,
     Cause,
     Clock,
     Codec,
@@ -239,6 +240,14 @@ def parse_status_topic(value: Any) -> str:
     return str(value)
 
 
+def parse_snapshot_topic(value: Any) -> str:
+    """`{topic}/command/snapshot`: as a status, and its last level is the word: it is no other command's."""
+    topic = parse_status_topic(value)
+    if topic.rpartition("/")[2] != "snapshot":
+        raise ValueError
+    return topic
+
+
 Hex = Annotated[str, Kind(say("hex"), parse_hex)]
 Tag = Annotated[str, Kind(say("block_id"), parse_tag)]
 Bits = Annotated[str, Kind(say("bits"), parse_bits)]
@@ -252,6 +261,7 @@ PersonAct = Annotated[tuple[str, float], Kind(say("person_act"), parse_act)]
 LinkTurn = Annotated[tuple[str, float], Kind(say("link_turn"), parse_link)]
 Topic = Annotated[str, Kind(say("topic"), parse_topic)]
 StatusTopic = Annotated[str, Kind(say("status_topic"), parse_status_topic)]
+SnapshotTopic = Annotated[str, Kind(say("snapshot_topic"), parse_snapshot_topic)]
 Windows = Mapping[Identifier, tuple[Window, ...]]
 Labels = Mapping[Identifier, SomeText]
 Equal = Annotated[float, Kind(say("equal"), parse_equal)]
@@ -334,6 +344,7 @@ spell(
     online=("online", SomeText),
     offline=("offline", SomeText),
 )
+spell(Camera, ask=("ask", SnapshotTopic), answer=("answer", StatusTopic), ref=("ref", SomeText))
 spell(Example, frame=("frame", Hex), error=("error", Literal[("", *(str(code) for code in Refusal))]))
 spell(
     Basis,
@@ -488,7 +499,7 @@ class RuleKeys:
     if_changed: Literal["", "keep", "re-evaluate", "close"] = ""
     on_bad_quality: Literal["", "hold", "raise", "judge"] = ""
     mode: Literal["live", "shadow", "off"] = "live"
-    steps: tuple[Literal["case", "notify", "event"], ...] = ("case", "notify", "event")
+    steps: tuple[Literal["case", "notify", "event", "snapshot"], ...] = ("case", "notify", "event")
     inhibited_by: tuple[Cause, ...] = ()
     handle_within: PositiveDuration | None = None
     verify: Literal["", "sensor", "person"] = ""
@@ -877,6 +888,7 @@ class SiteKeys:
     digests: Annotated[tuple[Digest, ...], LENIENT] = ()
     join_within: Duration | None = None
     review_at: ClockTime | None = None
+    keep_snapshots: PositiveDuration | None = None
     origin: Origin = NOWHERE
 
 

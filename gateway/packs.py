@@ -23,6 +23,7 @@ Drafts = Mapping[Path, bytes]  # packs and their signatures as they would be
 NO_DRAFTS: Drafts = {}
 PublicKey = Annotated[str, Kind(say("public_key"), signatures.parse_public)]
 REVIEW_AT = "08:30"  # when whoever has the day shift is at work
+KEEP_SNAPSHOTS_S = 30 * 86_400.0  # as footage is, by the Regulation on public-safety video (M)
 JOIN_S = 120.0  # alerts of one place and scene within it are one case: a fire is told of once
 BUILTIN = "builtin"  # as a directory: the models and rules that come with the package
 
@@ -123,6 +124,9 @@ def _world(parts: checks.Parts, timezone: str, digest: str) -> World:
         clocks=_clocks(parts),
         digests=tuple(parts.digests),
         join_within_s=next((one.join_within for one in parts.sites if one.join_within is not None), JOIN_S),
+        keep_snapshots_s=next(
+            (one.keep_snapshots for one in parts.sites if one.keep_snapshots), KEEP_SNAPSHOTS_S
+        ),
         review_at=next((one.review_at for one in parts.sites if one.review_at), REVIEW_AT),
         off={keys.id: keys.rule().origin for keys in parts.rules if keys.mode == "off"},
         timezone=timezone,

@@ -44,6 +44,7 @@ from gateway.core.model import (
     Refusal,
     Refused,
     Reply,
+    Snapshot,
     Tick,
     World,
 )
@@ -124,7 +125,8 @@ class _Done:
 class Pipeline:
     """Owns the engine and the thread that steps it.
 
-    `offer` gets the notifications that a commit made due or let wait for their receipt, `committed`
+    `offer` gets the notifications that a commit made due or let wait for their receipt, and what became of
+    snapshots; `committed`
     gets each commit's first position and records (for the forwarder). Give the network's half later
     with `listen_to`.
     """
@@ -134,7 +136,7 @@ class Pipeline:
         world: World,
         store: Store,
         clock: Clock,
-        offer: Callable[[Iterable[Notification]], None],
+        offer: Callable[[Iterable[Notification | Snapshot]], None],
         committed: Callable[[int, Sequence[Record]], None],
     ) -> None:
         self.store, self.clock, self._offer, self._committed = store, clock, offer, committed
@@ -479,6 +481,8 @@ class Pipeline:
                 MARKED.labels(effect.quality).inc()
             elif isinstance(effect, Noted):
                 telemetry.log(effect.event, telemetry.LEVEL_OF.get(effect.event, "info"), **effect.fields)
+            elif isinstance(effect, Snapshot):
+                self._offer([effect])
             elif isinstance(effect, Refused) and effect.code is Refusal.IDENTITY:
                 self.suspicions.note(effect.code, device=effect.device, reason=effect.reason)
 

@@ -329,6 +329,14 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "beyond_type": ("位 {bits}，而 {type} 只有 {width} 位", "the bits {bits} of the {width} of {type}"),
     "strange_key": ("{kind} 解码不用的键 {key}", "the key {key}, which codec {kind} does not use"),
+    "no_snapshot": (
+        "这条规则判断的型号都没有 snapshot：{words}",
+        "a snapshot of models that have none: {words}",
+    ),
+    "answer_unheard": (
+        "抓拍的回复主题 {value} 没有被 broker.subscribe 订阅，收不到图片地址",
+        "the topic {value} of its snapshots, which no broker.subscribe takes",
+    ),
     "no_constant": ("设备 {device} 没有常数 {value}", "no constant {value} for device {device}"),
     "no_type": ("既没有 type 也没有 formula", "neither type nor formula"),
     "feature_in": ("以 {unit} 计的特征 {feature}", "the feature {feature}, which comes in {unit}"),
@@ -684,6 +692,14 @@ PHRASES: dict[str, tuple[str, str]] = {
     "topic": (
         "设备主题，不含 #，+ 独占一级",
         "a device's topic, without #, a + standing for a whole level",
+    ),
+    "a_snapshot": (
+        "至少一个声明了 snapshot 的型号，或去掉这一步",
+        "a model with `snapshot` among them, or the step taken out",
+    ),
+    "snapshot_topic": (
+        "{{topic}}/… 或 {{above}}/…，最后一级是 snapshot，如 {{topic}}/command/snapshot",
+        "{{topic}}/… or {{above}}/… with snapshot as its last level, such as {{topic}}/command/snapshot",
     ),
     "status_topic": (
         "{{topic}}/… 或 {{above}}/…，如 {{topic}}/status",

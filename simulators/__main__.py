@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from gateway.core.cameras import topics
 from gateway.core.model import SECOND
 from simulators.incidents import Script, load_script, span_ns
 from simulators.neighbourhood import Neighbourhood
@@ -54,6 +55,9 @@ def play(arguments: argparse.Namespace) -> int:
         password=password,
         client_id=arguments.client_id,
         poster=_poster(arguments),
+        cameras=dict(
+            found for one in world.devices.values() if (found := topics(world.models[one.model], one))
+        ),
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: publisher.stop())

@@ -1,5 +1,7 @@
 """How cameras write what they see: Hikvision's alerts, Dahua's event lines, Keda's pushes.
 
+And what one of ours says when it is asked for a picture.
+
 A Hikvision or Keda camera never says that something is over, it only stops saying that it is there: so what
 is 0 is left out, but for the heartbeat. Dahua says both.
 """
@@ -11,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
+from gateway.core.cameras import ID, REF, texts_in
 from gateway.core.model import SECOND, Field, Model
 
 EVENT = "event."
 REPEAT_S: Mapping[str, float] = {"isapi": 1.0, "keda": 2.0}  # how often what lasts is said again
 BOUNDARY = "boundary"
+NOWHERE = "https://camera.invalid"  # RFC 2606: that top level is never given to anybody
 
 
 def isapi(model: Model, values: Mapping[str, float], stamp: str, measured_ns: int) -> bytes:
@@ -65,6 +69,14 @@ def _events(model: Model, values: Mapping[str, float]) -> Iterator[tuple[str, fl
 
 def _others(model: Model, values: Mapping[str, float]) -> list[Field]:
     return [f for f in model.fields if not f.path.startswith(EVENT) and f.quantity in values]
+
+
+def answer(asked: bytes) -> bytes:
+    """Where the picture lies that a request wants: an address that opens nowhere, for nothing was taken.
+    Empty when it is no request.
+    """
+    (name,) = texts_in(asked, ID)
+    return json.dumps({ID: name, REF: f"{NOWHERE}/{name}.jpg"}).encode() if name else b""
 
 
 CAMERAS: Mapping[str, Callable[[Model, Mapping[str, float], str, int], bytes]] = {

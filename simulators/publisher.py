@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import paho.mqtt.client as paho
@@ -12,12 +12,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.model import POSTED, SECOND
+from simulators.cameras import answer
 from simulators.neighbourhood import Sent
 from simulators.poster import Poster
 
 UNACKED_MAX = 200  # PUBLISHes without their PUBACK; beyond it we wait, so that a stopped broker stops us
 CONNECT_S = 15.0
 DRAIN_S = 10.0
+NO_CAMERAS: Mapping[str, str] = {}
 SLICE_S = 0.1  # how soon a stop is noticed
 
 
@@ -74,10 +76,13 @@ class Publisher:
         client_id: str = "",
         patience_s: float = CONNECT_S,
         poster: Poster | None = None,
+        cameras: Mapping[str, str] = NO_CAMERAS,
     ) -> None:
+        """`cameras`: where each is asked for a picture, and where it answers."""
         self.host, self.port, self.patience_s = host, port, patience_s
         self.tally = Tally()
         self._poster = poster  # for devices that post instead of publishing
+        self._cameras, self._answers = cameras, set[int]()  # message ids of answers: they are not played
         self._up, self._moved = threading.Event(), threading.Event()
         self._stopped = False  # no Event: a signal handler that sets one may meet the lock it holds
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311)
@@ -87,7 +92,7 @@ class Publisher:
         self._client.reconnect_delay_set(1, 5)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = lambda *_: self._up.clear()
-        self._client.on_publish = self._on_publish
+        self._client.on_publish, self._client.on_message = self._on_publish, self._on_message
 
     def __enter__(self) -> Publisher:
         self._client.connect_async(self.host, self.port, keepalive=20)
@@ -157,9 +162,20 @@ class Publisher:
             self.tally.refused.append(str(reason))
             return
         self.tally.reconnects += 1
+        if self._cameras:
+            self._client.subscribe([(topic, 1) for topic in self._cameras])
         self._up.set()
 
-    def _on_publish(self, *_: object) -> None:
+    def _on_message(self, client: paho.Client, _data: object, asked: paho.MQTTMessage) -> None:
+        """A camera is asked for a picture. This is the thread in which the answer's PUBACK comes, later."""
+        topic, said = self._cameras[asked.topic], answer(bytes(asked.payload))
+        if said:
+            self._answers.add(client.publish(topic, said, qos=1).mid)
+
+    def _on_publish(self, _client: paho.Client, _data: object, mid: int, *_: object) -> None:
         # no lock here: paho holds its own while it calls us, and publish() takes that one too
+        if mid in self._answers:
+            self._answers.discard(mid)
+            return
         self.tally.acknowledged += 1
         self._moved.set()

@@ -40,6 +40,8 @@ from gateway.core.model import (
     Reading,
     Refused,
     Shelf,
+    Snapshot,
+    SnapshotState,
 )
 
 SCHEMA_VERSION = 1
@@ -88,6 +90,10 @@ CREATE TABLE IF NOT EXISTS quarantine (
 CREATE TABLE IF NOT EXISTS shelf (
     id TEXT PRIMARY KEY, device TEXT NOT NULL, until_ns INTEGER NOT NULL, ended INTEGER NOT NULL,
     body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS snapshot (
+    id TEXT PRIMARY KEY, alert_id TEXT NOT NULL, device TEXT NOT NULL, state TEXT NOT NULL,
+    expires_ns INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS snapshot_alert ON snapshot (alert_id);
 CREATE TABLE IF NOT EXISTS cursor (sink TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 """
 
@@ -239,6 +245,8 @@ class Store:
                 self._quarantine(db, [_refused_row(position, event, effect)])
             elif isinstance(effect, Entry):
                 self._chain.append(db, effect)
+            elif isinstance(effect, Snapshot):  # there alone: it is no point, and its address is forgotten
+                _upsert_snapshot(db, effect)
             elif not isinstance(effect, Noted):
                 changes.append((type(effect).__name__, effect))
                 _UPSERTS[type(effect).__name__](db, effect)
@@ -280,6 +288,14 @@ class Store:
             db.execute("DELETE FROM quarantine WHERE wall_ns < ?", (before_ns,))
         with self._turn:
             self._db.execute("PRAGMA optimize")
+
+    def forget_snapshots(self, now_ns: int) -> int:
+        """Takes the addresses of pictures whose time is over out of the store; returns how many."""
+        without = "CAST(json_remove(CAST(body AS TEXT), '$.ref') AS BLOB)"
+        over = "state = ? AND expires_ns <= ? AND json_extract(CAST(body AS TEXT), '$.ref') IS NOT NULL"
+        query = f"UPDATE snapshot SET body = {without} WHERE {over}"
+        with self._transaction() as db:
+            return db.execute(query, (SnapshotState.TAKEN, now_ns)).rowcount
 
     def cap_quarantine(self, rows: int, size: int) -> int:
         """Forgets the oldest refused payloads beyond so many rows or bytes; returns how many."""
@@ -386,6 +402,13 @@ class Store:
         rows = self.reader().execute(query, (*states, at - AWAITED_NS))
         found = [msgspec.json.decode(row["body"], type=Notification) for row in rows]
         return [one for one in found if one.receipt_by > at]
+
+    def due_snapshots(self) -> list[Snapshot]:
+        """Every picture that its camera has not been asked for yet."""
+        rows = self.reader().execute(
+            "SELECT body FROM snapshot WHERE state = ? ORDER BY id", (SnapshotState.DUE,)
+        )
+        return [msgspec.json.decode(row["body"], type=Snapshot) for row in rows]
 
     def reader(self) -> sqlite3.Connection:
         """This thread's read-only connection; rows come by name. Never leave a transaction open on it."""
@@ -531,6 +554,11 @@ def _upsert_notification(db: sqlite3.Connection, told: Notification) -> None:
 def _upsert_shelf(db: sqlite3.Connection, shelf: Shelf) -> None:
     row = (shelf.id, shelf.device, shelf.until_ns, bool(shelf.ended_ns), _json(shelf))
     db.execute("INSERT OR REPLACE INTO shelf VALUES (?,?,?,?,?)", row)
+
+
+def _upsert_snapshot(db: sqlite3.Connection, one: Snapshot) -> None:
+    row = (one.id, one.alert, one.device, one.state, one.expires_ns, _json(one))
+    db.execute("INSERT OR REPLACE INTO snapshot VALUES (?,?,?,?,?,?)", row)
 
 
 _UPSERTS: dict[str, Callable[[sqlite3.Connection, Any], None]] = {

@@ -14,6 +14,8 @@ from gateway.grammar import RuleKeys
 from gateway.problems import say
 from gateway.typed import Builder
 
+SAID_ONCE = ("review_at", "join_within", "keep_snapshots")  # in one file of a site, for all of it
+
 
 def check_clocks(parts: Parts, builder: Builder) -> None:
     check_unique(builder, "clock", parts.clocks, "level", lambda one: f"{one.level.word} {one.scene}".strip())
@@ -25,14 +27,13 @@ def check_clocks(parts: Parts, builder: Builder) -> None:
             check_known(builder, clock, "scene", "scene", clock.scene, scenes)
         for key, name in named_windows(clock.during):
             check_known(builder, clock, f"during.{key}", "window", name, windows)
-    reviewing = [site for site in parts.sites if site.review_at is not None]
-    for site in reviewing[1:]:
-        found = say("twice", what="review_at", value=str(site.review_at), where=line_of(reviewing[0]))
-        builder.mistake(site, "review_at", found, say("unique", what="review_at"))
-    joining = [site for site in parts.sites if site.join_within is not None]
-    for site in joining[1:]:
-        found = say("twice", what="join_within", value=f"{site.join_within:g}s", where=line_of(joining[0]))
-        builder.mistake(site, "join_within", found, say("unique", what="join_within"))
+    for key in SAID_ONCE:
+        saying = [site for site in parts.sites if getattr(site, key) is not None]
+        for site in saying[1:]:
+            value = getattr(site, key)
+            shown = f"{value:g}s" if isinstance(value, float) else str(value)
+            found = say("twice", what=key, value=shown, where=line_of(saying[0]))
+            builder.mistake(site, key, found, say("unique", what=key))
 
 
 def lint_clocks(parts: Parts, world: World, today: date | None, builder: Builder) -> None:

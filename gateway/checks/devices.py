@@ -6,7 +6,7 @@ from collections.abc import Collection, Hashable, Sequence
 
 from gateway.checks.parts import Parts, Surroundings, check_known, upward
 from gateway.checks.rules import check_needs, judges, needs
-from gateway.core import derived
+from gateway.core import cameras, derived
 from gateway.core.codecs.formula import Formula
 from gateway.core.decoding import matches
 from gateway.core.model import OWN, POSTED, Device, Model, Place
@@ -70,6 +70,9 @@ def _check_heard(device: Device, model: Model | None, surroundings: Surroundings
     for topic in (device.topic, model and status_topic(model, device)):
         if topic and not any(matches(pattern, topic) for pattern in subscribe):
             builder.mistake(device, "topic", say("unheard", value=topic), one_of(subscribe))
+    _, answer = (model and cameras.topics(model, device)) or ("", "")
+    if answer and not any(matches(pattern, answer) for pattern in subscribe):
+        builder.mistake(device, "topic", say("answer_unheard", value=answer), one_of(subscribe))
 
 
 def _check_posted(device: Device, surroundings: Surroundings, builder: Builder) -> None:

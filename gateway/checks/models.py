@@ -28,6 +28,7 @@ def _check_fields(model: Model, builder: Builder) -> None:
     kinds = model.kinds
     _check_wave(model, builder)
     _check_status(model, builder)
+    _check_camera(model, builder)
     seen: set[tuple[str, str, str]] = set()
     for field in model.fields:
         if field.of:
@@ -58,6 +59,18 @@ def _check_status(model: Model, builder: Builder) -> None:
     if status is not None and model.ends_after_s:
         found = say("both", first="status", second="ends_after")
         builder.mistake(model, "status", found, say("only_one_of", words="status, ends_after"))
+
+
+def _check_camera(model: Model, builder: Builder) -> None:
+    """A request never comes where the answers do, and only an object has paths."""
+    camera, kind = model.snapshot, model.codec.kind
+    if camera is not None and camera.ask == camera.answer:
+        builder.mistake(
+            camera, "answer", say("value", value=camera.answer), say("unique", what=say("what_topic"))
+        )
+    if camera is not None and camera.ref and kind != "json":
+        found = say("both", first="ref", second=f"kind: {kind}")
+        builder.mistake(camera, "ref", found, say("nothing_here"))
 
 
 def _check_wave(model: Model, builder: Builder) -> None:

@@ -205,6 +205,15 @@ def check_subject(rule: RuleKeys, parts: Parts, builder: Builder) -> None:
         return
     if rule.when and _is_readable(rule, builder):
         _check_reads(rule, fitting, parts, builder)
+    _check_snapshot(rule, fitting, builder)
+
+
+def _check_snapshot(rule: RuleKeys, fitting: Sequence[Model], builder: Builder) -> None:
+    """Something it judges must have a picture to give."""
+    judged = [one for one in fitting if set(rule.quantities) <= _measured(one, rule.on.each)] or fitting
+    if "snapshot" in rule.steps and not any(one.snapshot for one in judged):
+        found = say("no_snapshot", words=listing([one.id for one in judged]))
+        builder.mistake(rule, "steps", found, say("a_snapshot"))
 
 
 def _is_readable(rule: RuleKeys, builder: Builder) -> bool:

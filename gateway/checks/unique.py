@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from gateway.checks.parts import Parts, check_unique, line_of
+from gateway.core import cameras
 from gateway.core.model import Device
 from gateway.core.presence import status_topic
 from gateway.problems import say
@@ -43,12 +44,13 @@ def _check_overlapping_topics(parts: Parts, builder: Builder) -> None:
 
 
 def _statuses(parts: Parts) -> Iterator[tuple[Device, Device]]:
-    """Each device with births and wills, and as if it spoke on their topic."""
-    models = {model.id: model for model in parts.models if model.status}
+    """Each device with births and wills, or with pictures, and as if it spoke on their topics."""
+    models = {model.id: model for model in parts.models if model.status or model.snapshot}
     for device in parts.devices:
         model = models.get(device.model)
-        if model is not None and (topic := status_topic(model, device)) is not None:
-            yield device, replace(device, topic=topic)
+        for topic in (status_topic(model, device), *(cameras.topics(model, device) or ())) if model else ():
+            if topic is not None:
+                yield device, replace(device, topic=topic)
 
 
 def _same(

@@ -33,6 +33,7 @@ from gateway.core.model import (
 from gateway.core.placing import Placing, situation
 from gateway.core.receipts import Receipts
 from gateway.core.shelving import SHELVING, Shelving
+from gateway.core.snapshots import Snapshots
 from gateway.core.standing import Standing
 from gateway.core.state import State, Track
 from gateway.core.telling import Telling
@@ -57,6 +58,7 @@ class Caseload:
         self.standing = Standing(self.book)
         self.receipts = Receipts(self.book, self.telling, self.act)
         self.cards = Cards(self.book)
+        self.snapshots = Snapshots(self.book)
 
     # ------------------------------------------------------------ what the rules say
 
@@ -99,6 +101,7 @@ class Caseload:
         self.placing.show_or_hide(step, alert)
         if alert.chattering:
             self._say_chatter(step, self.state.alerts[alert.id])
+        self.snapshots.want(step, self.state.alerts[alert.id], rule)
         return self.state.alerts[alert.id]
 
     def chatters(self, step: Step, track: Track) -> None:
@@ -159,6 +162,8 @@ class Caseload:
             self.book.keep_alert(step, alert)
             self.placing.reconsider(step, alert)
         self.placing.show_or_hide(step, alert)
+        if rises and news:
+            self.snapshots.want(step, self.state.alerts[alert.id], rule)
         return self.state.alerts[alert.id]
 
     def _breaks_through(self, alert: Alert, rule: Rule) -> bool:
@@ -304,6 +309,7 @@ class Caseload:
 
     def outcome(self, step: Step, outcome: Outcome) -> None:
         """What became of one attempt to tell; of one that is over already, only what stands there now."""
+        self.snapshots.outcome(step, outcome)
         self.cards.keep(step, outcome)
         if outcome.notification not in self.state.notifications:
             return
@@ -328,6 +334,7 @@ class Caseload:
         if any(post.until is not None for post in self.world.posts):
             step.timers.append((self.state.at, "hand_over", ""))
         step.timers += self.shelving.timers() + self.drills.timers() + self.standing.timers()
+        step.timers += self.snapshots.timers()
         self.receipts.arm(step)
         if self.placing.seen_otherwise():
             step.timers.append((self.state.at, "climb", CHANGED_RULES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.core import cameras
 from gateway.core.calibration import corrected
 from gateway.core.codecs import CODECS, Decode
 from gateway.core.model import Device, Fault, Message, PayloadError, Reading, Refusal, World
@@ -26,7 +27,13 @@ class Decoder:
             for d in world.devices.values()
             if (topic := status_topic(world.models[d.model], d)) is not None
         ]
-        self._exact = {topic: d for topic, d, _ in topics if not is_filter(topic)}
+        asked = {
+            found: d for d in world.devices.values() if (found := cameras.topics(world.models[d.model], d))
+        }
+        self._asked = {ask: d for (ask, _), d in asked.items()}  # there the gateway itself speaks
+        self._answers = {answer: d for (_, answer), d in asked.items()}
+        exact = {topic: d for topic, d, _ in topics if not is_filter(topic)}
+        self._exact = {**self._asked, **self._answers, **exact}
         self._filters = [(topic, d) for topic, d, _ in topics if is_filter(topic)]
         self._status = [topic for topic, _, status in topics if status and is_filter(topic)]
         self._statuses = frozenset(topic for topic, _, status in topics if status)
@@ -43,8 +50,18 @@ class Decoder:
             self._found[topic] = next((d for each, d in self._filters if matches(each, topic)), None)
         return self._found[topic]
 
+    def is_aside(self, topic: str) -> bool:
+        """Whether what comes on this topic is no payload of the device's codec: a will or a birth, or about
+        a picture.
+        """
+        return self.is_status(topic) or topic in self._answers or topic in self._asked
+
+    def answering(self, topic: str) -> Device | None:
+        """The device that says on this topic where a picture lies that it was asked for."""
+        return self._answers.get(topic)
+
     def is_status(self, topic: str) -> bool:
-        """Whether what comes on this topic is a will or a birth, and no payload of the device's codec."""
+        """Whether what comes on this topic is a will or a birth."""
         return topic in self._statuses or any(matches(each, topic) for each in self._status)
 
     def decode(self, message: Message, received_ns: int, faults: list[Fault] | None = None) -> list[Reading]:
@@ -52,6 +69,8 @@ class Decoder:
         device = self.device_of(message.topic)
         if device is None:
             raise PayloadError(Refusal.UNKNOWN_DEVICE, reason=f"no device speaks on {message.topic[:120]}")
+        if message.topic in self._answers or message.topic in self._asked:
+            return []
         if (self._statuses or self._status) and self.is_status(message.topic):
             return [said_of(self._models[device.model], device, message, received_ns)]
         return self._of_device[device.id](device, message, received_ns, faults)

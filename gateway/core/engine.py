@@ -73,6 +73,7 @@ class Engine:
         self._advance(step)
         if isinstance(event, Messages):
             self.hearing.messages(step, event)
+            self._look_for_pictures(step, event)
         elif isinstance(event, Outcome):
             self.cases.outcome(step, event)
         elif isinstance(event, Receipt):
@@ -90,6 +91,15 @@ class Engine:
         self._arm(step)
         self._watch(step)
         return step.effects
+
+    def _look_for_pictures(self, step: Step, event: Messages) -> None:
+        """What cameras say of pictures; nearly always nothing."""
+        snapshots, decoder = self.cases.snapshots, self.decoder
+        if not event.kept and self.state.snapshots:
+            snapshots.look(step, event.items, decoder)
+        if self.hearing.asides:
+            snapshots.heard(step, self.hearing.asides, decoder)
+            self.hearing.asides = []
 
     def reconfigure(self, event: Configured, world: World) -> list[Effect]:
         """From this event on another World judges; what stands, stands. Save a checkpoint right after."""
@@ -136,6 +146,7 @@ class Engine:
             "drill": self.cases.drills.due,
             "shelf": self.cases.shelving.due,
             "receipt": self.cases.receipts.due,
+            "snapshot": self.cases.snapshots.due,
             "turn": self.judging.turn_due,  # after "track": at one instant a hold runs out first
         }
 

@@ -68,6 +68,7 @@ class Hearing:
         self._by_topic: dict[str, Watch] = {}
         self._kept_ns = 0  # how much older than its device's lateness a word may be that the broker kept
         self.readings: list[list[Reading]] = []
+        self.asides: list[Message] = []  # about pictures; whoever reads them takes them away
         self._overdue = Overdue(watches.world, watches.of)
         self._keeping = False  # what is heard lay in quarantine
         for watch in self._of.values():
@@ -117,7 +118,7 @@ class Hearing:
     def _watch_of(self, step: Step, topic: str, received: int) -> Watch | None:
         """The watch of the device that speaks on a topic, remembered for the next message."""
         device = self.decoder.device_of(topic)
-        if device is None or self.decoder.is_status(topic):
+        if device is None or self.decoder.is_aside(topic):
             return None
         if len(self._by_topic) >= len(self._of) + TOPICS_MOST:
             self._by_topic.clear()
@@ -138,6 +139,9 @@ class Hearing:
             self._refuse_whole(step, index, "" if device is None else device.id, fault)
             return []
         assert device is not None
+        if not readings:  # about a picture, and none of it is for the rules
+            self.asides.append(message)
+            return []
         watch = self._of[device.id]
         if self._keeping:
             self._keep(step, index, watch, readings, [])

@@ -236,6 +236,17 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """Where a device is asked for a picture, and where it says under which address that one lies. Topics as
+    in Status. A picture is all that can be asked: the words of the request are ours (core.snapshots).
+    """
+
+    ask: str = "{topic}/command/snapshot"
+    answer: str = "{topic}/snapshot"
+    ref: str = ""  # json: dotted path of such an address in the device's own payloads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """What one make of device says: a file in devices/."""
 
@@ -247,6 +258,7 @@ class Model:
     fields: tuple[Field, ...]
     components: tuple[Components, ...] = ()
     status: Status | None = None
+    snapshot: Camera | None = None
     constants: Mapping[str, float] = field(default_factory=dict)  # of the examples' device; each has its own
     expect_every_s: float = 0.0
     lateness_s: float = 600.0  # an older sample is stored, not judged
@@ -410,6 +422,11 @@ class Rule:
     def tells(self) -> bool:
         """Whether people are told of that case."""
         return self.opens and "notify" in self.steps
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """Whether the device of its alert is asked for a picture."""
+        return self.mode == "live" and "snapshot" in self.steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -734,6 +751,7 @@ class World:
     off: Mapping[str, Origin] = field(default_factory=dict)  # rules of mode off, and where they are written
     clocks: tuple[Clock, ...] = ()  # none: only what rules say counts, and the sensor alone verifies
     join_within_s: float = 0.0  # alerts of one place and scene join one case; 0: each has its own
+    keep_snapshots_s: float = 2_592_000.0  # the address of a camera's picture is forgotten then
     review_at: str = ""  # "08:30": when what stands for more than a day is told of again; "": never
     groups: frozenset[str] = frozenset()  # channels that reach a group or a place: no address is needed
     loud: frozenset[str] = frozenset()  # channels that ring: what is no alarm goes by another
@@ -824,7 +842,7 @@ class Told(StrEnum):
 class Outcome(msgspec.Struct, frozen=True, tag="outcome", array_like=True):
     at: int
     wall_ns: int
-    notification: str
+    notification: str  # or a snapshot: what was to be said to somebody
     told: Told
     detail: str = ""
     retry_after_s: float = 0.0
@@ -958,6 +976,37 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.rule and (self.rule, self.component) != (alert.rule, alert.component):
             return False
         return self.device == alert.device and alert.level <= self.level
+
+
+class SnapshotState(StrEnum):
+    DUE = "due"  # the camera is to be asked
+    ASKED = "asked"  # the broker has the request
+    TAKEN = "taken"  # it said where the picture lies
+    MISSED = "missed"  # it did not in time; its alert goes on all the same
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A picture wanted of the device that raised an alert: one for each level that it reaches.
+
+    `id` is made of both, so that the camera knows a request that comes again. Only the picture's address is
+    kept, and that until `expires_ns`.
+    """
+
+    id: str
+    alert: str
+    case: str  # that of the alert when it was wanted; "": none
+    device: str
+    level: Level
+    topic: str  # where the camera is asked; "": it cannot be, its own messages may say
+    wanted_ns: int
+    due_at: int  # steady
+    answer_by: int  # steady
+    state: SnapshotState = SnapshotState.DUE
+    attempt: int = 0
+    detail: str = ""  # why it could not be asked
+    ref: str = ""  # http or https
+    taken_ns: int = 0
+    expires_ns: int = 0
 
 
 class Stage(StrEnum):
@@ -1168,4 +1217,4 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-Effect = Alert | Case | Shelf | Notification | Refused | Marked | Ended | Noted | Entry
+Effect = Alert | Case | Shelf | Notification | Snapshot | Refused | Marked | Ended | Noted | Entry

@@ -207,7 +207,9 @@ def _shown(rule: Rule, number: float) -> str:
 
 def _steps(rule: Rule, steps: tuple[str, ...]) -> str:
     left_out = [STEPS[step] for step in STEPS if step not in steps]
-    return f"只记录：{'、'.join(left_out)}" if left_out else ""
+    recorded = [f"只记录：{'、'.join(left_out)}"] if left_out else []
+    pictured = ["触发和升级时请摄像机抓拍"] if "snapshot" in steps else []
+    return "；".join([*recorded, *pictured])
 
 
 def _causes(rule: Rule, causes: tuple[Cause, ...]) -> str:

@@ -8,7 +8,7 @@ from gateway.core import chatter
 from gateway.core.alerts import ACTIVE, Standing
 from gateway.core.lateness import Queue
 from gateway.core.measures import Windows
-from gateway.core.model import Alert, Case, Level, Notification, Shelf
+from gateway.core.model import Alert, Case, Level, Notification, Shelf, Snapshot
 from gateway.core.past import Past
 from gateway.core.quality import Heard
 from gateway.core.silence import Group
@@ -139,6 +139,7 @@ class State(msgspec.Struct, omit_defaults=True):  # a table that is empty takes 
     closings: dict[str, list[Closing]] = {}  # rule|place -> the last ones, oldest first
     digested: dict[str, str] = {}  # key of a digest -> the last week it was sent for
     shelves: dict[str, Shelf] = {}  # of what nobody is told, or would not be, should somebody agree
+    snapshots: dict[str, Snapshot] = {}  # those wanted, until they are there or are given up
     reviewed_ns: int = 0  # when the last morning list was told (wall)
     watched_at: int = 0  # when it was last made sure that every open case has a next timer
 

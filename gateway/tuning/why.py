@@ -11,13 +11,26 @@ import sqlite3
 from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec import structs
 
 from gateway.adapters.archive import Row
 from gateway.core.alerts import Phase
 from gateway.core.calendars import maintained
+from gateway.core.cameras import shown
 from gateway.core.conditions import Counts, parsed
 from gateway.core.effective import Said, effective, provenance
-from gateway.core.model import LEVEL_OF, SECOND, Alert, Case, Device, Entry, Notification, Rule, World
+from gateway.core.model import (
+    LEVEL_OF,
+    SECOND,
+    Alert,
+    Case,
+    Device,
+    Entry,
+    Notification,
+    Rule,
+    Snapshot,
+    World,
+)
 from gateway.core.silence import is_silence
 from gateway.tuning.facts import Term, bound, hours_said, judge_of, number_of, sparkline, terms_of
 from gateway.tuning.replaying import Fetch, from_archive, reach_s
@@ -25,6 +38,7 @@ from gateway.web import rows as store_rows
 
 BEFORE_S, AFTER_S = 3600.0, 600.0  # of readings around the raise, at least
 BEFORE_S_MOST = 7 * 86400.0
+END_OF_TIME_NS = (1 << 63) - 1
 READINGS_MOST = 8  # shown one by one, the last ones up to the raise
 PATH = LEVEL_OF.keys() | {
     "found", "cleared", "latched", "reset", "chattering", "symptom", "symptom_ended", "merged", "rule_gone",
@@ -93,6 +107,7 @@ class Why:
     case: Case | None = None
     told: tuple[Told, ...] = ()
     beside: tuple[str, ...] = ()  # other alerts of the same case
+    snapshots: tuple[Snapshot, ...] = ()  # with the address of one that has not expired
 
 
 # ---------------------------------------------------------------- which alert
@@ -114,7 +129,10 @@ def find(db: sqlite3.Connection, name: str) -> list[Alert]:
 # ---------------------------------------------------------------- everything about it
 
 
-def why(db: sqlite3.Connection, fetch: Fetch, world: World, alert: Alert) -> Why:
+def why(
+    db: sqlite3.Connection, fetch: Fetch, world: World, alert: Alert, now_ns: int = END_OF_TIME_NS
+) -> Why:
+    """`now_ns`: what has expired by then is not told."""
     device, rule = world.devices.get(alert.device), _rule(world, alert)
     told, path, case = _of_the_case(db, alert)
     found = Why(
@@ -128,6 +146,9 @@ def why(db: sqlite3.Connection, fetch: Fetch, world: World, alert: Alert) -> Why
         told=told,
         path=path,
         case=case,
+        snapshots=tuple(
+            structs.replace(one, ref=shown(one, now_ns)) for one in store_rows.snapshots_of(db, "", alert.id)
+        ),
         beside=tuple(one for one in (case.alerts if case else ()) if one != alert.id),
     )
     return found if rule is None or device is None else _with_readings(found, fetch, world, rule, device)

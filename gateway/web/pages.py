@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.core import photos
+from gateway.core import cameras, photos
 from gateway.core.cases import ENDED, TURNS, UNANSWERED, Turn, sheet_of
 from gateway.core.clocks import limit_s, needs_person, runs_out_ns
 from gateway.core.conditions import goes_by_the_unusual
@@ -29,6 +29,7 @@ from gateway.core.model import (
     Person,
     Rule,
     Shelf,
+    Snapshot,
     Stage,
     Verb,
     World,
@@ -79,6 +80,17 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What a camera gave, or did not give, of an alert at a level. Only its address is known here."""
+
+    badge: words.Badge
+    at: str  # when it was wanted
+    says: str
+    ref: str = ""  # http or https; "": there is none, or none any more
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaseView:
     id: str
     badge: words.Badge
@@ -116,6 +128,7 @@ class CaseView:
     lines: Sequence[Line]
     why: Sequence[str] = ()  # what must hold for each level, how far it went; for the console
     chart: Chart | None = None
+    pictures: Sequence[Picture] = ()
 
 
 def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> CaseView:
@@ -161,6 +174,19 @@ def view_case(db: sqlite3.Connection, world: World, case: Case, now_ns: int) -> 
         confidence=CONFIDENCE.get(rule.basis.confidence, rule.basis.confidence) if rule else "",
         lines=[_line(entry, world, now_ns) for entry in rows.entries_of(db, case.id)],
         why=_why(alert, rule, world) if alert else (),
+        pictures=[picture(one, world, now_ns) for one in rows.snapshots_of(db, case.id)],
+    )
+
+
+def picture(one: Snapshot, world: World, now_ns: int) -> Picture:
+    ref, zone = cameras.shown(one, now_ns), world.timezone
+    says = words.PICTURES.get(one.state, "已过保存期，地址已删除")
+    return Picture(
+        badge=words.Badge.of(one.level),
+        at=clock(one.wanted_ns, zone, now_ns),
+        says=f"保存到 {clock(one.expires_ns, zone, now_ns)}" if ref else says,
+        ref=ref,
+        host=cameras.host_of(ref),
     )
 
 

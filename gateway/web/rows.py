@@ -10,7 +10,18 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway.adapters.history import STANDING
-from gateway.core.model import Alert, AlertState, Case, Entry, Level, Notification, Photo, Shelf, Verb
+from gateway.core.model import (
+    Alert,
+    AlertState,
+    Case,
+    Entry,
+    Level,
+    Notification,
+    Photo,
+    Shelf,
+    Snapshot,
+    Verb,
+)
 from gateway.core.photos import name, read
 
 T = TypeVar("T")
@@ -89,6 +100,15 @@ def shelves(db: sqlite3.Connection) -> list[Shelf]:
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'shelf'").fetchone():
         return []  # an older version's store, which nobody has opened since
     return _all(db, Shelf, "SELECT body FROM shelf WHERE NOT ended ORDER BY until_ns, id")
+
+
+def snapshots_of(db: sqlite3.Connection, case: str, alert: str = "") -> list[Snapshot]:
+    """The pictures wanted of a case's alerts, or of one alert, oldest first."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'snapshot'").fetchone():
+        return []  # as with shelves
+    query = """SELECT body FROM snapshot WHERE alert_id = ?
+               OR alert_id IN (SELECT id FROM alert WHERE case_id = ? AND ? = '') ORDER BY id"""
+    return sorted(_all(db, Snapshot, query, alert, case, alert), key=lambda one: one.wanted_ns)
 
 
 def entries_of(db: sqlite3.Connection, case: str) -> list[Entry]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.core.cases import Sheet
-from gateway.core.model import SECOND, Level, Stage
+from gateway.core.model import SECOND, Level, SnapshotState, Stage
 from gateway.core.texts import LEVELS
 
 
@@ -110,6 +110,8 @@ ENTRIES: Mapping[str, Said] = {
     "unsure": Said("不知是否送出，不重发：{who}", "may have been sent; not sent again"),
     "unneeded": Said("{who} 未接听，已有人接手", "not answered: somebody has taken it on"),
     "unreceipted": Said("没有等到 {who} 的送达回执", "no receipt in time"),
+    "snapshot": Said("摄像机抓拍已收到", "a picture has come"),
+    "snapshot_missed": Said("没有收到摄像机抓拍", "no picture came"),
     "replied": Said("{who} 回复", "replied"),
 }
 NOTE_IS_SAID = frozenset(
@@ -179,6 +181,12 @@ RESETS: Mapping[str, str] = {  # why an alarm is reset
     "work": "施工或搬运引起，已结束",
     "drill": "测试或演练",
     "sensor": "传感器误动作，已报修",
+}
+
+PICTURES: Mapping[SnapshotState, str] = {  # of a picture that is not there
+    SnapshotState.DUE: "正在请摄像机抓拍",
+    SnapshotState.ASKED: "已请摄像机抓拍，等待图片",
+    SnapshotState.MISSED: "没有收到图片",
 }
 
 SHEETS: Mapping[Sheet, Said] = {

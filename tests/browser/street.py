@@ -100,7 +100,7 @@ class Street:
         return self.pipeline.submit(make)
 
     def _offer(self, due: Any) -> None:
-        self.notifier.offer(due)
+        self.notifier.offer(one for one in due if isinstance(one, Notification))
 
     def _do(self, make: Any) -> Any:
         return self.pipeline.submit(make).result(timeout=10)

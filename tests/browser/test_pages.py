@@ -264,3 +264,23 @@ def test_expired_link_is_kind(street: Street, phone: Any) -> None:
     page = visit(phone, street, street.path(Purpose.SHOW, expires_s=1))
     page.get_by_text("链接已过期").wait_for()
     assert CABINET in {case.device for case in street.cases()}
+
+
+def test_a_cameras_picture_is_a_link_that_nothing_opens_by_itself(street: Street, phone: Any) -> None:
+    """A finger meets it, the longest name of a host breaks the line, and nobody there hears of the page."""
+    camera, host = "lift-heping-b1-1", f"{'pictures' * 20}.example"
+    street.say(camera, {"ebike": 1, "confidence": 0.9})
+    street.pass_time(21)
+    street.say(camera, {"ebike": 1, "confidence": 0.9, "snapshot_ref": f"https://{host}/a.jpg"})
+    (case,) = street.cases()
+    until(lambda: street.case(case.id).stage is Stage.SENT, 10)
+    told = next(one for one in street.told(case.responsible) if one.case == case.id)
+    asked: list[str] = []
+    phone.on("request", lambda request: asked.append(request.url))
+    page = visit(phone, street, street.path(told=told))
+    link = page.get_by_role("link", name="看图片")
+    assert link.get_attribute("href") == f"https://{host}/a.jpg"
+    assert link.bounding_box()["height"] >= FINGER_PX
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert asked and all(url.startswith(street.url) for url in asked)
+    sound(page)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
+from gateway import snapshots
 from gateway.adapters.mqtt import Delivery, Subscriber
 from gateway.adapters.store import Record, Store
 from gateway.cli import main as lilong
@@ -76,9 +77,32 @@ def dies_before_acknowledging() -> None:
     Subscriber.acknowledge = fatal  # type: ignore[method-assign]
 
 
+def dies_after_asking() -> None:
+    """No bug: kill -9 of itself once the broker has a request for a picture, before that is written down."""
+    publish = snapshots.publish
+
+    def fatal(*said: Any) -> None:
+        publish(*said)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    snapshots.publish = fatal
+
+
+def sound() -> None:
+    """Nothing at all: the life after."""
+
+
 COMMITS_OF_A_LIFE = 2
 MUTANTS: dict[str, Callable[[], None]] = {
-    plant.__name__: plant for plant in (ack_first, outbox_apart, no_memory, dies_before_acknowledging)
+    plant.__name__: plant
+    for plant in (
+        ack_first,
+        outbox_apart,
+        no_memory,
+        dies_before_acknowledging,
+        dies_after_asking,
+        sound,
+    )
 }
 
 

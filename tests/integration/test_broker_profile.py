@@ -185,6 +185,17 @@ def test_a_device_hears_nothing_but_its_own_commands(broker: Broker, gateway: Pe
     device.close()
 
 
+def test_a_camera_is_asked_for_pictures_alone(broker: Broker, gateway: Peer) -> None:
+    """Below the topic it speaks on, the gateway may say nothing else, and it hears no other camera's."""
+    camera = Peer(broker.plain, "tilt-01").connect().hear("site/yard/+/event/#")
+    assert gateway.say("site/yard/tilt-01/event/command/open", "a door") == "Not authorized"
+    assert gateway.say("site/yard/tilt-02/event/command/snapshot", "another's") == "Success"
+    assert gateway.say("site/yard/tilt-01/event/command/snapshot", "mine") == "Success"
+    until(lambda: camera.payloads, 10, "the request")
+    assert camera.payloads == ["mine"]
+    camera.close()
+
+
 def test_nobody_comes_in_without_a_name_or_with_a_wrong_password(broker: Broker) -> None:
     stranger = Peer(broker.plain, "")
     stranger.client.username_pw_set(None)

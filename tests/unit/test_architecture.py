@@ -46,6 +46,7 @@ RINGS = {
     "gateway.outward": 3,
     "gateway.bridge": 3,
     "gateway.notifier": 3,
+    "gateway.snapshots": 3,
     "gateway.pulling": 3,
     "gateway.chores": 3,
     "gateway.memory": 1,

@@ -738,7 +738,7 @@ def test_a_full_disk_does_not_cut_the_stop_short():
     """The high-water mark cannot be written: the pipeline must still commit what channels have answered."""
     app = App.__new__(App)
     app.__dict__.update({name: Mock() for name in ("control", "chores", "store", "web", "notifier")})
-    parts = ("pipeline", "subscriber", "forwarder", "selfcheck", "watchdog", "outward", "_stop")
+    parts = ("pipeline", "subscriber", "forwarder", "selfcheck", "watchdog", "outward", "requester", "_stop")
     app.__dict__.update({name: Mock() for name in parts}, _reloading=Mock(), pullers=[Mock()])
     app.store.mark_high_water.side_effect = OSError("No space left on device")
     app.stop()
