@@ -192,7 +192,7 @@ class Hearing:
             elif subject.calm(reading.values):
                 newest[component] = measured_ns
             else:
-                plain = subject.plain and reading.timed and not (reading.history or heard.held)
+                plain = subject.plain and not (reading.history or heard.held)
                 asked = subject.asked(reading.values) if plain else None
                 if asked is None:
                     self._heed(step, index, watch, reading, message, known=False)

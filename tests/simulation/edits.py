@@ -13,6 +13,7 @@ from gateway.core.model import Device, Limit, World
 from simulators.lives import Episode
 
 CALM_RULES = ("structure-radio-weak", "waste-exposed", "cabinet-suppression", "structure-sensor-stuck")
+COPIED = ("shed-smoke", "cabinet-8")  # models
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +97,4 @@ def scaled(limit: Limit, by: float) -> Limit:
 
 def copied(world: World) -> Device:
     """The device that an edit adds one more of."""
-    return next(one for one in world.devices.values() if one.model in ("shed-smoke", "cabinet-8"))
+    return next(one for one in world.devices.values() if one.model in COPIED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -129,25 +129,71 @@ def _shown(episode: list[Alert]) -> str:
     return f"{one.rule} on {one.device} {one.component}: {_said(list(_changes(episode)))}"
 
 
-def report(week: Week, verdict: Verdict) -> str:
+@dataclass
+class Played:
+    """What came of a week: of one edge box, or of several together."""
+
+    verdict: Verdict
+    stories: list[str]  # what happened, by name
+    scenes: set[str]
+    noted: Counter[str]
+    days: float
+    boxes: int
+    devices: int
+    messages: int
+    steps: int
+    restarts: int
+    outages: int
+    edits: int
+    spent_s: float
+
+
+def played(week: Week) -> Played:
+    stories, models = week.lane.stories, week.world.models
+    return Played(
+        verdict=judge(week, stories), stories=[story.name for story in stories],
+        scenes={models[device.model].scene for device in week.world.devices.values()}, noted=week.noted,
+        days=(week.lane.ends_ns - START_NS) / DAY, boxes=1, devices=len(week.world.devices),
+        messages=week.lane.count, steps=week.stepped, restarts=len(week.fate.restarts),
+        outages=len(week.fate.outages), edits=len(week.edits), spent_s=week.spent_s,
+    )  # fmt: skip
+
+
+def together(parts: Sequence[Played]) -> Played:
+    """Of boxes that were played side by side: what one of them got wrong is wrong."""
+    first, *others = parts
+    whole = replace(first, boxes=len(parts))
+    for one in others:
+        whole.stories = whole.stories + one.stories
+        whole.scenes, whole.noted = whole.scenes | one.scenes, whole.noted + one.noted
+        for name in ("devices", "messages", "steps", "restarts", "outages", "edits"):
+            setattr(whole, name, getattr(whole, name) + getattr(one, name))
+    whole.verdict = Verdict(
+        *(
+            [row for one in parts for row in getattr(one.verdict, name)]
+            for name in ("found", "missed", "false", "problems")
+        )
+    )
+    return whole
+
+
+def report(played: Played) -> str:
     """The table of a week."""
-    minutes: dict[str, list[float]] = {}
+    verdict, minutes = played.verdict, dict[str, list[float]]()
     for story, _, spent in verdict.found:
         minutes.setdefault(story.name, []).append(spent)
-    played = Counter(story.name for story in week.lane.stories)
     lines = [f"{'what happened':32}{'times':>6}{'alerts':>8}{'minutes to alert, median and longest':>40}"]
-    for name, times in played.items():
+    for name, times in Counter(played.stories).items():
         spent = minutes.get(name, [])
         row = f"{median(spent):.1f} {max(spent):.1f}" if spent else ""
         lines.append(f"{name:32}{times:6}{len(spent):8}{row:>40}")
-    said = week.lane.count
     lines += [
-        f"devices {len(week.world.devices)}  days {(week.lane.ends_ns - START_NS) / DAY:g}  "
-        f"messages {said:,}  steps {week.stepped:,}",
-        f"restarts {len(week.fate.restarts)}  outages {len(week.fate.outages)}  edits {len(week.edits)}",
-        f"stories {len(week.lane.stories)}  alerts {len(verdict.found)}  missed {len(verdict.missed)}  "
+        f"boxes {played.boxes}  devices {played.devices}  days {played.days:g}  "
+        f"messages {played.messages:,}  steps {played.steps:,}",
+        f"restarts {played.restarts}  outages {played.outages}  edits {played.edits}",
+        f"stories {len(played.stories)}  alerts {len(verdict.found)}  missed {len(verdict.missed)}  "
         f"false {len(verdict.false)}  other {len(verdict.problems)}",
-        f"{week.spent_s:.0f} s, {said / week.spent_s:,.0f} simulated messages a second",
+        f"{played.spent_s:.0f} s, {played.messages / played.spent_s:,.0f} simulated messages a second",
         *(f"  MISSED {one}" for one in verdict.missed),
         *(f"  FALSE  {one}" for one in verdict.false),
         *(f"  WRONG  {one}" for one in verdict.problems),

@@ -1,11 +1,7 @@
-"""A week of a street of 2,000 devices on simulated time, with restarts, outages and edits thrown in.
-
-`python -m tests.simulation.week --seed N` plays the very week of a seed again and prints what came of it.
-"""
+"""A week of a street of 2,000 devices on simulated time, with restarts, outages and edits thrown in."""
 
 from __future__ import annotations
 
-import argparse
 import gc
 import math
 import random
@@ -38,9 +34,8 @@ from gateway.core.model import (
 )
 from gateway.core.state import State
 from simulators.lives import DAY, HOUR, MINUTE, Episode
-from tests.simulation.edits import Edit, copied, draw_edits
+from tests.simulation.edits import COPIED, Edit, copied, draw_edits
 from tests.simulation.elsewhere import spoken
-from tests.simulation.judging import judge, report
 from tests.simulation.people import Make, People, act
 from tests.simulation.stories import RESET_NS
 from tests.simulation.street import START_NS, remembered, street
@@ -303,7 +298,7 @@ def settled() -> Iterator[None]:
         gc.unfreeze()
 
 
-# ---------------------------------------------------------------- by hand
+# ---------------------------------------------------------------- of a seed
 
 
 def prepare(seed: int, days: float = 7, only: Sequence[str] = ()) -> Week:
@@ -328,32 +323,8 @@ def prepare(seed: int, days: float = 7, only: Sequence[str] = ()) -> Week:
 
 
 def part(world: World, names: Set[str]) -> World:
-    """Some of its devices, the gateways that carry them, and the one that edits copy."""
-    kept = {*names, *(world.devices[name].behind for name in names), copied(world).id}
+    """Some of its devices, the gateways that carry them, and one that edits can copy."""
+    kept = {*names, *(world.devices[name].behind for name in names)}
+    if not any(world.devices[name].model in COPIED for name in names):
+        kept.add(copied(world).id)
     return replace(world, devices={name: one for name, one in world.devices.items() if name in kept})
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--days", type=int, default=7, help=f"{DAYS_LEAST} or more; trends and long silences need seven"
-    )
-    parser.add_argument(
-        "--only", default="", metavar="DEVICE,...",
-        help="these alone, in seconds: what else befalls the street is as ever, and no other device speaks",
-    )  # fmt: skip
-    asked = parser.parse_args()
-    try:
-        week = prepare(asked.seed, asked.days, [name for name in asked.only.split(",") if name])
-    except ValueError as error:
-        parser.error(str(error))
-    week.play()
-    verdict = judge(week, week.lane.stories)
-    print(report(week, verdict))
-    print(dict(sorted(week.noted.items())))
-    return 0 if verdict.perfect else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
