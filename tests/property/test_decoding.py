@@ -117,10 +117,10 @@ DEEP_ONE = Model(
     codec=Codec(kind="json", time="head.ts", time_unit="s", sequence="seq"),
     components=(Components(kind="slot", path="slots", number="no", count=3),),
     fields=(
-        Field(quantity="smoke", path="smoke", values={"fire": 1.0, "normal": 0.0}),
+        Field(quantity="smoke", path="smoke", values={"fire": 1.0, "normal": 0.0}, required=True),
         Field(quantity="temperature_c", path="head.t"),
-        Field(quantity="humidity_pct", path="h", required=False),
-        Field(quantity="slot_temperature_c", path="t", of="slot"),
+        Field(quantity="humidity_pct", path="h"),
+        Field(quantity="slot_temperature_c", path="t", of="slot", required=True),
         Field(quantity="slot_state", path="state", of="slot", values={"none": 0.0, "charging": 1.0}),
     ),
 )  # fmt: skip
@@ -163,6 +163,38 @@ def test_a_learned_shape_changes_no_reading(model, said, data, twice):
             text = text[:-1] + f", {json.dumps(key)}: {json.dumps(again)}}}"
         body = text.encode()
         assert outcome(learned, body) == outcome(JsonDecoder(model), body)
+
+
+LEARNT = (
+    '{"head":{"ts":1700000000,"t":20.5},"smoke":"normal","seq":7,"x":"y",'
+    '"slots":[{"no":1,"t":21,"state":"none"},{"no":2,"t":22.5,"state":"charging"}]}'
+)
+DIFFERENT = [  # what stands there, what stands there now
+    ('"no":2', '"no":1'), ('"no":2', '"no":0'), ('"no":2', '"no":4'), ('"no":2', '"no":-1'),
+    ('"no":2', '"no":2.0'), ('"no":2', '"no":true'), ('"no":2', '"no":"2"'), ('"no":2,', ""),
+    ('"no":2', '"no":2,"no":3'), ('"t":22.5', '"t":22.5,"t":80'), ('"t":22.5', '"t":null'),
+    ('"t":22.5', '"t":"80"'), ('"t":22.5', '"t":1e999'), ('"t":22.5,', ""), ('"t":22.5', '"t":22.5,"z":1'),
+    ('"t":21', '"t":-0.0'), ('"t":21', '"t":true'), ('"charging"', '"melting"'), ('"charging"', "1"),
+    ('"charging"', "null"), ('"charging"', "true"), ('"normal"', '"fire","smoke":"normal"'),
+    ('"normal"', "1"), ('"normal"', "true"), ('"normal"', "null"), ('"normal"', "[]"),
+    ('"smoke":"normal",', ""), ('"t":20.5', '"t":20.5,"t":90'), (',"t":20.5', ""),
+    ('"ts":1700000000', '"ts":0'), ('"ts":1700000000', '"ts":null'), ('"ts":1700000000', '"ts":"then"'),
+    ('"seq":7', '"seq":null'), ('"seq":7', '"seq":[7]'), ('"seq":7', '"seq":7,"seq":8'), ('"seq":7,', ""),
+    ('"x":"y"', '"x":"y,z"'), ('"x":"y"', '"x":{}'), ('"x":"y"', '"x":[1,2]'), ('"x":"y",', ""),
+    ('"head":{', '"head":{"more":1,'), ('{"head"', '{"h":55,"head"'), ('"slots":[', '"slots":[null,'),
+    ('"slots":[', '"slots":[{"no":3,"t":23,"state":"none"},'), ('"slots":[', '"slot":['),
+    ("}]}", "}]}}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "now"), DIFFERENT)
+def test_what_differs_from_the_learnt_form_means_what_it_always_meant(before, now):
+    learned = JsonDecoder(DEEP_ONE)
+    outcome(learned, LEARNT.encode())
+    assert learned._shape is not None and before in LEARNT
+    body = LEARNT.replace(before, now).encode()
+    for _ in range(2):  # and so it does once it is learnt itself
+        assert outcome(learned, body) == outcome(JsonDecoder(DEEP_ONE), body)
 
 
 def test_a_message_like_the_last_one_goes_the_short_way():
