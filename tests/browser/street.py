@@ -27,7 +27,7 @@ CABINETS = [f"cabinet-{place}-{n}" for place in ("heping", "xincun-1", "xincun-2
 
 LILONG_YAML = """\
 state: state
-directories: {{devices: [{root}/devices], rules: [{root}/rules], sites: [{site}]}}
+directories: {{devices: [{root}/devices], rules: [{root}/rules, {rules}], sites: [{site}]}}
 broker: {{host: 127.0.0.1, subscribe: [site/#, application/#]}}
 channels: {{wecom: {{kind: inbox}}, sms: {{kind: inbox}}, voice: {{kind: inbox}}}} # nothing leaves the box
 """
@@ -169,15 +169,28 @@ class Street:
 
 
 def practice_world(folder: Path, replacing: dict[str, str]) -> World:
-    """The shipped models and rules on the practice street; `replacing` swaps words of its files."""
-    site = folder / "sites"
+    """The shipped models and rules on the practice street; `replacing` swaps words of its files, or of rules,
+    of which the site then has a file of its own.
+    """
+    site, rules = folder / "sites", folder / "rules"
     site.mkdir()
-    text = (ROOT / "simulators" / "site" / "street.yaml").read_text("utf-8")
-    for old, new in replacing.items():
-        assert old in text
-        text = text.replace(old, new)
-    (site / "street.yaml").write_text(text, "utf-8")
-    (folder / "lilong.yaml").write_text(LILONG_YAML.format(root=ROOT, site=site), "utf-8")
+    rules.mkdir()
+    found = {swapped(ROOT / "simulators" / "site" / "street.yaml", site, replacing)}
+    found |= {swapped(path, rules, replacing, only=True) for path in (ROOT / "rules").glob("*.yaml")}
+    assert replacing.keys() == set().union(*found)
+    text = LILONG_YAML.format(root=ROOT, site=site, rules=rules)
+    (folder / "lilong.yaml").write_text(text, "utf-8")
     loaded = load(folder / "lilong.yaml", "en")
     assert loaded.world is not None, loaded.problems
     return replace(loaded.world, join_within_s=0.0)  # each alarm has its own message: inboxes fill
+
+
+def swapped(path: Path, into: Path, replacing: dict[str, str], only: bool = False) -> frozenset[str]:
+    """Writes a file with words swapped, and says which; `only` if there are any."""
+    text = path.read_text("utf-8")
+    found = frozenset(old for old in replacing if old in text)
+    for old in found:
+        text = text.replace(old, replacing[old])
+    if found or not only:
+        (into / path.name).write_text(text, "utf-8")
+    return found

@@ -266,9 +266,19 @@ def test_expired_link_is_kind(street: Street, phone: Any) -> None:
     assert CABINET in {case.device for case in street.cases()}
 
 
-def test_a_cameras_picture_is_a_link_that_nothing_opens_by_itself(street: Street, phone: Any) -> None:
+RECURS = "    recurrence: {within: 7d, times: 3} # the third in a week is the committee's affair too\n"
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[Street]:
+    """A street whose own rule of e-bikes asks for a picture."""
+    with Street(tmp_path, {RECURS: f"{RECURS}    steps: [case, notify, event, snapshot]\n"}) as one:
+        yield one
+
+
+def test_a_cameras_picture_is_a_link_that_nothing_opens_by_itself(asking: Street, phone: Any) -> None:
     """A finger meets it, the longest name of a host breaks the line, and nobody there hears of the page."""
-    camera, host = "lift-heping-b1-1", f"{'pictures' * 20}.example"
+    street, camera, host = asking, "lift-heping-b1-1", f"{'pictures' * 20}.example"
     street.say(camera, {"ebike": 1, "confidence": 0.9})
     street.pass_time(21)
     street.say(camera, {"ebike": 1, "confidence": 0.9, "snapshot_ref": f"https://{host}/a.jpg"})
