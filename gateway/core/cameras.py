@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.core.codecs.json import at_path, keys
 from gateway.core.model import OWN, POSTED, Device, Level, Model, Snapshot
 
 REF_MOST = 500  # characters
@@ -64,10 +65,5 @@ def texts_in(payload: bytes, *paths: str) -> tuple[str, ...]:
         whole: Any = msgspec.json.decode(payload)
     except UNREADABLE:
         whole = None
-    return tuple(_text_at(whole, path) for path in paths)
-
-
-def _text_at(found: Any, path: str) -> str:
-    for key in path.split("."):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, str) else ""
+    found = (at_path(whole, keys(path)) for path in paths)
+    return tuple(text if isinstance(text, str) else "" for text in found)

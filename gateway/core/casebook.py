@@ -36,10 +36,8 @@ REMEMBERED_NS = 24 * 3600 * SECOND  # an ended case can be opened again so long
 CLOSINGS_MOST = 2_000  # (rule, place) pairs whose last ends are remembered
 
 SENT_MOST = 500  # messages of open cases that may still be receipted or answered: half a megabyte of state
-RECALLED_NS, RECALLED_MOST = (
-    120 * SECOND,
-    200,
-)  # an exchange with a provider ends within 10 s, a queue soon after
+RECALLED_NS = 120 * SECOND  # an exchange with a provider ends within 10 s, a queue soon after
+RECALLED_MOST = 200
 
 
 @dataclass(slots=True)

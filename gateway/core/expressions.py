@@ -61,7 +61,6 @@ class Expression:
     cost: int
     of_whoever_is_known: bool  # the worst, lowest or average of a group: another one once a member is silent
     _term: Term = field(repr=False, compare=False)
-    _leaves: tuple[Term, ...] = field(repr=False, compare=False)
     _bounds: Term | None = field(repr=False, compare=False)
     goes_by: frozenset[str] = field(init=False)  # names of the quantities and keys of the windows it reads
     is_of_states: bool = field(init=False)
@@ -77,12 +76,7 @@ class Expression:
         Raises ArithmeticError (division by zero, overflow, a bound overrun) only when all that it reads is
         known.
         """
-        try:
-            value: Value = self._term(scope)
-        except ArithmeticError:
-            if any(leaf(scope) is None for leaf in self._leaves):
-                return None
-            raise
+        value: Value = self._term(scope)
         return value
 
     def _goes_by_states(self) -> bool:
@@ -157,7 +151,7 @@ class _Parser(Words):
         return Expression(
             self._text, kind, unit, node.quantity, tuple(self._quantities), tuple(self._from_baseline),
             tuple(self._windows.values()), frozenset(self._scope), self._cost,
-            self._of_whoever_is_known, node.term, tuple(self._leaves),
+            self._of_whoever_is_known, terms.guarded(node.term, self._leaves),
             terms.guarded(node.bounds, self._leaves) if node.bounds else None,
         )  # fmt: skip
 

@@ -109,7 +109,7 @@ class Window(msgspec.Struct):
         window is then without this sample.
         """
         value = float(value) + 0.0  # no negative zero: it would sort by the order of arrival
-        if value - value:  # infinite or not a number: the difference is not 0
+        if not math.isfinite(value):
             raise ValueError("a value is not finite")
         at = self.at
         newest = self._newest() if at else None
@@ -253,7 +253,7 @@ class Window(msgspec.Struct):
 
     def _finite(self, per_day: float) -> float:
         found = per_day * DAYS[self.function]
-        if found - found:  # infinite: the difference is not 0
+        if not math.isfinite(found):
             raise OverflowError(f"{self.function} is not finite")
         return found
 

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from operator import add, eq, itemgetter, mul, ne, sub, truediv
+from statistics import median
 from typing import Any, Protocol
 
 from gateway.core.measures import Measure, Overrun
@@ -175,10 +176,7 @@ def logic(left: Term, right: Term, enough: bool) -> Term:
 def median_of(known: Sequence[float]) -> float | None:
     if len(known) > OTHERS_MOST:
         raise Overrun(f"compared with {len(known)}, more than {OTHERS_MOST}")
-    if len(known) < OTHERS_LEAST:
-        return None
-    ordered, middle = sorted(known), len(known) // 2
-    return ordered[middle] if len(known) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return float(median(known)) if len(known) >= OTHERS_LEAST else None
 
 
 def _of_members(term: Term, scope: Scope) -> list[Any]:

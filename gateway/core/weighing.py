@@ -178,9 +178,8 @@ class Weighing:
     def value(self, judge: Judge, seen: Seen, now_ns: int) -> float | None:
         """What a judge's expression says at an instant. Raises ArithmeticError."""
         assert judge.expression is not None
-        seen.now_ns = now_ns
-        found = judge.expression.evaluate(self._scope(judge, seen, now_ns) if judge.members else seen)
-        return found if found is None or type(found) is float else float(found)
+        found = judge.expression.evaluate(self._scope(judge, seen, now_ns))
+        return None if found is None else float(found)
 
     def note_calm(self, judge: Judge, seen: Seen) -> bool:
         """Of a judge that goes by states, has no track, and was just found calm: whether time alone changes
@@ -215,10 +214,12 @@ class Weighing:
         return found.members()
 
     def _scope(self, judge: Judge, seen: Seen, now_ns: int) -> Scope:
+        seen.now_ns = now_ns
+        if not judge.members:
+            return seen
         for one in self._subjects(judge, seen):
             one.now_ns = now_ns
-        # Of a group nothing but its members is asked.
-        return cast("Scope", self._gathered[judge.key]) if judge.members else seen
+        return cast("Scope", self._gathered[judge.key])  # of a group nothing but its members is asked
 
     def seen(self, device: str, component: str, now_ns: int = 0) -> Seen:
         """What is remembered of a subject, to be asked about an instant."""
@@ -402,8 +403,7 @@ class Seen:
         return latest.value
 
     def window(self, measure: Measure) -> float | None:
-        found = self._windows.get(measure.key)
-        return (self.window_of(measure) if found is None else found).value(self.now_ns)
+        return self.window_of(measure).value(self.now_ns)
 
     def window_of(self, measure: Measure) -> Window:
         """The state's own; an empty one of which it knows nothing yet."""

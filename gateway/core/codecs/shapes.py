@@ -8,7 +8,7 @@ part becomes a fault and the sound parts are still used: a text in slot 3 must n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -116,9 +116,8 @@ class _Shape:
     """
 
     def __init__(self, owner: JsonDecoder, form: Form) -> None:
-        self._types: dict[tuple[str, ...], Any] = {}
         special = [path for path in (owner.time, owner.sequence, owner.identity) if path]
-        self._want(special, int | float | str)
+        self._types: dict[tuple[str, ...], Any] = dict.fromkeys(special, int | float | str)
         self._own = _Taking(owner.own, form, self._types)
         self._lists = [_Listed(part, parts, form, self._types) for part, parts in owner.components]
         if not (self._own.wanted or self._lists):
@@ -131,11 +130,6 @@ class _Shape:
         )
         self._unit = owner.time_unit
 
-    def _want(self, paths: Iterable[tuple[str, ...]], kind: Any) -> None:
-        for path in paths:
-            if self._types.setdefault(path, kind) is not kind:
-                raise _NoShape
-
     def _made(self, form: Form, path: tuple[str, ...]) -> type:
         """The structure of an object, and of those in it. A stranger's list or object has any commas."""
         types = [
@@ -147,14 +141,11 @@ class _Shape:
 
     def _type(self, form: Form, path: tuple[str, ...], place: int) -> Any:
         within = form[place][1]
-        if path in self._types:
-            if within is not None and self._types[path] is not list:
-                raise _NoShape
-            listed = next((one for one in self._lists if one.path == path), None)
-            return listed.type if listed else self._types[path]
+        if any(path == listed.path for listed in self._lists):
+            return self._types[path]
         if within is None:
-            return msgspec.Raw
-        if within[:1] == ("",):
+            return self._types.get(path, msgspec.Raw)
+        if path in self._types or within[:1] == ("",):  # an object for a value; a list that is none of ours
             raise _NoShape
         return self._made(within, path)
 
@@ -226,7 +217,6 @@ class _Listed:
         within = _at(form, self.path)
         if self.path in types or within is None or within[:1] != ("",) or within[1] is None:
             raise _NoShape
-        types[self.path] = list
         own: dict[tuple[str, ...], Any] = {(part.number,): int}
         self._taking = _Taking(parts, within[1], own)
         entry, kinds = within[1], []
@@ -235,7 +225,8 @@ class _Listed:
                 raise _NoShape
             kinds.append((WHERE(place), own.get((key,), msgspec.Raw)))
         names = {WHERE(place): key for place, (key, _) in enumerate(entry)}
-        self.type: Any = list[msgspec.defstruct("Entry", kinds, rename=names, forbid_unknown_fields=True)]  # type: ignore[misc]
+        made: Any = msgspec.defstruct("Entry", kinds, rename=names, forbid_unknown_fields=True)
+        types[self.path] = list[made]
         self._commas = len(entry)
         self._list, self._number = (
             attrgetter(_place(form, self.path)),
